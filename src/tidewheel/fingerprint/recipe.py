@@ -1,0 +1,48 @@
+"""Recipes: the named components that decide a result, and their one hash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidewheel.digest import Digest, digest
+
+ALGORITHM = 1
+"""Version of the fingerprint's algorithm; a change of meaning raises it, and every recipe with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One thing that a result depends on.
+
+    ``value`` is what is hashed. ``where`` (``file:line``) and ``note`` (what to show a person, such as the old and
+    new source line or a version number) are not.
+    """
+
+    value: str
+    where: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides the result of one node.
+
+    Component names carry their class before a colon: ``param:ttl``, ``code:taxi.features.clean``, ``const:taxi.features.LIMIT``,
+    ``lib:numpy``, ``python``, ``read:data/x.csv``, ``env:HOME``, ``upstream:source:trips``.
+
+    Examples
+    --------
+    >>> one = Recipe("view", {"param:ttl": Component("1d", where="f.py:3")})
+    >>> two = Recipe("view", {"param:ttl": Component("1d", where="f.py:9")})
+    >>> one.digest == two.digest
+    True
+    """
+
+    kind: str
+    components: Mapping[str, Component]
+
+    @property
+    def digest(self) -> Digest:
+        """Hash over the kind, the algorithm's version, and the names and values of the components."""
+        return digest([ALGORITHM, self.kind, {name: part.value for name, part in self.components.items()}])

@@ -1,0 +1,43 @@
+# Every recipe makes its own environment; python3 with venv and pip is all that is assumed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := $(BIN)/python -m
+
+.PHONY: demo test test-fast lint format docs bench serve clean
+
+demo: $(VENV)/.ready  ## from raw taxi trips to monitored predictions and a retrained model
+	$(BIN)/python examples/taxi/demo.py
+
+test: $(VENV)/.ready  ## every test
+	$(RUN) pytest -n 2 --dist worksteal tests
+
+test-fast: $(VENV)/.ready  ## the quick tests, under two minutes
+	$(RUN) pytest -n 2 --dist worksteal -m "not slow" tests
+
+lint: $(VENV)/.ready  ## format, lint, types, import layers
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.ready  ## rewrite the files the way lint wants them
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+docs: $(VENV)/.ready  ## run every block of code in the docs and rebuild the reference
+	$(BIN)/python docs/build.py
+	$(RUN) pytest -q tests/house/test_docs.py
+
+bench: $(VENV)/.ready  ## benchmarks, each beside a peer in the same run
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## remove the environment and everything built
+	rm -rf $(VENV) build out .tidewheel examples/taxi/.tidewheel examples/taxi/out
+
+# One environment with everything that tests, demo and checks need, from uv.lock; the kernel is compiled on the way.
+$(VENV)/.ready: pyproject.toml uv.lock setup.py src/tidewheel/features/kernel.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --all-extras --group dev --inexact
+	touch $@

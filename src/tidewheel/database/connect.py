@@ -1,0 +1,117 @@
+"""Make the engine for a URL: driver, pool, and what each new connection is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from tidewheel.errors import Invalid, MissingExtra, TidewheelError, Unavailable
+
+BUSY_SECONDS = 30
+"""How long a writer waits for its turn before it gives up with ``Unavailable``."""
+
+WRITE = "tidewheel_write"
+"""Execution option of the connection that is about to write."""
+
+_WRITER_LOCK = 0x7469_6465  # "tide": class of the advisory lock by which PostgreSQL's writers take turns, as SQLite's do
+_KINDS = "sqlite:////absolute/path.db, or postgresql://user@host/name"
+
+
+def parse_url(url: str) -> URL:
+    """The URL with its driver; SQLite paths are made absolute."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise Invalid(f"{url!r} is not a database URL", fix=f"write {_KINDS}") from error
+    if parsed.drivername == "sqlite":
+        path = parsed.database
+        return parsed.set(database=str(Path(path).expanduser().absolute())) if path and path != ":memory:" else parsed
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        if importlib.util.find_spec("psycopg") is None:
+            raise MissingExtra("PostgreSQL needs the package psycopg", fix="pip install 'tidewheel[postgres]'")
+        return parsed.set(drivername="postgresql+psycopg")
+    raise Invalid(f"{parsed.drivername!r} is not a database that Tidewheel uses", fix=f"write {_KINDS}")
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine whose connections are ready to use; connects to nothing yet."""
+    if url.drivername == "sqlite":
+        engine = sqlalchemy.create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=-1,
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
+        )
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    engine = sqlalchemy.create_engine(
+        url,
+        pool_size=8,
+        max_overflow=24,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": BUSY_SECONDS},
+    )
+    event.listen(engine, "begin", _begin_postgres)
+    return engine
+
+
+@contextmanager
+def reachable(url: URL) -> Iterator[None]:
+    """Turn the driver's failure to connect, or to get the writer's turn, into ``Unavailable``."""
+    try:
+        yield
+    except (DBAPIError, sqlalchemy.exc.TimeoutError) as error:
+        raise unavailable(url, error) from error
+
+
+def unavailable(url: URL, error: Exception | None = None) -> TidewheelError:
+    """What to say when the database does not answer, or other writers do not let go."""
+    shown = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+    reason = str(getattr(error, "orig", None) or error or "").strip().partition("\n")[0]
+    if not reason or "locked" in reason or "lock timeout" in reason:
+        return Unavailable(
+            f"database {shown}: another writer held it for {BUSY_SECONDS} seconds",
+            fix="see which process holds it (a stopped debugger?) and try again",
+        )
+    if url.drivername == "sqlite":
+        return Unavailable(f"database {shown} cannot be opened: {reason}", fix="see that the folder exists and may be written")
+    return Unavailable(f"database {shown} does not answer: {reason}", fix="see that the server runs and that the URL is right")
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    give_up_at = time.monotonic() + BUSY_SECONDS
+    while mode != "wal":  # SQLite does not wait by itself when two processes turn a new file to WAL
+        try:
+            mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.01)
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # pysqlite's own BEGIN comes too late and is never IMMEDIATE; so it is off (isolation_level=None), and here is ours.
+    writing = connection.get_execution_options().get(WRITE, False)
+    connection.exec_driver_sql(f"PRAGMA query_only={0 if writing else 1}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _begin_postgres(connection: Connection) -> None:
+    if connection.get_execution_options().get(WRITE, False):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK}, hashtext(current_schema()))")

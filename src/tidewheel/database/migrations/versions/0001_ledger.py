@@ -1,0 +1,10 @@
+"""Tables of ledger/."""
+
+from __future__ import annotations
+
+revision = "0001_ledger"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Create the tables."""

@@ -1,0 +1,229 @@
+"""Sources as declared: where rows come from, which column is their time, and when they become known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, Protocol, runtime_checkable
+from zoneinfo import ZoneInfo
+
+from tidewheel.clock import Micros, format_duration, parse_duration
+from tidewheel.digest import Digest, digest
+from tidewheel.errors import Invalid
+from tidewheel.ledger.definition import Declaration, declare, node_id, place
+
+Format = Literal["parquet", "csv", "memory"]
+Ambiguous = Literal["raise", "earlier", "later"]
+
+_QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
+_BLANKS = re.compile(r"\s+")
+_FORMATS: dict[str, Format] = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv"}
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """Anything that exports Arrow by the PyCapsule interface: an Arrow table, a pandas or Polars data frame."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The stream, as a capsule."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Rows with a time: files, or a table in memory, seen through an optional ``select``.
+
+    Made by :func:`source`. The columns ``time``, ``created``, ``event_id`` and ``available`` are columns *after* ``select``.
+
+    Examples
+    --------
+    >>> trips = source("trips", "data/*.parquet", time="dropoff_time", timezone="America/New_York", after="15m")
+    >>> trips.format, trips.after
+    ('parquet', 900000000)
+    >>> moved = source("trips", "elsewhere/*.parquet", time="dropoff_time", timezone="America/New_York", after="15m")
+    >>> trips.version == moved.version
+    True
+    """
+
+    name: str
+    data: tuple[str, ...] | ArrowStream
+    format: Format
+    time: str
+    timezone: str | None = None
+    created: str | None = None
+    event_id: str | None = None
+    available: str = "event"
+    after: Micros | None = None
+    select: str | None = None
+    nan: Literal["null", "keep"] = "null"
+    ambiguous: Ambiguous = "raise"
+    owner: str | None = None
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    where: str = field(default="", compare=False)
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Everything that decides what the rows mean; where the data lies is not part of it."""
+        return {
+            "name": self.name,
+            "time": self.time,
+            "timezone": self.timezone,
+            "created": self.created,
+            "event_id": self.event_id,
+            "available": self.available,
+            "after": None if self.after is None else format_duration(self.after),
+            "select": None if self.select is None else _normal(self.select),
+            "nan": self.nan,
+            "ambiguous": self.ambiguous,
+        }
+
+    @property
+    def version(self) -> Digest:
+        """Digest of :attr:`parameters`: equal for two sources that read different data in the same way."""
+        return digest(["source", self.parameters])
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Path patterns of the files; empty for a table in memory."""
+        return self.data if isinstance(self.data, tuple) else ()
+
+
+def source(
+    name: str,
+    data: str | Sequence[str] | ArrowStream,
+    *,
+    time: str,
+    timezone: str | None = None,
+    select: str | None = None,
+    available: str = "event",
+    after: str | timedelta | None = None,
+    created: str | None = None,
+    event_id: str | None = None,
+    nan: Literal["null", "keep"] = "null",
+    ambiguous: Ambiguous = "raise",
+    owner: str | None = None,
+    description: str = "",
+    tags: Sequence[str] = (),
+) -> Source:
+    """Declare where rows come from.
+
+    Parameters
+    ----------
+    data
+        Path patterns relative to the project (``"data/*.parquet"``, ``.csv``), or a table that exports Arrow
+        (Arrow, pandas, Polars).
+    time
+        Column with the event's time: a timestamp, or int64 microseconds UTC. Rows without a time are dropped and counted.
+    timezone
+        Zone of times that carry none (IANA name); ``None`` is UTC.
+    select
+        One row-wise ``SELECT ... FROM this`` in DuckDB's dialect. It runs on files and on pushed rows alike, so it may
+        filter and compute, but not aggregate, sort or join.
+    available
+        When a row is known: ``"event"`` (at its own time), or the name of a timestamp column.
+    after
+        Delay between a row's time and its being known, such as ``"15m"``.
+    created
+        Timestamp column that orders corrections of one row: the latest wins.
+    event_id
+        Column that identifies an event: rows with the same id, in files and pushes together, count once.
+    nan
+        ``"null"`` turns NaN into null (counted), ``"keep"`` keeps it.
+    ambiguous
+        Local times that the clock shows twice: ``"raise"`` refuses them, ``"earlier"`` and ``"later"`` choose.
+
+    Raises
+    ------
+    Invalid
+        Unknown file format or time zone, or both ``available`` and ``after``.
+
+    Examples
+    --------
+    >>> trips = source("trips", "data/*.parquet", time="dropoff_time", timezone="America/New_York")
+    >>> trips.patterns
+    ('data/*.parquet',)
+    """
+    where = place()
+    held, format = _data(name, data, where)
+    made = Source(
+        name=name,
+        data=held,
+        format=format,
+        time=time,
+        timezone=timezone,
+        created=created,
+        event_id=event_id,
+        available=available,
+        after=None if after is None else parse_duration(after),
+        select=select,
+        nan=nan,
+        ambiguous=ambiguous,
+        owner=owner,
+        description=description,
+        tags=tuple(tags),
+        where=where,
+    )
+    _check(made, where)
+    declare(
+        Declaration(
+            node_id("source", name),
+            made,
+            where,
+            parameters=made.parameters | {"data": made.patterns, "format": made.format},
+            meta={"owner": owner, "description": description, "tags": tuple(tags)},
+        )
+    )
+    return made
+
+
+def _check(made: Source, where: str) -> None:
+    if not made.name.isidentifier():
+        raise Invalid(f"source name {made.name!r} is not an identifier", where=where, fix="use letters, digits and underscores")
+    _check_zone(made.timezone, where)
+    if made.after is not None and made.available != "event":
+        raise Invalid(
+            f"source {made.name} has both available={made.available!r} and after", where=where, fix="keep one of them"
+        )
+    if made.nan not in ("null", "keep"):
+        raise Invalid(f"source {made.name}: nan={made.nan!r}", where=where, fix='nan is "null" or "keep"')
+    if made.ambiguous not in ("raise", "earlier", "later"):
+        fix = 'ambiguous is "raise", "earlier" or "later"'
+        raise Invalid(f"source {made.name}: ambiguous={made.ambiguous!r}", where=where, fix=fix)
+
+
+def _data(name: str, data: str | Sequence[str] | ArrowStream, where: str) -> tuple[tuple[str, ...] | ArrowStream, Format]:
+    if isinstance(data, ArrowStream):
+        return data, "memory"
+    patterns = (data,) if isinstance(data, str) else tuple(str(item) for item in data)
+    formats = {_format(pattern) for pattern in patterns}
+    if len(formats) != 1 or None in formats:
+        raise Invalid(
+            f"source {name}: cannot tell the format of {', '.join(patterns) or 'no files'}",
+            where=where,
+            fix="name files that all end in .parquet or all in .csv, or hand in an Arrow, pandas or Polars table",
+        )
+    return patterns, formats.pop() or "parquet"
+
+
+def _format(pattern: str) -> Format | None:
+    return next((format for ending, format in _FORMATS.items() if pattern.lower().endswith(ending)), None)
+
+
+def _normal(select: str) -> str:
+    """The select with runs of white space as one blank, where that cannot change what it says."""
+    if any(mark in select for mark in ("--", "/*", "$")):
+        return select.strip()
+    parts = _QUOTED.split(select)
+    return "".join(part if index % 2 else _BLANKS.sub(" ", part) for index, part in enumerate(parts)).strip()
+
+
+def _check_zone(name: str | None, where: str) -> None:
+    if name is None:
+        return
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise Invalid(f"{name!r} is not a time zone", where=where, fix='use an IANA name such as "America/New_York"') from error

@@ -1,0 +1,135 @@
+"""``tidewheel.toml``: one typed tree, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tidewheel.errors import Invalid, NotFound, near_miss
+
+_PROJECT_KEYS = ("project", "definitions", "environment", "workspace", "push")
+_WORKSPACE_KEYS = ("database", "artifacts", "online", "engine", "executor")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceConfiguration:
+    """Where the bytes of a workspace live, each by URL; ``None`` is the embedded default under ``.tidewheel/``.
+
+    ``online``, ``engine`` and ``executor`` name a backend by URL scheme: ``lmdb``, ``memory``; ``duckdb``; ``local``,
+    ``inprocess``.
+    """
+
+    name: str = "local"
+    database: str | None = None
+    artifacts: str | None = None
+    online: str = "lmdb"
+    engine: str = "duckdb"
+    executor: str = "inprocess"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A project's settings.
+
+    Parameters
+    ----------
+    project
+        Name of the project; also the package that holds the definitions when there is one.
+    definitions
+        Modules and packages to import; empty means: found by rule (see :mod:`tidewheel.project.load`).
+    environment
+        The environment that verbs mean when none is named.
+    workspaces
+        By name; ``local`` always exists.
+    future_allowance
+        How far ahead of the clock a pushed event may lie, as a duration.
+    """
+
+    project: str
+    definitions: tuple[str, ...] = ()
+    environment: str = "dev"
+    future_allowance: str = "1m"
+    workspaces: Mapping[str, WorkspaceConfiguration] = field(default_factory=lambda: {"local": WorkspaceConfiguration()})
+
+    def workspace(self, name: str) -> WorkspaceConfiguration:
+        """The workspace of that name.
+
+        Raises
+        ------
+        NotFound
+            When the file names no such workspace.
+        """
+        if name not in self.workspaces:
+            raise NotFound(
+                f"no workspace {name!r} in tidewheel.toml",
+                where=f"tidewheel.toml [workspace.{name}]",
+                fix=near_miss(name, self.workspaces),
+            )
+        return self.workspaces[name]
+
+
+def parse_configuration(tree: Mapping[str, object]) -> Configuration:
+    """The configuration in a parsed ``tidewheel.toml``.
+
+    Raises
+    ------
+    Invalid
+        For an unknown key, or a value of the wrong type, with the key's place.
+
+    Examples
+    --------
+    >>> parse_configuration({"project": "taxi", "workspace": {"team": {"online": "memory"}}}).workspace("team").online
+    'memory'
+    """
+    _refuse_unknown(tree, _PROJECT_KEYS, "")
+    project = _text(tree, "project", "")
+    if project is None:
+        raise Invalid("tidewheel.toml names no project", where="tidewheel.toml", fix='add a line: project = "taxi"')
+    names = tree.get("definitions", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Invalid("definitions is not a list of module names", where="tidewheel.toml definitions")
+    workspaces = {"local": WorkspaceConfiguration()}
+    found = tree.get("workspace", {})
+    for name, part in (found if isinstance(found, Mapping) else {}).items():
+        workspaces[name] = _workspace(name, part)
+    push = tree.get("push", {})
+    if not isinstance(push, Mapping):
+        raise Invalid("push is not a table", where="tidewheel.toml [push]")
+    _refuse_unknown(push, ("future_allowance",), "push.")
+    return Configuration(
+        project=project,
+        definitions=tuple(names),
+        environment=_text(tree, "environment", "") or "dev",
+        future_allowance=_text(push, "future_allowance", "push.") or "1m",
+        workspaces=workspaces,
+    )
+
+
+def _workspace(name: str, part: object) -> WorkspaceConfiguration:
+    place = f"workspace.{name}"
+    if not isinstance(part, Mapping):
+        raise Invalid(f"{place} is not a table", where=f"tidewheel.toml [{place}]")
+    _refuse_unknown(part, _WORKSPACE_KEYS, f"{place}.")
+    given = {key: _text(part, key, f"{place}.") for key in _WORKSPACE_KEYS}
+    default = WorkspaceConfiguration(name)
+    return WorkspaceConfiguration(
+        name,
+        database=given["database"],
+        artifacts=given["artifacts"],
+        online=given["online"] or default.online,
+        engine=given["engine"] or default.engine,
+        executor=given["executor"] or default.executor,
+    )
+
+
+def _text(tree: Mapping[str, object], key: str, prefix: str) -> str | None:
+    value = tree.get(key)
+    if value is not None and not isinstance(value, str):
+        raise Invalid(f"{prefix}{key} is {value!r}, not a string", where=f"tidewheel.toml {prefix}{key}")
+    return value
+
+
+def _refuse_unknown(tree: Mapping[str, object], known: tuple[str, ...], prefix: str) -> None:
+    for key in tree:
+        if key not in known:
+            raise Invalid(f"unknown key {prefix}{key}", where=f"tidewheel.toml {prefix}{key}", fix=near_miss(key, known))

@@ -1,0 +1,122 @@
+"""The graph of declarations: unique names, known upstreams, no circle, one order."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tidewheel.errors import AlreadyExists, CyclicGraph, NotFound, near_miss
+from tidewheel.ledger.definition import Declaration, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Declarations in topological order: every node after its upstreams, ties by id.
+
+    Examples
+    --------
+    >>> from tidewheel.ledger.definition import node_id
+    >>> a = Declaration(node_id("source", "a"), None, "f.py:1")
+    >>> b = Declaration(node_id("view", "b"), None, "f.py:2", upstream=(a.id,))
+    >>> graph = Graph.of([b, a])
+    >>> list(graph.nodes), graph.downstream(a.id)
+    (['source:a', 'view:b'], ('view:b',))
+    """
+
+    nodes: Mapping[NodeId, Declaration]
+
+    @classmethod
+    def of(cls, declarations: Iterable[Declaration]) -> Graph:
+        """Check and order declarations.
+
+        Raises
+        ------
+        AlreadyExists
+            Two declarations have one id; both places are named.
+        NotFound
+            A declaration names an upstream that nobody declares.
+        CyclicGraph
+            Declarations need each other in a circle.
+        """
+        found: dict[NodeId, Declaration] = {}
+        for declaration in declarations:
+            first = found.get(declaration.id)
+            if first is not None and first.definition is not declaration.definition:
+                raise AlreadyExists(
+                    f"{declaration.id} is declared twice",
+                    where=f"{first.where} and {declaration.where}",
+                    fix="rename one of them",
+                )
+            found[declaration.id] = declaration
+        for declaration in found.values():
+            for upstream in declaration.upstream:
+                if upstream not in found:
+                    raise NotFound(
+                        f"{declaration.id} needs {upstream}, which nothing declares",
+                        where=declaration.where,
+                        fix=near_miss(upstream, found),
+                    )
+        return cls({node: found[node] for node in _order(found)})
+
+    def downstream(self, *nodes: NodeId) -> tuple[NodeId, ...]:
+        """Everything that depends on any of the nodes, directly or not, in order; without the nodes themselves."""
+        reached = set(nodes)
+        for declaration in self.nodes.values():
+            if reached.intersection(declaration.upstream):
+                reached.add(declaration.id)
+        return tuple(node for node in self.nodes if node in reached and node not in nodes)
+
+    def upstream(self, *nodes: NodeId) -> tuple[NodeId, ...]:
+        """Everything that the nodes depend on, directly or not, in order; without the nodes themselves."""
+        reached = set(nodes)
+        for declaration in reversed(list(self.nodes.values())):
+            if declaration.id in reached:
+                reached.update(declaration.upstream)
+        return tuple(node for node in self.nodes if node in reached and node not in nodes)
+
+    def find(self, name: str) -> Declaration:
+        """The node of that id, or of that bare name when only one kind has it.
+
+        Raises
+        ------
+        NotFound
+            No node, or more than one, answers to the name.
+        """
+        exact = self.nodes.get(NodeId(name))
+        if exact is not None:
+            return exact
+        matches = [declaration for declaration in self.nodes.values() if declaration.name == name]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = ", ".join(declaration.id for declaration in matches)
+            raise NotFound(f"{name!r} could be {listed}", where=name, fix="write the kind before it, as in that list")
+        names = [declaration.name for declaration in self.nodes.values()]
+        raise NotFound(f"nothing is called {name!r}", where=name, fix=near_miss(name, [*names, *self.nodes]))
+
+
+def _order(found: Mapping[NodeId, Declaration]) -> list[NodeId]:
+    waiting = {node: len(set(declaration.upstream)) for node, declaration in found.items()}
+    users: dict[NodeId, list[NodeId]] = {node: [] for node in found}
+    for node, declaration in found.items():
+        for upstream in set(declaration.upstream):
+            users[upstream].append(node)
+    ready = [node for node, count in waiting.items() if count == 0]
+    heapq.heapify(ready)
+    order: list[NodeId] = []
+    while ready:
+        node = heapq.heappop(ready)
+        order.append(node)
+        for user in users[node]:
+            waiting[user] -= 1
+            if waiting[user] == 0:
+                heapq.heappush(ready, user)
+    if len(order) < len(found):
+        circle = sorted(node for node in found if node not in set(order))
+        raise CyclicGraph(
+            "these need each other in a circle: " + ", ".join(circle),
+            where=found[circle[0]].where,
+            fix="remove one of the references",
+        )
+    return order

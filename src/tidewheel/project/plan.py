@@ -1,0 +1,197 @@
+"""Plans: the difference between a working tree and an environment, as values.
+
+:func:`compare` is pure: recipes as they are in the environment and recipes as they would be now, in; changes, out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tidewheel.digest import Digest, digest
+from tidewheel.fingerprint.recipe import Recipe
+from tidewheel.ledger.definition import Declaration, NodeId
+from tidewheel.project.graph import Graph
+
+Action = Literal["add", "change", "remove", "metadata", "follow", "finish"]
+"""What happens to a node. ``follow``: only its upstream changes, and with early cut-off it may not change at all.
+``finish``: an earlier apply pointed at the recipe but died before the build was recorded."""
+
+ChangeClass = Literal["value", "additive", "data", "environment", "metadata"]
+
+BUILT_KINDS = frozenset({"source", "view", "training_set", "model", "gate", "deployment", "monitor"})
+"""Kinds whose nodes have something to build; a node of another kind is its recipe and nothing else."""
+
+CONTENT_KINDS = frozenset({"training_set", "model"})
+"""Kinds whose content is known only after the build; the content of any other kind follows from its recipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One component of a recipe that differs."""
+
+    component: str
+    old: str | None
+    new: str | None
+    where: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an apply would do to one node, and why."""
+
+    node: NodeId
+    action: Action
+    kind: ChangeClass
+    where: str
+    owner: str | None
+    reasons: tuple[Reason, ...]
+    downstream: tuple[NodeId, ...]
+    recipe: Digest | None
+    builds: bool
+    estimate_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The changes that bring an environment to the working tree, in the order in which they are made."""
+
+    environment: str
+    base_version: int
+    changes: tuple[Change, ...]
+    owners: Mapping[NodeId, str]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.changes
+
+    @property
+    def digest(self) -> Digest:
+        """What the plan would do, from which state; two plans of one digest do the same."""
+        changes = [[c.node, c.action, c.recipe, [[r.component, r.old, r.new] for r in c.reasons]] for c in self.changes]
+        return digest([self.environment, self.base_version, changes])
+
+    @property
+    def estimate_seconds(self) -> float | None:
+        """Sum of the known estimates; ``None`` when none is known."""
+        known = [c.estimate_seconds for c in self.changes if c.estimate_seconds is not None]
+        return sum(known) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One side of a comparison.
+
+    Parameters
+    ----------
+    recipes, metas
+        Per node. The recipe of a pending node lacks the ``upstream:`` components that are not known yet.
+    pending
+        Nodes that wait for an upstream that has yet to be built.
+    missing_builds
+        Nodes whose recipe is complete and has no build.
+    """
+
+    recipes: Mapping[NodeId, Recipe]
+    metas: Mapping[NodeId, Recipe]
+    pending: frozenset[NodeId] = frozenset()
+    missing_builds: frozenset[NodeId] = frozenset()
+
+
+def compare(graph: Graph, old: State, new: State, *, environment: str, base_version: int) -> Plan:
+    """The changes that lead from the old state to the new one.
+
+    Parameters
+    ----------
+    graph
+        Declarations of the working tree.
+    old
+        Recipes and metas that the environment points at.
+    new
+        Recipes and metas of the working tree; ``missing_builds`` names nodes whose recipe has no build yet.
+    """
+    changes: list[Change] = []
+    for declaration in graph.nodes.values():
+        change = _change(declaration, graph, old, new)
+        if change is not None:
+            changes.append(change)
+    removed = [node for node in old.recipes if node not in graph.nodes]
+    changes.extend(
+        Change(node, "remove", "value", "", None, (), (), None, builds=False, estimate_seconds=None) for node in sorted(removed)
+    )
+    owners = {d.id: str(d.meta["owner"]) for d in graph.nodes.values() if d.meta.get("owner")}
+    return Plan(environment, base_version, tuple(changes), owners)
+
+
+def _change(declaration: Declaration, graph: Graph, old: State, new: State) -> Change | None:
+    node = declaration.id
+    before, after = old.recipes.get(node), new.recipes[node]
+    waits = node in new.pending
+    reasons: tuple[Reason, ...] = ()
+    action: Action
+    kind: ChangeClass
+    if before is None:
+        action, kind = "add", "additive"
+    elif waits or before.digest != after.digest:
+        reasons = differences(before, after, partial=waits)
+        own = any(not reason.component.startswith("upstream:") for reason in reasons)
+        action = "change" if own else "follow"
+        kind = change_class(reasons)
+    elif node in new.missing_builds:
+        action, kind = "finish", "value"
+    elif node not in old.metas or old.metas[node].digest != new.metas[node].digest:
+        action, kind = "metadata", "metadata"
+        reasons = differences(old.metas.get(node), new.metas[node])
+    else:
+        return None
+    builds = declaration.kind in BUILT_KINDS and (waits or node in new.missing_builds)
+    owner = declaration.meta.get("owner")
+    return Change(
+        node=node,
+        action=action,
+        kind=kind,
+        where=declaration.where,
+        owner=str(owner) if owner else None,
+        reasons=reasons,
+        downstream=graph.downstream(node),
+        recipe=None if waits else after.digest,
+        builds=builds,
+        estimate_seconds=None,
+    )
+
+
+def differences(old: Recipe | None, new: Recipe, *, partial: bool = False) -> tuple[Reason, ...]:
+    """Components that differ between two recipes, in order of name.
+
+    Of a ``partial`` new recipe, one that waits for upstream content, the absent upstream components are no difference.
+    """
+    before = old.components if old is not None else {}
+    reasons = []
+    for name in sorted({*before, *new.components}):
+        left, right = before.get(name), new.components.get(name)
+        if left is not None and right is not None and left.value == right.value:
+            continue
+        if right is None and partial and name.startswith("upstream:"):
+            continue
+        shown = right or left
+        reasons.append(
+            Reason(
+                name,
+                (left.note or left.value) if left else None,
+                (right.note or right.value) if right else None,
+                shown.where if shown else None,
+            )
+        )
+    return tuple(reasons)
+
+
+def change_class(reasons: tuple[Reason, ...]) -> ChangeClass:
+    """The class of a change, from what differs: code and parameters outrank data, data outranks libraries."""
+    prefixes = {reason.component.partition(":")[0] for reason in reasons}
+    if prefixes and prefixes <= {"lib", "python"}:
+        return "environment"
+    if prefixes and prefixes <= {"data", "upstream", "read", "lib", "python"} and "data" in prefixes:
+        return "data"
+    return "value"

@@ -251,3 +251,34 @@ class UnsafeFormat(Denied):
 
 class GateFailed(Incompatible):
     """A challenger did not pass its gate."""
+
+
+# ── requests to a server ─────────────────────────────────────────────────────────────────────────
+
+
+class NotJson(Invalid):
+    """A body is not JSON, or not the JSON that the endpoint takes."""
+
+
+class BodyTooLarge(Invalid):
+    """A body, or what it inflates to, is above the limit."""
+
+
+class WrongMethod(Invalid):
+    """The path exists, the method does not."""
+
+
+class DuplicateId(Conflict):
+    """An id was used before with another content."""
+
+
+class Overloaded(Unavailable):
+    """More work is queued than can be done in time; retry later."""
+
+
+class ModelFailed(TidewheelError):
+    """The model's own code raised, or answered something that is no prediction."""
+
+
+class ModelRefused(Invalid):
+    """The model cannot answer this input: it raised on a row with nulls or with values out of its range."""

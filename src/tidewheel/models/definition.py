@@ -12,11 +12,9 @@ from tidewheel.models.version import check_name
 
 if TYPE_CHECKING:
     from tidewheel.datasets.definition import TrainingSet
-    from tidewheel.datasets.handle import Split
-    from tidewheel.runs.record import Run
 
-ModelFunction = Callable[["Split", "Split", "Run"], object]
-"""``f(train, test, run)`` that returns the fitted model."""
+ModelFunction = Callable[..., object]
+"""``f(train, test, run)``, with two splits and the run, that returns the fitted model."""
 
 METRICS: Mapping[str, bool] = {
     "mae": False,
@@ -41,7 +39,9 @@ class ModelDefinition:
     --------
     Calling the definition calls the function: training stays testable without a project.
 
-    >>> eta = ModelDefinition("eta", lambda train, test, run: ("fitted", train), data=None)
+    >>> from types import SimpleNamespace
+    >>> rides = SimpleNamespace(name="rides")
+    >>> eta = ModelDefinition("eta", lambda train, test, run: ("fitted", train), data=rides)
     >>> eta("train", "test", None)
     ('fitted', 'train')
     """
@@ -56,7 +56,7 @@ class ModelDefinition:
     tags: tuple[str, ...] = ()
     where: str = field(default="", compare=False)
 
-    def __call__(self, train: Split, test: Split, run: Run) -> object:
+    def __call__(self, train: object, test: object, run: object) -> object:
         """Train, as plain Python: nothing is cached, recorded or registered."""
         return self.function(train, test, run)
 
@@ -104,7 +104,9 @@ def model(
 
     Examples
     --------
-    >>> @model("eta", data=None, metric="mae")
+    >>> from types import SimpleNamespace
+    >>> rides = SimpleNamespace(name="rides")  # in a project: tw.training_set("rides", ...)
+    >>> @model("eta", data=rides, metric="mae")
     ... def eta(train, test, run):
     ...     return "a fitted model"
     >>> eta.name, eta.task, eta.greater_is_better
@@ -134,7 +136,7 @@ def model(
                 where,
                 parameters={"metric": metric, "allow_pickle": allow_pickle},
                 functions=(function,),
-                upstream=() if data is None else (node_id("training_set", data.name),),
+                upstream=(node_id("training_set", data.name),),
                 meta={"owner": owner, "description": made.description, "tags": list(tags)},
             )
         )

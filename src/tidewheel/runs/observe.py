@@ -1,0 +1,100 @@
+"""Look at the machine and this process: who runs, where, with what installed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from tidewheel.runs.definition import Process
+
+
+def observe_process(pid: int | None = None) -> Process | None:
+    """A process on this machine, this one by default; ``None`` when it does not run (a zombie no longer does)."""
+    pid = os.getpid() if pid is None else pid
+    started = _start_of(pid)
+    if started is None:
+        return None
+    return Process(host=platform.node(), boot=_boot(), pid=pid, started=started)
+
+
+def is_alive(process: Process) -> bool | None:
+    """Whether a process still runs; ``None`` when it cannot be seen from here (another machine or container)."""
+    if (process.host, process.boot) != (platform.node(), _boot()):
+        return None
+    return observe_process(process.pid) == process
+
+
+def observe_environment() -> dict[str, str]:
+    """Every installed distribution with its version, by normalised name."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:  # a half-removed package has none
+            found.setdefault(name.lower().replace("_", "-"), distribution.version)
+    return dict(sorted(found.items()))
+
+
+def observe_facts() -> dict[str, str]:
+    """The machine: processors, memory, Python, operating system."""
+    facts = {
+        "cpus": str(_cpus()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "pid": str(os.getpid()),
+    }
+    try:
+        facts["memory_bytes"] = str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError):  # not known on every system
+        pass
+    return facts
+
+
+def observe_usage() -> Mapping[str, str]:
+    """What this process and its finished children have used so far."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    unit = 1 if platform.system() == "Darwin" else 1024
+    seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return {"cpu_seconds": f"{seconds:.3f}", "peak_memory_bytes": str(max(own.ru_maxrss, children.ru_maxrss) * unit)}
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start_of(pid: int) -> int | None:
+    if Path("/proc/self/stat").exists():
+        try:
+            # After the name in parentheses, which may itself hold spaces and parentheses: state is field 3, start time field 22.
+            rest = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if rest[0] in "ZX" else int(rest[19])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return 0
+    return 0
+
+
+@cache
+def _boot() -> str:
+    parts = []
+    try:
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    except OSError:  # no /proc: then the host's name alone has to do
+        pass
+    return " ".join(parts)

@@ -1,0 +1,41 @@
+"""What a function read while it ran."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ReadKind = Literal["file", "listing", "env"]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One thing from outside that was read, and what it was.
+
+    Parameters
+    ----------
+    kind
+        ``file`` for the bytes of a file, ``listing`` for the names in a directory, ``env`` for an environment variable.
+    name
+        The path, relative to the project's root where it lies under it, or the variable's name.
+    value
+        Digest of what was read; ``None`` when it was not there. Never the content itself, which may be a secret.
+
+    Examples
+    --------
+    >>> Read("file", "data/zones.csv", None).component
+    'read:data/zones.csv'
+    >>> Read("env", "TZ", None).component
+    'env:TZ'
+    """
+
+    kind: ReadKind
+    name: str
+    value: str | None
+
+    @property
+    def component(self) -> str:
+        """Name of the recipe's component that holds this read."""
+        if self.kind == "env":
+            return f"env:{self.name}"
+        return f"read:{self.name}" + ("/" if self.kind == "listing" else "")

@@ -258,7 +258,7 @@ def view_of(view: type | FeatureView) -> FeatureView:
     Traceback (most recent call last):
     tidewheel.errors.Invalid: int is not a feature view (at int). Fix: decorate the class: @tw.features(source, by=entity)
     """
-    found = view if isinstance(view, FeatureView) else vars(view).get(_VIEW) if isinstance(view, type) else None
+    found: object = view if isinstance(view, FeatureView) else getattr(view, "__dict__", {}).get(_VIEW)
     if not isinstance(found, FeatureView):
         name = getattr(view, "__name__", repr(view))
         raise Invalid(f"{name} is not a feature view", where=name, fix="decorate the class: @tw.features(source, by=entity)")
@@ -572,9 +572,7 @@ def service(
     ('distance', 'double')
     """
     where = place()
-    found: list[Member] = []
-    for one in members:
-        found.append(one if isinstance(one, Use | Transform | Request) else Use(view_of(one)))
+    found: list[Member] = [one if isinstance(one, Use | Transform | Request) else Use(view_of(one)) for one in members]
     if not found:
         raise Invalid(f"service {name} has no member", where=where, fix="give it views, transforms or tw.request(...)")
     outputs = _outputs(name, found)

@@ -12,6 +12,7 @@ from tidewheel.features.windows import check_window, choose_hop
 
 Duration = str | timedelta
 Scalar = bool | int | float | str | bytes | None
+_NONE = Micros(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class Feature:
     kind: Literal["lookup", "window"]
     column: str | None
     aggregation: str = ""
-    window: Micros = Micros(0)
-    hop: Micros = Micros(0)
+    window: Micros = _NONE
+    hop: Micros = _NONE
     where: str | None = None
     fill: Literal["last_known"] | None = None
     default: Scalar = None

@@ -1,0 +1,98 @@
+"""The contract of the query engine port: subclass it in the backend's tests and give it a fixture ``engine``.
+
+Examples
+--------
+>>> class TestMine(QueryEngineContract):
+...     pass  # and a pytest fixture called engine
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from tidewheel.errors import TidewheelError
+from tidewheel.ports.query_engine import Files, InMemory, QueryEngine
+
+_PEOPLE = pa.table({"id": [3, 1, 2, None], "name": ["c", "a", "b", "n"]})
+
+
+class QueryEngineContract:
+    """What every engine answers alike."""
+
+    def test_answers_in_the_order_asked_for_with_nulls_last(self, engine: QueryEngine) -> None:
+        answer = engine.stream("SELECT * FROM people", {"people": InMemory(_PEOPLE)}, order_by=["id"]).read_all()
+        assert answer.to_pydict() == {"id": [1, 2, 3, None], "name": ["a", "b", "c", "n"]}
+
+    def test_no_rows_keep_their_types(self, engine: QueryEngine) -> None:
+        answer = engine.stream("SELECT id, name FROM people WHERE id > 9", {"people": InMemory(_PEOPLE)}).read_all()
+        assert answer.num_rows == 0
+        assert answer.schema.names == ["id", "name"]
+        assert pa.types.is_int64(answer.schema.field("id").type)
+
+    def test_schema_reads_no_rows_and_agrees_with_the_stream(self, engine: QueryEngine) -> None:
+        relations = {"people": InMemory(_PEOPLE)}
+        sql = "SELECT id, id * 0.5 AS half, name FROM people"
+        assert engine.schema(sql, relations) == engine.stream(sql, relations).schema
+
+    def test_big_integers_do_not_pass_through_floats(self, engine: QueryEngine) -> None:
+        table = pa.table({"n": pa.array([9007199254740993, None], pa.int64())})
+        assert engine.stream("SELECT n FROM t", {"t": InMemory(table)}).read_all()["n"].to_pylist() == [9007199254740993, None]
+
+    def test_nanoseconds_become_microseconds_rounded_up(self, engine: QueryEngine) -> None:
+        for zone in (None, "America/New_York"):
+            table = pa.table({"t": pa.array([900, 1_000, 1_400, -1_400, None], pa.timestamp("ns", zone))})
+            answer = engine.stream("SELECT t FROM x", {"x": InMemory(table)}).read_all()
+            assert answer.schema.field("t").type == pa.timestamp("us", "UTC" if zone else None)
+            assert answer["t"].cast(pa.int64()).to_pylist() == [1, 1, 2, -1, None]
+
+    def test_nanoseconds_of_a_file_can_be_compared_and_added_to(self, engine: QueryEngine, tmp_path: Path) -> None:
+        path = tmp_path / "ns.parquet"
+        pa.parquet.write_table(pa.table({"t": pa.array([1_000], pa.timestamp("ns", "UTC"))}), path)
+        sql = "SELECT t + INTERVAL 1 DAY AS later FROM x WHERE t < TIMESTAMPTZ '2000-01-01 00:00:00+00'"
+        answer = engine.stream(sql, {"x": Files("parquet", (str(path),))}).read_all()
+        assert answer["later"].cast(pa.int64()).to_pylist() == [86_400_000_001]
+
+    def test_days_are_24_hours_whatever_the_machine_says(self, engine: QueryEngine) -> None:
+        table = pa.table({"t": pa.array([datetime(2026, 3, 8, 5, 30, tzinfo=UTC)], pa.timestamp("us", "America/New_York"))})
+        answer = engine.stream("SELECT t + INTERVAL 1 DAY AS t FROM x", {"x": InMemory(table)}).read_all()
+        assert answer["t"].to_pylist() == [datetime(2026, 3, 9, 5, 30, tzinfo=UTC)]
+
+    def test_columns_of_files_are_matched_by_name_and_absent_ones_are_null(self, engine: QueryEngine, tmp_path: Path) -> None:
+        one, two = tmp_path / "1.parquet", tmp_path / "2.parquet"
+        pa.parquet.write_table(pa.table({"a": [1], "b": ["x"]}), one)
+        pa.parquet.write_table(pa.table({"b": ["y"], "a": [2], "c": [0.5]}), two)
+        answer = engine.stream(
+            "SELECT a, b, c FROM t", {"t": Files("parquet", (str(one), str(two)))}, order_by=["a"]
+        ).read_all()
+        assert answer.to_pydict() == {"a": [1, 2], "b": ["x", "y"], "c": [None, 0.5]}
+
+    def test_csv_files_have_types(self, engine: QueryEngine, tmp_path: Path) -> None:
+        path = tmp_path / "it's.csv"
+        path.write_text("id,seen,amount,note\n1,2026-01-01 10:00:00,1.5,a\n2,,,\n")
+        answer = engine.stream("SELECT id, seen, amount FROM t", {"t": Files("csv", (str(path),))}, order_by=["id"]).read_all()
+        assert [str(field.type) for field in answer.schema] == ["int64", "timestamp[us]", "double"]
+        assert answer["amount"].to_pylist() == [1.5, None]
+
+    def test_two_streams_at_once_do_not_mix(self, engine: QueryEngine) -> None:
+        first = engine.stream("SELECT a FROM t", {"t": InMemory(pa.table({"a": list(range(5000))}))}, batch_rows=1000)
+        second = engine.stream("SELECT a FROM t", {"t": InMemory(pa.table({"a": ["x"]}))})
+        assert second.read_all()["a"].to_pylist() == ["x"]
+        assert sum(batch.num_rows for batch in first) == 5000
+
+    def test_a_wrong_query_is_an_error_of_ours(self, engine: QueryEngine) -> None:
+        for sql in ("SELECT nope FROM people", "SELECT FROM WHERE", "SELECT * FROM strangers"):
+            try:
+                engine.stream(sql, {"people": InMemory(_PEOPLE)}).read_all()
+            except TidewheelError as error:
+                assert error.fix
+            else:
+                raise AssertionError(f"{sql} was accepted")
+
+    def test_close_twice_is_once(self, engine: QueryEngine) -> None:
+        engine.close()
+        engine.close()

@@ -1,0 +1,394 @@
+"""The online store in LMDB.
+
+Two named tables: ``rows`` maps a key to its greatest value; ``items`` has one entry per set item, under
+``key | first 8 bytes of the item | 12 bytes of its hash``, so that the items of a key stand together, nearly in order, an
+item of any length fits LMDB's 511-byte keys, and adding one twice changes nothing. (LMDB's own duplicate keys cap a
+value at 511 bytes.) An entry belongs to the set whose key is exactly 20 bytes shorter.
+
+**Durability.** A write is one transaction. It survives kill -9 of every process when the call returns, because the
+operating system holds the pages. The folder is flushed to disk by :meth:`LmdbOnlineStore.close` and at most every
+``sync_seconds`` by the writer; a *power failure* within that window can damage the folder, since pages may reach the disk
+out of order. The folder knows: the next open after such a reboot refuses with ``Corrupt``. Nothing is lost by that, since
+the online store is derived: delete the folder and materialise again. ``?sync=always`` in the URL flushes each write
+instead (some milliseconds each), and then power failures lose nothing.
+
+**Processes.** LMDB allows one open environment per path and process, so stores opened twice share it. Readers never wait
+for a writer; writers of all processes take turns. The map grows by doubling; other processes notice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+from urllib.parse import parse_qs, urlsplit
+
+import lmdb
+
+from tidewheel.errors import Corrupt, Invalid
+from tidewheel.ports.online_store import Key
+
+Sync = Literal["seldom", "always"]
+T = TypeVar("T")
+_Table = lmdb._Database  # how LMDB's types call a named table
+
+MAX_KEY_BYTES = 480
+_SUFFIX_BYTES = 20
+_SCAN_ENTRIES = 4096
+_FIRST_MAP_BYTES = 64 << 20
+
+
+class _Environment:
+    """One open LMDB environment of this process, shared by the stores on its path."""
+
+    def __init__(self, path: Path, map_bytes: int, sync: Sync) -> None:
+        self.path, self.sync, self.users = path, sync, 0
+        self.pid = os.getpid()
+        path.mkdir(parents=True, exist_ok=True)
+        self.mark = _PowerMark(path)
+        self.mark.check()
+        self.env = lmdb.open(
+            str(path), map_size=map_bytes, max_dbs=2, max_readers=1024, sync=sync == "always", metasync=True, readahead=False
+        )
+        self.env.reader_check()  # slots of readers that were killed
+        self.rows = self._retry(lambda: self.env.open_db(b"rows"))
+        self.items = self._retry(lambda: self.env.open_db(b"items"))
+        self.reading = threading.Lock()
+        self.writing = threading.Lock()
+        self.flushed_at = time.monotonic()
+
+    def _retry(self, action: Callable[[], T]) -> T:
+        while True:
+            try:
+                return action()
+            except lmdb.MapResizedError:
+                self.env.set_mapsize(0)
+
+    def grow(self, *, double: bool) -> None:
+        """Map more: what another process grew to, or twice of it. No transaction of this process may be open."""
+        with self.reading:
+            self.env.set_mapsize(self.env.info()["map_size"] * 2 if double else 0)
+
+    def flush(self) -> None:
+        self.env.sync(True)
+        self.flushed_at = time.monotonic()
+
+
+_open: dict[Path, _Environment] = {}  # LMDB's own rule: one environment per path and process
+_opening = threading.Lock()
+
+
+class _PowerMark:
+    """A file per writing process that is there while its pages may be unflushed, with the name of the boot it was made in."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / f"unflushed.{os.getpid()}"
+        self._boot = _boot_id()
+
+    def check(self) -> None:
+        for file in self._folder.glob("unflushed.*"):
+            if file.suffix != ".new" and file.read_text().strip() != self._boot:
+                raise Corrupt(
+                    f"the online store {self._folder} was not flushed before the machine went down",
+                    where=str(self._folder),
+                    fix="delete that folder and materialise again; no source data is lost",
+                )
+
+    def set(self) -> None:
+        if not self._file.exists():
+            fresh = self._file.with_name(self._file.name + ".new")
+            fresh.write_text(self._boot)
+            fresh.replace(self._file)
+
+    def clear_flushed(self) -> None:
+        """Call after a flush, which covers what dead processes wrote as well."""
+        for file in self._folder.glob("unflushed.*"):
+            owner = file.name.split(".")[1]
+            if file == self._file or not Path(f"/proc/{owner}").exists():
+                file.unlink(missing_ok=True)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""  # elsewhere than on Linux an unclean shutdown is not noticed
+
+
+class LmdbOnlineStore:
+    """Online rows and sets in a folder.
+
+    Parameters
+    ----------
+    path
+        Folder, made when absent; on a local disk (LMDB locks do not work on network file systems).
+    map_bytes
+        First size of the map; it doubles when full. Address space, not memory or disk.
+    sync
+        ``seldom`` or ``always``, see the module.
+    sync_seconds
+        With ``seldom``: how often a writer flushes to disk.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = LmdbOnlineStore(Path(tempfile.mkdtemp()))
+    >>> store.write([(b"k", b"2"), (b"k", b"1")], [(b"s", b"b"), (b"s", b"a")])
+    >>> store.read([b"k", b"none"], [b"s"])
+    ([b'2', None], [[b'a', b'b']])
+    >>> store.close()
+    """
+
+    def __init__(
+        self, path: Path, *, map_bytes: int = _FIRST_MAP_BYTES, sync: Sync = "seldom", sync_seconds: float = 30.0
+    ) -> None:
+        self._path = path.absolute()
+        self._map_bytes, self._sync, self._sync_seconds = map_bytes, sync, sync_seconds
+        self._closed = False
+        self._shared = self._join()
+
+    def write(self, rows: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
+        """Merge rows and set items; one transaction."""
+        best: dict[bytes, bytes] = {}
+        for key, value in rows:
+            _check_key(key)
+            if key not in best or value > best[key]:
+                best[key] = value
+        entries = {}
+        for key, item in items:
+            _check_key(key)
+            entries[_entry(key, item)] = item
+        row_list, item_list = sorted(best.items()), sorted(entries.items())
+
+        def merge(txn: lmdb.Transaction) -> None:
+            table = self._shared.rows
+            for key, value in row_list:
+                held = cast("bytes | None", txn.get(key, None, table))
+                if held is None or value > held:
+                    txn.put(key, value, db=table)
+            table = self._shared.items
+            for key, item in item_list:
+                txn.put(key, item, db=table, overwrite=False)
+
+        if row_list or item_list:
+            self._transact(merge)
+
+    def read(self, rows: Sequence[Key], sets: Sequence[Key] = ()) -> tuple[list[bytes | None], list[list[bytes]]]:
+        """Answer rows and sets in the order asked, from one snapshot."""
+        shared = self._here()
+        with shared.reading:
+            txn = self._begin(shared)
+            try:
+                get, table = txn.get, shared.rows
+                values = cast("list[bytes | None]", [get(key, None, table) for key in rows])
+                if not sets:
+                    return values, []
+                with txn.cursor(shared.items) as cursor:
+                    return values, [_items(cursor, key) for key in sets]
+            finally:
+                txn.abort()
+
+    def prune(self, bounds: Iterable[tuple[Key, bytes]]) -> None:
+        """Drop from the set at each key the items below its bound; one transaction."""
+        bound_list = list(bounds)
+
+        def drop(txn: lmdb.Transaction) -> None:
+            with txn.cursor(self._shared.items) as cursor:
+                for key, bound in bound_list:
+                    _prune_set(cursor, key, bound)
+
+        if bound_list:
+            self._transact(drop)
+
+    def delete(self, prefix: Key) -> int:
+        """Drop every row and set whose key starts with the prefix; one transaction."""
+
+        def drop(txn: lmdb.Transaction) -> int:
+            with txn.cursor(self._shared.rows) as rows, txn.cursor(self._shared.items) as items:
+                return _drop_rows(rows, prefix) + _drop_sets(items, prefix)
+
+        return self._transact(drop)
+
+    def scan(self, prefix: Key) -> Iterator[tuple[Key, bytes]]:
+        """Rows whose key starts with the prefix, in key order; read in pieces, each from its own snapshot."""
+        return self._pieces(prefix, self._here().rows)
+
+    def scan_sets(self, prefix: Key) -> Iterator[tuple[Key, list[bytes]]]:
+        """Sets whose key starts with the prefix, in key order; read in pieces, each from its own snapshot."""
+        sets: dict[bytes, list[bytes]] = {}
+        root: bytes | None = None
+        for entry, item in self._pieces(prefix, self._here().items):
+            key = entry[:-_SUFFIX_BYTES]
+            if len(key) < len(prefix):
+                continue
+            if root is None or not entry.startswith(root):  # no later entry can belong to what was gathered
+                yield from sorted((held, sorted(items)) for held, items in sets.items())
+                sets.clear()
+                root = key
+            sets.setdefault(key, []).append(item)
+        yield from sorted((held, sorted(items)) for held, items in sets.items())
+
+    def close(self) -> None:
+        """Flush, and close the environment when no other store of this process uses it."""
+        with _opening:
+            if self._closed:
+                return
+            self._closed = True
+            shared = self._shared
+            if shared.pid != os.getpid():
+                return
+            shared.users -= 1
+            if shared.users == 0:
+                with shared.writing, shared.reading:
+                    shared.flush()
+                    shared.mark.clear_flushed()
+                    shared.env.close()
+                _open.pop(shared.path, None)
+
+    def _join(self) -> _Environment:
+        with _opening:
+            shared = _open.get(self._path)
+            if shared is None or shared.pid != os.getpid():  # an environment must not cross a fork
+                shared = _open[self._path] = _Environment(self._path, self._map_bytes, self._sync)
+            shared.users += 1
+            return shared
+
+    def _here(self) -> _Environment:
+        if self._closed:
+            raise Invalid(f"the online store {self._path} is closed", fix="open it again")
+        if self._shared.pid != os.getpid():
+            self._shared = self._join()
+        return self._shared
+
+    def _begin(self, shared: _Environment) -> lmdb.Transaction:
+        while True:
+            try:
+                return shared.env.begin()
+            except lmdb.MapResizedError:
+                shared.env.set_mapsize(0)
+
+    def _transact(self, action: Callable[[lmdb.Transaction], T]) -> T:
+        shared = self._here()
+        with shared.writing:
+            if shared.sync == "seldom":
+                shared.mark.set()
+            while True:
+                try:
+                    with shared.env.begin(write=True) as txn:
+                        answer = action(txn)
+                    break
+                except lmdb.MapFullError:
+                    shared.grow(double=True)
+                except lmdb.MapResizedError:
+                    shared.grow(double=False)
+            if shared.sync == "seldom" and time.monotonic() - shared.flushed_at > self._sync_seconds:
+                shared.flush()
+            return answer
+
+    def _pieces(self, prefix: bytes, table: _Table) -> Iterator[tuple[bytes, bytes]]:
+        start, skip = prefix, False
+        while True:
+            shared = self._here()
+            found: list[tuple[bytes, bytes]] = []
+            with shared.reading:
+                txn = self._begin(shared)
+                try:
+                    with txn.cursor(table) as cursor:
+                        more = cursor.set_range(start) and (not skip or cursor.key() != start or cursor.next())
+                        while more and len(found) < _SCAN_ENTRIES and _key(cursor).startswith(prefix):
+                            found.append(cast("tuple[bytes, bytes]", cursor.item()))
+                            more = cursor.next()
+                finally:
+                    txn.abort()
+            yield from found
+            if len(found) < _SCAN_ENTRIES:
+                return
+            start, skip = found[-1][0], True
+
+
+def open_online_store(url: str) -> LmdbOnlineStore:
+    """The store at ``lmdb:///absolute/folder``, with ``?sync=always`` for a flush per write.
+
+    Raises
+    ------
+    Invalid
+        For another scheme, a relative folder, or an unknown option.
+    """
+    parts = urlsplit(url)
+    options = parse_qs(parts.query)
+    sync = options.pop("sync", ["seldom"])[-1]
+    if parts.scheme != "lmdb" or parts.netloc or not parts.path.startswith("/") or options or sync not in ("seldom", "always"):
+        raise Invalid(
+            f"{url!r} names no LMDB folder", fix="write lmdb:///absolute/folder or lmdb:///absolute/folder?sync=always"
+        )
+    return LmdbOnlineStore(Path(parts.path), sync="always" if sync == "always" else "seldom")
+
+
+def _check_key(key: bytes) -> None:
+    if not 0 < len(key) <= MAX_KEY_BYTES:
+        raise Invalid(f"a key of {len(key)} bytes; 1 to {MAX_KEY_BYTES} are allowed", fix="key by something shorter")
+
+
+def _entry(key: bytes, item: bytes) -> bytes:
+    return key + item[:8].ljust(8, b"\0") + hashlib.blake2b(item, digest_size=12).digest()
+
+
+def _key(cursor: lmdb.Cursor) -> bytes:
+    return cast(bytes, cursor.key())  # bytes, as transactions are begun without buffers
+
+
+def _items(cursor: lmdb.Cursor, key: bytes) -> list[bytes]:
+    if not cursor.set_range(key):
+        return []
+    found: list[bytes] = []
+    length = len(key) + _SUFFIX_BYTES
+    for entry, item in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
+        if not entry.startswith(key):
+            break
+        if len(entry) == length:
+            found.append(item)
+    found.sort()
+    return found
+
+
+def _prune_set(cursor: lmdb.Cursor, key: bytes, bound: bytes) -> None:
+    length = len(key) + _SUFFIX_BYTES
+    found = cursor.set_range(key)
+    while found:
+        entry, item = cast("tuple[bytes, bytes]", cursor.item())
+        if not entry.startswith(key) or entry[len(key) : len(key) + 8] > bound[:8].ljust(8, b"\xff"):
+            return
+        found = _delete(cursor) if len(entry) == length and item < bound else cursor.next()
+
+
+def _drop_rows(cursor: lmdb.Cursor, prefix: bytes) -> int:
+    gone = 0
+    found = cursor.set_range(prefix)
+    while found and _key(cursor).startswith(prefix):
+        gone += 1
+        found = _delete(cursor)
+    return gone
+
+
+def _drop_sets(cursor: lmdb.Cursor, prefix: bytes) -> int:
+    gone: set[bytes] = set()
+    found = cursor.set_range(prefix)
+    while found and _key(cursor).startswith(prefix):
+        key = _key(cursor)[:-_SUFFIX_BYTES]
+        if len(key) < len(prefix):  # a shorter key's item whose entry happens to look like the prefix
+            found = cursor.next()
+            continue
+        gone.add(key)
+        found = _delete(cursor)
+    return len(gone)
+
+
+def _delete(cursor: lmdb.Cursor) -> bool:
+    """Delete the entry under the cursor; whether another one follows, which the cursor is then on."""
+    cursor.delete()
+    return bool(cursor.key())

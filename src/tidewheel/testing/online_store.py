@@ -1,0 +1,316 @@
+"""Contract suite of the online store port: a backend's test module subclasses it with a fixture.
+
+    class TestMine(OnlineStoreContract):
+        @pytest.fixture
+        def store(self, tmp_path):
+            store = open_online_store(f"mine://{tmp_path}")
+            yield store
+            store.close()
+
+A store that lives outside of this process subclasses :class:`SharedOnlineStoreContract`, which adds several processes and
+kill -9; its fixture ``url`` names the store that ``store`` opens, and ``open_store`` opens it again in another process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from tidewheel.ports.online_store import OnlineStore
+
+
+def stamped(ts: int, payload: int, created: int = 0) -> bytes:
+    """A value whose bytes order by event time, created time, payload, as rows do.
+
+    Examples
+    --------
+    >>> stamped(12, 50) > stamped(5, 5)
+    True
+    """
+    return b"".join((number + (1 << 63)).to_bytes(8, "big") for number in (ts, created, payload))
+
+
+class OnlineStoreContract:
+    """What every online store does. Expects a fixture ``store``: an empty store, closed afterwards.
+
+    Examples
+    --------
+    >>> sorted(name for name in vars(OnlineStoreContract) if name.startswith("test_f"))[0]
+    'test_f1_older_row_written_later_loses'
+    """
+
+    def test_f1_older_row_written_later_loses(self, store: OnlineStore) -> None:
+        store.write([(b"u1", stamped(12, 50))])
+        store.write([(b"u1", stamped(5, 5))])
+        assert store.read([b"u1"]) == ([stamped(12, 50)], [])
+
+    def test_f2_order_inside_a_batch_does_not_matter(self, store: OnlineStore) -> None:
+        batch = [(b"a", stamped(12, 50)), (b"a", stamped(5, 5))]
+        store.write(batch + [(b"b", value) for _, value in reversed(batch)])
+        assert store.read([b"a", b"b"])[0] == [stamped(12, 50)] * 2
+
+    def test_f3_later_batch_with_older_rows_changes_nothing(self, store: OnlineStore) -> None:
+        store.write([(b"u1", stamped(12, 50))])
+        store.write([(b"u1", stamped(8, 1)), (b"u2", stamped(8, 1))])
+        assert store.read([b"u1", b"u2"])[0] == [stamped(12, 50), stamped(8, 1)]
+
+    def test_f4_correction_wins_in_any_order(self, store: OnlineStore) -> None:
+        first, correction = stamped(12, 50, created=12), stamped(12, 51, created=13)
+        store.write([(b"a", first)])
+        store.write([(b"a", correction)])
+        store.write([(b"b", correction)])
+        store.write([(b"b", first)])
+        assert store.read([b"a", b"b"])[0] == [correction, correction]
+
+    def test_f5_same_write_twice_is_one(self, store: OnlineStore) -> None:
+        for _ in range(2):
+            store.write([(b"u", stamped(1, 1))], [(b"s", b"x"), (b"s", b"x")])
+        assert store.read([b"u"], [b"s"]) == ([stamped(1, 1)], [[b"x"]])
+
+    def test_f5_concurrent_threads_leave_the_newest(self, store: OnlineStore) -> None:
+        def work(worker: int) -> None:
+            order = list(range(60))
+            random.Random(worker).shuffle(order)
+            for n in order:
+                store.write([(b"hot", stamped(n, worker))], [(b"log", stamped(n, worker))])
+
+        threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        rows, sets = store.read([b"hot"], [b"log"])
+        assert rows == [stamped(59, 3)]
+        assert sets == [[stamped(n, worker) for n in range(60) for worker in range(4)]]
+
+    def test_every_interleaving_of_writes_gives_one_store(self, store: OnlineStore) -> None:
+        writes = [(n % 3, stamped(n * 7 % 5, n)) for n in range(4)]
+        seen = set()
+        for trial, order in enumerate(itertools.permutations(writes)):
+            prefix = b"%03d" % trial
+            for key, value in order:
+                store.write([(prefix + b"%d" % key, value)], [(prefix, value)])
+            rows, sets = store.read([prefix + b"0", prefix + b"1", prefix + b"2"], [prefix])
+            seen.add((*rows, *sets[0]))
+        assert len(seen) == 1
+
+    def test_reads_answer_in_the_order_asked_with_repeats(self, store: OnlineStore) -> None:
+        store.write([(b"a", b"1"), (b"b", b"2")], [(b"a", b"3"), (b"a", b"0")])
+        rows, sets = store.read([b"b", b"none", b"a", b"b"], [b"none", b"a", b"a"])
+        assert rows == [b"2", None, b"1", b"2"]
+        assert sets == [[], [b"0", b"3"], [b"0", b"3"]]
+
+    def test_nothing_asked_is_nothing_answered(self, store: OnlineStore) -> None:
+        assert store.read([]) == ([], [])
+        store.write([])
+        store.prune([])
+
+    def test_items_come_in_bytewise_order(self, store: OnlineStore) -> None:
+        items = [b"", b"\0", b"\0\0", b"b", b"a" * 9, b"a" * 8 + b"b", b"a" * 8, b"a" * 3000, b"\xff" * 20]
+        store.write([], [(b"s", item) for item in items])
+        assert store.read([], [b"s"])[1] == [sorted(items)]
+
+    def test_a_row_and_a_set_of_one_key_are_two_things(self, store: OnlineStore) -> None:
+        store.write([(b"k", b"row")], [(b"k", b"item")])
+        store.prune([(b"k", b"z")])
+        assert store.read([b"k"], [b"k"]) == ([b"row"], [[]])
+
+    def test_a_key_that_starts_with_another_is_another(self, store: OnlineStore) -> None:
+        keys = [b"k", b"k" + b"\0" * 20, b"k" + b"a" * 28, b"kk"]
+        store.write([(key, key) for key in keys], [(key, b"item of " + key) for key in keys])
+        rows, sets = store.read(keys, keys)
+        assert rows == keys
+        assert sets == [[b"item of " + key] for key in keys]
+
+    def test_prune_drops_what_is_below_the_bound(self, store: OnlineStore) -> None:
+        items = [stamped(n, n) for n in range(10)]
+        store.write([], [(key, item) for key in (b"a", b"b") for item in items])
+        store.prune([(b"a", stamped(6, 6)), (b"none", stamped(6, 6))])
+        store.prune([(b"a", stamped(2, 2))])
+        assert store.read([], [b"a", b"b"])[1] == [items[6:], items]
+        store.prune([(b"b", items[4][:12])])
+        assert store.read([], [b"b"])[1] == [items[4:]]
+        store.prune([(b"b", b"\xff")])
+        assert list(store.scan_sets(b"b")) == []
+
+    def test_delete_takes_one_prefix_and_counts_keys(self, store: OnlineStore) -> None:
+        store.write([(b"v1a", b"1"), (b"v1b", b"1"), (b"v2a", b"1")], [(b"v1a", b"1"), (b"v1a", b"2"), (b"v2a", b"1")])
+        assert store.delete(b"v1") == 3
+        assert store.delete(b"v1") == 0
+        assert store.read([b"v1a", b"v2a"], [b"v1a", b"v2a"]) == ([None, b"1"], [[], [b"1"]])
+
+    def test_scans_answer_one_prefix_in_key_order(self, store: OnlineStore) -> None:
+        keys = [b"v1" + n.to_bytes(3, "big") for n in range(5000)]
+        shuffled = random.Random(1).sample(keys, len(keys))
+        store.write([(key, key) for key in shuffled], [(key, item) for key in shuffled for item in (b"2", b"1")])
+        store.write([(b"v0", b""), (b"v2", b"")], [(b"v0", b""), (b"v2", b"")])
+        assert list(store.scan(b"v1")) == [(key, key) for key in keys]
+        assert list(store.scan_sets(b"v1")) == [(key, [b"1", b"2"]) for key in keys]
+        assert [key for key, _ in store.scan(b"")] == [b"v0", *keys, b"v2"]
+
+    def test_longest_key_and_large_values(self, store: OnlineStore) -> None:
+        key, value = b"k" * 480, b"v" * 300_000
+        store.write([(key, value)], [(key, value)])
+        assert store.read([key], [key]) == ([value], [[value]])
+
+    def test_a_batch_that_fails_half_way_writes_nothing(self, store: OnlineStore) -> None:
+        def rows() -> Iterator[tuple[bytes, bytes]]:
+            yield b"k", b"1"
+            raise KeyError("broken")
+
+        with contextlib.suppress(KeyError):
+            store.write(rows())
+        assert store.read([b"k"]) == ([None], [])
+
+    def test_a_read_sees_whole_batches_only(self, store: OnlineStore) -> None:
+        done = threading.Event()
+
+        def write() -> None:
+            for n in range(150):
+                store.write([(b"a", stamped(n, n)), (b"b", stamped(n, n))])
+            done.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        while not done.is_set():
+            a, b = store.read([b"a", b"b"])[0]
+            assert a == b
+        writer.join()
+
+    def test_close_twice_is_close(self, store: OnlineStore) -> None:
+        store.close()
+        store.close()
+
+
+class StoreOpener(Protocol):
+    """Opens a store by URL; importable by name, so that other processes can be handed it."""
+
+    def __call__(self, url: str, /) -> OnlineStore:
+        """The store at the URL."""
+        ...
+
+
+class SharedOnlineStoreContract(OnlineStoreContract):
+    """What a store does that several processes share. Expects fixtures ``store`` and ``url``.
+
+    Examples
+    --------
+    >>> issubclass(SharedOnlineStoreContract, OnlineStoreContract)
+    True
+    """
+
+    @property
+    @abstractmethod
+    def open_store(self) -> StoreOpener:
+        """Opens the store of the ``url`` fixture; a module-level function."""
+
+    def test_another_process_reads_what_was_written(self, store: OnlineStore, url: str) -> None:
+        store.write([(b"k", b"1")], [(b"s", b"2")])
+        assert _elsewhere(_read, self.open_store, url, [b"k"], [b"s"]) == ([b"1"], [[b"2"]])
+
+    def test_f5_concurrent_processes_leave_the_newest(self, store: OnlineStore, url: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        workers = [context.Process(target=_write_many, args=(self.open_store, url, worker)) for worker in range(3)]
+        for worker in workers:
+            worker.start()
+        _write_many(lambda _: _Unclosed(store), url, 3)
+        for worker in workers:
+            worker.join()
+            assert worker.exitcode == 0
+        rows, sets = store.read([b"hot"], [b"log"])
+        assert rows == [stamped(99, 3)]
+        assert sets == [[stamped(n, worker) for n in range(100) for worker in range(4)]]
+
+    def test_kill_in_the_middle_of_batches_leaves_whole_batches(self, store: OnlineStore, url: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        for trial in range(2):
+            receiver, sender = context.Pipe(duplex=False)
+            worker = context.Process(target=_write_pairs_for_ever, args=(self.open_store, url, trial, sender))
+            worker.start()
+            while receiver.recv() < 20:
+                pass
+            time.sleep(0.01 * (trial + 1))
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.join()
+            told = 0
+            sender.close()
+            with contextlib.suppress(EOFError, OSError):
+                while True:
+                    told = receiver.recv()
+            prefix = b"%d" % trial
+            (a, b), (log,) = store.read([prefix + b"a", prefix + b"b"], [prefix])
+            assert a == b
+            assert log == [stamped(n, n) for n in range(len(log))]
+            assert a == log[-1]
+            assert len(log) > told, "a write that had returned was lost"
+        store.write([(b"after", b"1")])  # a dead writer leaves no lock behind
+        assert store.read([b"after"])[0] == [b"1"]
+
+    def test_what_was_written_is_there_after_reopening(self, store: OnlineStore, url: str) -> None:
+        store.write([(b"k", b"1")], [(b"s", b"2")])
+        store.close()
+        again = self.open_store(url)
+        assert again.read([b"k"], [b"s"]) == ([b"1"], [[b"2"]])
+        again.close()
+
+
+class _Unclosed:
+    """A store whose closing is somebody else's business."""
+
+    def __init__(self, store: OnlineStore) -> None:
+        self.write, self.read, self.prune = store.write, store.read, store.prune
+        self.delete, self.scan, self.scan_sets = store.delete, store.scan, store.scan_sets
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _elsewhere(
+    work: Callable[[StoreOpener, str, list[bytes], list[bytes]], object],
+    opener: StoreOpener,
+    url: str,
+    rows: list[bytes],
+    sets: list[bytes],
+) -> object:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, (opener, url, rows, sets))
+
+
+def _read(opener: StoreOpener, url: str, rows: list[bytes], sets: list[bytes]) -> object:
+    store = opener(url)
+    try:
+        return store.read(rows, sets)
+    finally:
+        store.close()
+
+
+def _write_many(opener: StoreOpener, url: str, worker: int) -> None:
+    store = opener(url)
+    order = list(range(100))
+    random.Random(worker).shuffle(order)
+    for n in order:
+        store.write([(b"hot", stamped(n, worker))], [(b"log", stamped(n, worker))])
+    store.close()
+
+
+class _Sender(Protocol):
+    def send(self, obj: int) -> None: ...
+
+
+def _write_pairs_for_ever(opener: StoreOpener, url: str, trial: int, told: _Sender) -> None:
+    store = opener(url)
+    prefix = b"%d" % trial
+    for n in itertools.count():
+        value = stamped(n, n)
+        store.write([(prefix + b"a", value), (prefix + b"b", value)], [(prefix, value)])
+        told.send(n)

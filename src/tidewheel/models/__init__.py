@@ -1,8 +1,9 @@
 """Models: the registry of what was trained.
 
-A **model** is declared with ``@tw.model`` on the function that trains it. Each training that changes something becomes a **version**: the stored
-model in a safe format, its signature, the recipe and content of what it learned from, its metrics, the environment and a
-baseline for monitors. Versions never change. **Aliases** (``champion``, ``challenger``) point at versions and keep their history.
+A **model** is declared with ``@tw.model`` on the function that trains it. Each training that changes something becomes
+a **version**: the stored model in a safe format, its signature, the recipe and content of what it learned from, its
+metrics, the environment and a baseline for monitors. Versions never change. **Aliases** (``champion``, ``challenger``)
+point at versions and keep their history.
 """
 
 from __future__ import annotations

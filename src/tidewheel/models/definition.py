@@ -83,8 +83,8 @@ def model(
 ) -> Callable[[ModelFunction], ModelDefinition]:
     """Declare a model: ``@tw.model("eta", data=rides)`` on a function ``(train, test, run)`` that returns it fitted.
 
-    The function is ordinary Python. Steps called in it are cached by recipe; what it returns is evaluated on the test split, stored
-    and registered as the next version, once per recipe. Whether training twice gives the same bytes is up to the
+    The function is ordinary Python. Steps called in it are cached by recipe; what it returns is evaluated on the test
+    split, stored and registered as the next version, once per recipe. Whether training twice gives the same bytes is up to the
     library: seed it, and for LightGBM also pass ``deterministic=True, force_row_wise=True, num_threads=<fixed>``.
 
     Parameters
@@ -92,10 +92,11 @@ def model(
     data
         The training set; its split decides what ``train`` and ``test`` hold.
     metric
-        What versions are compared by: ``mae``, ``rmse``, ``medae``, ``r2`` (regression), ``accuracy``, ``log_loss``, ``roc_auc`` (classification:
-        labels are 0, 1, ... k-1).
+        What versions are compared by: ``mae``, ``rmse``, ``medae``, ``r2`` (regression), ``accuracy``, ``log_loss``,
+        ``roc_auc`` (classification: labels are 0, 1, ... k-1).
     allow_pickle
-        Permit pickle when no safe format takes the fitted object. Whoever can write such a file can run code where it is loaded.
+        Permit pickle when no safe format takes the fitted object. Whoever can write such a file can run code where it
+        is loaded.
 
     Raises
     ------

@@ -73,9 +73,9 @@ class Provenance:
     project_snapshot
         Artifact: the project's code as a zip file, from which serving loads the definitions.
     baseline
-        JSON of an :class:`tidewheel.artifacts.table.Table` with the columns ``f.<feature>`` (typed as the feature), ``prediction`` and
-        ``label`` (float64; for more than two classes the index of the likeliest), ``at`` (int64 microseconds) and ``split``
-        (``"test"`` or ``"train"``), in order of time within each split. Empty: none.
+        JSON of an :class:`tidewheel.artifacts.table.Table` with the columns ``f.<feature>`` (typed as the feature),
+        ``prediction`` and ``label`` (float64; for more than two classes the index of the likeliest), ``at`` (int64
+        microseconds) and ``split`` (``"test"`` or ``"train"``), in order of time within each split. Empty: none.
     profile
         One per feature and for ``prediction``, ``label`` and ``error``, over the test split.
     """
@@ -85,10 +85,10 @@ class Provenance:
     run_id: str
     metric: str = "mae"
     metrics: Mapping[str, float] = field(default_factory=dict)
-    training_set: Digest = Digest("")
+    training_set: Digest | None = None
     service: str = ""
     views: Mapping[str, Digest] = field(default_factory=dict)
-    project_snapshot: Digest = Digest("")
+    project_snapshot: Digest | None = None
     baseline: str = ""
     profile: Mapping[str, FeatureProfile] = field(default_factory=dict)
     environment_lock: Mapping[str, str] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class ModelVersion:
         return self.provenance.run_id
 
     @property
-    def training_set(self) -> Digest:
+    def training_set(self) -> Digest | None:
         """Content of the training set."""
         return self.provenance.training_set
 
@@ -163,7 +163,7 @@ class ModelVersion:
         return self.provenance.views
 
     @property
-    def project_snapshot(self) -> Digest:
+    def project_snapshot(self) -> Digest | None:
         """Artifact with the project's code."""
         return self.provenance.project_snapshot
 

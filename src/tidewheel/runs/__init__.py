@@ -1,8 +1,8 @@
 """Runs: what happened when something was trained, and how well it went.
 
-A **run** records one execution: its parameters, its metrics by step, files, the recipe of the code, the environment lock and facts about
-the machine. Runs of one purpose share an **experiment**, which is only a name. A run whose process died is shown as
-``interrupted``, never as running for ever.
+A **run** records one execution: its parameters, its metrics by step, files, the recipe of the code, the environment
+lock and facts about the machine. Runs of one purpose share an **experiment**, which is only a name. A run whose
+process died is shown as ``interrupted``, never as running for ever.
 """
 
 from __future__ import annotations

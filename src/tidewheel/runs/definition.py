@@ -13,8 +13,8 @@ from tidewheel.digest import Digest
 class RunStatus(Enum):
     """Where a run is.
 
-    ``INTERRUPTED``: it never finished, and its process is gone (killed, out of memory, machine restarted). Running the same thing
-    again resumes it: finished steps are not run twice.
+    ``INTERRUPTED``: it never finished, and its process is gone (killed, out of memory, machine restarted). Running the
+    same thing again resumes it: finished steps are not run twice.
     """
 
     RUNNING = "running"
@@ -56,7 +56,8 @@ class RunRecord:
     environment
         Artifact: JSON of the installed distributions, name to version.
     facts
-        Machine and process: ``cpus``, ``memory_bytes``, ``python``, ``platform``, and once finished ``cpu_seconds``, ``peak_memory_bytes``.
+        Machine and process: ``cpus``, ``memory_bytes``, ``python``, ``platform``, and once finished ``cpu_seconds``,
+        ``peak_memory_bytes``.
     """
 
     id: str

@@ -5,20 +5,20 @@
                | key [NOT] LIKE 'text'   | key [NOT] ILIKE 'text'
                | key [NOT] IN (value, ...)
                | key IS [NOT] NULL
-    key        = metrics.NAME | params.NAME | tags.NAME | ATTRIBUTE     (NAME in `backticks` or "quotes" when it is no plain word)
-    value      = number | 'text'
+    key        = metrics.NAME | params.NAME | tags.NAME | ATTRIBUTE     (NAME in `backticks` or "quotes" when it is no
+    plain word) value      = number | 'text'
     order      = key [ASC | DESC]
 
-Metrics compare with numbers, attributes of time with ISO 8601 texts or microseconds, everything else with texts; parameters also
-with numbers, and then as numbers. A negation (``!=``, ``NOT``) also holds where the key is absent. LIKE knows ``%`` and ``_`` and minds
-case; ILIKE does not.
+Metrics compare with numbers, attributes of time with ISO 8601 texts or microseconds, everything else with texts;
+parameters also with numbers, and then as numbers. A negation (``!=``, ``NOT``) also holds where the key is absent.
+LIKE knows ``%`` and ``_`` and minds case; ILIKE does not.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal
 
 from tidewheel.clock import parse_instant
 from tidewheel.errors import Invalid, near_miss
@@ -96,17 +96,16 @@ def parse_filter(text: str) -> tuple[Comparison, ...]:
     --------
     >>> parse_filter("metrics.mae < 5 AND params.lr = '0.1'")[0]
     Comparison(key=Key(kind='metric', name='mae'), operator='<', values=(5.0,), negated=False)
-    >>> parse_filter("metrics.mae < 'five'")
+    >>> parse_filter("metrics.mae < low")
     Traceback (most recent call last):
         ...
-    tidewheel.errors.Invalid: metrics.mae is compared with a text (at position 15 of "metrics.mae < 'five'"). Fix: compare it with a number: metrics.mae < 1
+    tidewheel.errors.Invalid: expected a value, found 'low' (at position 15 of "metrics.mae < low"). Fix: write a number
     """
     parser = _Parser(text)
-    if parser.done:
-        return ()
-    found = [parser.comparison()]
+    found: list[Comparison] = []
     while not parser.done:
-        parser.expect_word("AND", fix="join conditions with AND (there is no OR and no grouping)")
+        if found:
+            parser.expect_word("AND", fix="join conditions with AND (there is no OR and no grouping)")
         found.append(parser.comparison())
     return tuple(found)
 
@@ -145,7 +144,7 @@ class _Parser:
             if match is None or match.lastgroup is None:
                 at = position + len(text[position:]) - len(text[position:].lstrip())
                 token = _Token("bad", text[at : at + 1], at)
-                self.fail(
+                raise self.fail(
                     token,
                     f"{token.text!r} is not understood",
                     "write comparisons such as metrics.mae < 5 AND tags.team = 'eta'",
@@ -165,18 +164,18 @@ class _Parser:
         self.next += 1
         return token
 
-    def fail(self, token: _Token, what: str, fix: str) -> NoReturn:
-        raise Invalid(what, where=f'position {token.at + 1} of "{self.text}"', fix=fix)
+    def fail(self, token: _Token, what: str, fix: str) -> Invalid:
+        return Invalid(what, where=f'position {token.at + 1} of "{self.text}"', fix=fix)
 
     def expect_word(self, word: str, *, fix: str) -> None:
         token = self.take()
         if token.kind != "word" or token.text.upper() != word:
-            self.fail(token, f"expected {word}, found {token.text or 'the end'!r}", fix)
+            raise self.fail(token, f"expected {word}, found {token.text or 'the end'!r}", fix)
 
     def key(self) -> Key:
         first = self.take()
         if first.kind not in ("word", "quoted"):
-            self.fail(
+            raise self.fail(
                 first,
                 f"expected a key, found {first.text or 'the end'!r}",
                 "start with metrics.NAME, params.NAME, tags.NAME or an attribute",
@@ -185,7 +184,7 @@ class _Parser:
             return self._attribute(first)
         kind = _KINDS.get(first.text.lower())
         if kind is None:
-            self.fail(first, f"{first.text!r} is no group of keys", near_miss(first.text, ("metrics", "params", "tags")))
+            raise self.fail(first, f"{first.text!r} is no group of keys", near_miss(first.text, ("metrics", "params", "tags")))
         self.take()
         name = self._dotted_name()
         return self._attribute(name) if kind == "attribute" else Key(kind, name.text)
@@ -195,7 +194,7 @@ class _Parser:
         if token.kind == "quoted":
             return _Token("word", token.text[1:-1], token.at)
         if token.kind not in ("word", "number"):
-            self.fail(
+            raise self.fail(
                 token,
                 f"expected a name after the dot, found {token.text or 'the end'!r}",
                 "write metrics.mae, or metrics.`odd name`",
@@ -209,7 +208,7 @@ class _Parser:
     def _attribute(self, token: _Token) -> Key:
         if token.text not in TEXTS + TIMES:
             known = (*TEXTS, *TIMES)
-            self.fail(
+            raise self.fail(
                 token,
                 f"runs have no attribute {token.text!r}",
                 near_miss(token.text, known) + "; or write metrics., params. or tags. before it",
@@ -236,7 +235,7 @@ class _Parser:
             return Comparison(key, word, (self._pattern(key),), negated)
         if word == "IN":
             return Comparison(key, "IN", self._values(key), negated)
-        self.fail(
+        raise self.fail(
             token, f"expected a comparison, found {token.text or 'the end'!r}", "use = != < <= > >= LIKE ILIKE IN, or IS NULL"
         )
 
@@ -249,51 +248,53 @@ class _Parser:
     def _pattern(self, key: Key) -> str:
         token = self.take()
         if key.kind == "metric" or key.name in TIMES:
-            self.fail(token, f"{key} is a number and LIKE compares texts", f"compare it with a number: {key} < 1")
+            raise self.fail(token, f"{key} is a number and LIKE compares texts", f"compare it with a number: {key} < 1")
         if token.kind != "text":
-            self.fail(token, f"LIKE needs a text, found {token.text or 'the end'!r}", "write it in single quotes: LIKE 'eta%'")
+            raise self.fail(
+                token, f"LIKE needs a text, found {token.text or 'the end'!r}", "write it in single quotes: LIKE 'eta%'"
+            )
         return _unquote(token.text)
 
     def _values(self, key: Key) -> tuple[Scalar, ...]:
         fix = f"write {key} IN ('a', 'b')"
         if not self._taken("("):
-            self.fail(self.peek(), "IN needs a list in parentheses", fix)
+            raise self.fail(self.peek(), "IN needs a list in parentheses", fix)
         found = [self._value(key, "=")]
         while self._taken(","):
             found.append(self._value(key, "="))
         if not self._taken(")"):
-            self.fail(self.peek(), "the list after IN is not closed", fix)
+            raise self.fail(self.peek(), "the list after IN is not closed", fix)
         if len({type(value) for value in found}) > 1:
-            self.fail(self.peek(), "the list after IN mixes numbers and texts", fix)
+            raise self.fail(self.peek(), "the list after IN mixes numbers and texts", fix)
         return tuple(found)
 
     def _value(self, key: Key, operator: str) -> Scalar:
         token = self.take()
         if token.kind not in ("number", "text"):
-            quotes = "texts stand in single quotes" if token.kind in ("word", "quoted") else f"write {key} {operator} VALUE"
-            self.fail(token, f"expected a value, found {token.text or 'the end'!r}", quotes)
+            fix = "write a number" if key.kind == "metric" else f"write a text in single quotes: {key} {operator} 'text'"
+            raise self.fail(token, f"expected a value, found {token.text or 'the end'!r}", fix)
         number = float(token.text) if token.kind == "number" else None
         if key.kind == "metric":
             if number is None:
-                self.fail(token, f"{key} is compared with a text", f"compare it with a number: {key} {operator} 1")
+                raise self.fail(token, f"{key} is compared with a text", f"compare it with a number: {key} {operator} 1")
             return number
         if key.kind == "parameter" and number is not None:
             return number
         if key.kind == "attribute" and key.name in TIMES:
             return number if number is not None else float(parse_instant(_unquote(token.text)))
         if number is not None:
-            self.fail(
+            raise self.fail(
                 token,
                 f"{key} is a text and is compared with a number",
                 f"put it in single quotes: {key} {operator} '{token.text}'",
             )
         text = _unquote(token.text)
         if operator in _ORDERINGS:
-            self.fail(
+            raise self.fail(
                 token, f"{key} is a text, which is not less or greater", "use = != LIKE or IN; params compare with numbers"
             )
         if key == Key("attribute", "status") and text not in {status.value for status in RunStatus}:
-            self.fail(token, f"{text!r} is no status", near_miss(text, [status.value for status in RunStatus]))
+            raise self.fail(token, f"{text!r} is no status", near_miss(text, [status.value for status in RunStatus]))
         return text
 
 

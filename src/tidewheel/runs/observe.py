@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Mapping
@@ -47,10 +48,8 @@ def observe_facts() -> dict[str, str]:
         "host": platform.node(),
         "pid": str(os.getpid()),
     }
-    try:
+    with contextlib.suppress(ValueError, OSError):  # not known on every system
         facts["memory_bytes"] = str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (ValueError, OSError):  # not known on every system
-        pass
     return facts
 
 
@@ -75,7 +74,8 @@ def _cpus() -> int:
 def _start_of(pid: int) -> int | None:
     if Path("/proc/self/stat").exists():
         try:
-            # After the name in parentheses, which may itself hold spaces and parentheses: state is field 3, start time field 22.
+            # After the name in parentheses, which may itself hold spaces and parentheses: state is field 3, start time
+            # field 22.
             rest = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return None

@@ -1,7 +1,7 @@
 """Scores of predictions against labels, for regression and classification.
 
-Rows whose label is null are left out; ``n`` says how many counted. A prediction that is not a number makes the scores NaN rather
-than vanish from them.
+Rows whose label is null are left out; ``n`` says how many counted. A prediction that is not a number makes the scores
+NaN rather than vanish from them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ def score(labels: Floats, predictions: Floats, *, task: str | None = None) -> di
     predictions
         Shape (rows,) of values or, for two classes, of the probability of class 1; (rows, classes) of probabilities.
     task
-        ``"regression"`` or ``"classification"``. ``None``: classification when there are several outputs, or when all labels are 0 or 1
-        and all predictions lie in [0, 1].
+        ``"regression"`` or ``"classification"``. ``None``: classification when there are several outputs, or when all
+        labels are 0 or 1 and all predictions lie in [0, 1].
 
     Returns
     -------
-    Regression: ``mae``, ``rmse``, ``medae``, ``r2``, ``n``. Classification: ``accuracy``, ``log_loss``, ``n``, and for two classes ``roc_auc``.
+    Regression: ``mae``, ``rmse``, ``medae``, ``r2``, ``n``. Classification: ``accuracy``, ``log_loss``, ``n``, and for
+    two classes ``roc_auc``.
 
     Raises
     ------

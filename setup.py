@@ -1,0 +1,22 @@
+"""Compiles the kernel where there is a C compiler; without one, the same file is interpreted (and says so)."""
+
+from setuptools import Extension, setup
+
+try:
+    from Cython.Build import cythonize
+except ImportError:  # an environment without Cython gets the interpreted kernel
+    extensions = []
+else:
+    extensions = cythonize(
+        [
+            Extension(
+                "tidewheel.features.kernel",
+                ["src/tidewheel/features/kernel.py"],
+                extra_compile_args=["-O2", "-ffp-contract=off"],
+                optional=True,
+            )
+        ],
+        build_dir="build",
+    )
+
+setup(ext_modules=extensions)

@@ -1,0 +1,31 @@
+"""Stand-in for the ``cython`` module where Cython is not installed: the names that the kernel uses, without effect."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+compiled = False
+
+Function = TypeVar("Function")
+
+
+def cfunc(function: Function) -> Function:
+    """A C function when compiled; the Python function here.
+
+    Examples
+    --------
+    >>> cfunc(len)([1])
+    1
+    """
+    return function
+
+
+def inline(function: Function) -> Function:
+    """Inlined when compiled; the Python function here.
+
+    Examples
+    --------
+    >>> inline(len)([1])
+    1
+    """
+    return function

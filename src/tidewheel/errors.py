@@ -268,6 +268,14 @@ class WrongMethod(Invalid):
     """The path exists, the method does not."""
 
 
+class MissingInput(Invalid):
+    """A declared input is absent, or null where it may not be."""
+
+
+class UnknownInput(Invalid):
+    """An input that the deployment does not take."""
+
+
 class DuplicateId(Conflict):
     """An id was used before with another content."""
 

@@ -10,19 +10,11 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from tidewheel.clock import format_instant, parse_instant, to_datetime
-from tidewheel.errors import Invalid, NotJson, TidewheelError, TypeMismatch, near_miss
+from tidewheel.errors import Invalid, MissingInput, NotJson, TidewheelError, TypeMismatch, UnknownInput, near_miss
 from tidewheel.schema import DataType, Field, Schema
 
 _MAX_DEPTH_FIX = "send JSON that is nested less deeply"
 _EARLIEST, _LATEST = parse_instant("0001-01-02T00:00:00Z"), parse_instant("9999-12-30T00:00:00Z")
-
-
-class MissingInput(Invalid):
-    """A declared input is absent or null where it may not be."""
-
-
-class UnknownInput(Invalid):
-    """An input that the deployment does not take."""
 
 
 def decode_json(body: bytes) -> object:

@@ -82,6 +82,17 @@ class Journal:
         self._sync_seconds = sync_seconds
         self._start()
 
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._syncer: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._dirty = threading.Event()
+        self._file: int | None = None
+        self._path = self._folder
+        self._size = 0
+        self._broken: OSError | None = None
+
     def append(self, records: Sequence[bytes]) -> None:
         """Add records, in order, in one write.
 
@@ -131,17 +142,6 @@ class Journal:
                 self._stop.set()
                 self._dirty.set()
                 syncer.join()
-
-    def _start(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._syncer: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._dirty = threading.Event()
-        self._file: int | None = None
-        self._path = self._folder
-        self._size = 0
-        self._broken: OSError | None = None
 
     def _open(self) -> None:
         try:

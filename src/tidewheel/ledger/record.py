@@ -1,0 +1,298 @@
+"""Record recipes and builds, and move environments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from tidewheel.clock import Clock, Micros
+from tidewheel.database.open import Database
+from tidewheel.digest import Digest
+from tidewheel.errors import NotFound
+from tidewheel.fingerprint.reads import Read
+from tidewheel.fingerprint.recipe import Component, Recipe
+from tidewheel.ledger import move, trace
+from tidewheel.ledger.build import Build
+from tidewheel.ledger.definition import NodeId
+from tidewheel.ledger.environment import Edge, Environment, Move
+from tidewheel.ledger.tables import builds, memory, nodes, recipe_nodes, recipe_upstreams, recipes
+
+__all__ = ["Build", "Edge", "Environment", "Ledger", "Move"]
+
+_UPSTREAM = "upstream:"
+_BATCH = 10_000  # both databases take at least 32,766 parameters in one statement
+
+
+class Ledger:
+    """The one place where facts live. All methods may be called from any thread and many processes.
+
+    Several calls inside of one ``database.write()`` block are one transaction.
+
+    Examples
+    --------
+    >>> from tidewheel.clock import system_clock
+    >>> from tidewheel.ledger.definition import node_id
+    >>> ledger = Ledger(Database.open("sqlite://"), system_clock)
+    >>> view, recipe = node_id("view", "ZonePace"), Recipe("view", {"param:ttl": Component("1d")})
+    >>> ledger.put_recipe(view, recipe)
+    >>> ledger.move("prod", {view: recipe.digest}, expected=0, actor="ann", reason="first apply").version
+    1
+    >>> ledger.environment("prod").pointers == {view: recipe.digest}
+    True
+    >>> ledger.move("prod", {view: None}, expected=0, actor="bob", reason="too late")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tidewheel.errors.Conflict: environment 'prod' is at version 1, not 0: ann moved it first (first apply)...
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    # ── recipes ──────────────────────────────────────────────────────────────────────────────────
+
+    def put_recipe(self, node: NodeId, recipe: Recipe) -> None:
+        """Keep a recipe, with where its components stand and what they show; idempotent."""
+        found = recipe.digest
+        known = sa.select(recipe_nodes.c.recipe).where(recipe_nodes.c.recipe == found, recipe_nodes.c.node == node)
+        with self._database.read() as connection:
+            if connection.execute(known).first() is not None:
+                return
+        now = self._clock()
+        with self._database.write() as connection:
+            _see_node(connection, node, recipe, now)
+            if connection.execute(sa.select(recipes.c.digest).where(recipes.c.digest == found)).first() is None:
+                row = {"digest": found, "kind": recipe.kind, "components": _dump_components(recipe), "created_at": now}
+                connection.execute(recipes.insert(), row)
+                upstreams = [
+                    {"recipe": found, "node": name.removeprefix(_UPSTREAM), "content": part.value}
+                    for name, part in recipe.components.items()
+                    if name.startswith(_UPSTREAM)
+                ]
+                if upstreams:
+                    connection.execute(recipe_upstreams.insert(), upstreams)
+            if connection.execute(known).first() is None:
+                connection.execute(recipe_nodes.insert(), {"recipe": found, "node": node})
+
+    def get_recipe(self, digest: Digest) -> Recipe:
+        """The recipe of that digest.
+
+        Raises
+        ------
+        NotFound
+            When it was never put.
+        """
+        found = self.get_recipes([digest])
+        return found[digest]
+
+    def get_recipes(self, digests: Collection[Digest]) -> dict[Digest, Recipe]:
+        """Many recipes in one query.
+
+        Raises
+        ------
+        NotFound
+            When one of them was never put.
+        """
+        found: dict[Digest, Recipe] = {}
+        with self._database.read() as connection:
+            for batch in _batches(digests):
+                for row in connection.execute(sa.select(recipes).where(recipes.c.digest.in_(batch))):
+                    found[Digest(row.digest)] = Recipe(row.kind, _load_components(row.components))
+        for digest in digests:
+            if digest not in found:
+                raise NotFound(f"no recipe {digest}", fix="apply the project that it belongs to: tidewheel apply")
+        return found
+
+    # ── builds ───────────────────────────────────────────────────────────────────────────────────
+
+    def record_build(self, build: Build) -> Build:
+        """Record a build; when its recipe has one already, that one stands and is the answer."""
+        with self._database.write() as connection:
+            first = connection.execute(sa.select(builds).where(builds.c.live == build.recipe)).first()
+            if first is not None:
+                return _load_build(first)
+            _see_node(connection, build.node, None, self._clock())
+            reads = json.dumps([[read.kind, read.name, read.value] for read in build.trace], separators=(",", ":"))
+            connection.execute(
+                builds.insert(),
+                {
+                    "id": build.id,
+                    "recipe": build.recipe,
+                    "live": build.recipe,
+                    "node": build.node,
+                    "content": build.content,
+                    "output": build.output,
+                    "trace": reads,
+                    "started_at": build.started_at,
+                    "ended_at": build.ended_at,
+                    "actor": build.actor,
+                },
+            )
+        return build
+
+    def find_build(self, recipe: Digest) -> Build | None:
+        """The build of a recipe, when there is one."""
+        return self.find_builds([recipe]).get(recipe)
+
+    def find_builds(self, recipes: Collection[Digest]) -> dict[Digest, Build]:
+        """The builds that there are of the recipes, in one query."""
+        found: dict[Digest, Build] = {}
+        with self._database.read() as connection:
+            for batch in _batches(recipes):
+                for row in connection.execute(sa.select(builds).where(builds.c.live.in_(batch))):
+                    found[Digest(row.recipe)] = _load_build(row)
+        return found
+
+    def list_builds(self, node: NodeId, *, limit: int = 50) -> list[Build]:
+        """Builds of a node, newest first."""
+        query = sa.select(builds).where(builds.c.node == node, builds.c.live.is_not(None))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(builds.c.number.desc()).limit(limit)).all()
+        return [_load_build(row) for row in rows]
+
+    def retire_build(self, recipe: Digest, *, actor: str, reason: str) -> bool:
+        """Stop answering with a build whose output is damaged or lost, so that the recipe is built again; the record stays.
+
+        Returns
+        -------
+        Whether there was a build to retire.
+        """
+        note = json.dumps({"actor": actor, "reason": reason, "at": self._clock()})
+        with self._database.write() as connection:
+            changed = connection.execute(builds.update().where(builds.c.live == recipe).values(live=None, retired=note))
+        return changed.rowcount > 0
+
+    # ── environments ─────────────────────────────────────────────────────────────────────────────
+
+    def environment(self, name: str) -> Environment:
+        """An environment as it is; version 0 and empty when it has never been moved."""
+        with self._database.read() as connection:
+            return move.read_environment(connection, name)
+
+    def list_environments(self) -> list[str]:
+        """Names of all environments that have ever been moved, sorted."""
+        with self._database.read() as connection:
+            return move.list_names(connection)
+
+    def move(
+        self, name: str, pointers: Mapping[NodeId, Digest | None], *, expected: int, actor: str, reason: str
+    ) -> Environment:
+        """Point nodes elsewhere, all at once; ``None`` removes a pointer, and nodes that are not named stay.
+
+        Parameters
+        ----------
+        expected
+            The version that the decision was made on.
+
+        Raises
+        ------
+        Conflict
+            When the environment is at another version by now; nothing was written.
+        """
+        with self._database.write() as connection:
+            return move.merge(connection, name, pointers, expected=expected, actor=actor, reason=reason, at=self._clock())
+
+    def history(self, name: str) -> list[Move]:
+        """Moves of an environment, newest first."""
+        with self._database.read() as connection:
+            return move.list_moves(connection, name)
+
+    def restore(self, name: str, *, version: int, expected: int, actor: str, reason: str) -> Environment:
+        """Go back to the pointers of an earlier version, by one more move.
+
+        Raises
+        ------
+        NotFound
+            When there was no such version.
+        Conflict
+            As :meth:`move`.
+        """
+        with self._database.write() as connection:
+            pointers = move.pointers_to(connection, name, version)
+            return move.merge(connection, name, pointers, expected=expected, actor=actor, reason=reason, at=self._clock())
+
+    # ── lineage, search, memory ──────────────────────────────────────────────────────────────────
+
+    def upstream(self, recipe: Digest) -> list[Edge]:
+        """Everything that a recipe depends on, nearest first, each node's content once."""
+        with self._database.read() as connection:
+            return trace.upstream(connection, recipe)
+
+    def downstream(self, recipe: Digest) -> list[Edge]:
+        """Every recipe that uses what came of this one, nearest first, each once per node."""
+        with self._database.read() as connection:
+            return trace.downstream(connection, recipe)
+
+    def search(self, text: str, *, limit: int = 50) -> list[NodeId]:
+        """Nodes whose id, owner, description or tags contain the text, whatever its case; matches of the id first."""
+        wanted = text.lower()
+        in_id = sa.func.lower(nodes.c.id).contains(wanted, autoescape=True)
+        in_text = nodes.c.text.contains(wanted, autoescape=True)
+        query = sa.select(nodes.c.id).where(sa.or_(in_id, in_text))
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(sa.case((in_id, 0), else_=1), nodes.c.id).limit(limit))
+            return [NodeId(row.id) for row in found]
+
+    def remember(self, key: str, value: bytes) -> None:
+        """Keep a small value that can be computed again at a cost, such as a file's digest."""
+        if self.recall(key) == value:
+            return
+        with self._database.write() as connection:
+            known = connection.execute(sa.select(memory.c.key).where(memory.c.key == key)).first() is not None
+            values = {"value": value, "remembered_at": self._clock()}
+            if known:
+                connection.execute(memory.update().where(memory.c.key == key).values(values))
+            else:
+                connection.execute(memory.insert(), {"key": key, **values})
+
+    def recall(self, key: str) -> bytes | None:
+        """What was remembered under a key."""
+        with self._database.read() as connection:
+            value = connection.execute(sa.select(memory.c.value).where(memory.c.key == key)).scalar()
+        return None if value is None else bytes(value)
+
+
+def _see_node(connection: Connection, node: NodeId, recipe: Recipe | None, now: Micros) -> None:
+    known = connection.execute(sa.select(nodes.c.text).where(nodes.c.id == node)).scalar()
+    told = {} if recipe is None else {n: p.note or p.value for n, p in recipe.components.items() if n.startswith("meta:")}
+    text = " ".join(told[name] for name in sorted(told)).lower().replace("\x00", " ")
+    if known is None:
+        connection.execute(nodes.insert(), {"id": node, "text": text, "seen_at": now})
+    elif text and text != known:
+        connection.execute(nodes.update().where(nodes.c.id == node).values(text=text))
+
+
+def _batches(digests: Collection[Digest]) -> Iterator[list[Digest]]:
+    rest = iter(dict.fromkeys(digests))
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _dump_components(recipe: Recipe) -> str:
+    # ASCII, because neither database takes every Python string as text, and a file's name can be any.
+    parts = {name: [part.value, part.where, part.note] for name, part in recipe.components.items()}
+    return json.dumps(parts, separators=(",", ":"))
+
+
+def _load_components(text: str) -> dict[str, Component]:
+    return {name: Component(value, where, note) for name, (value, where, note) in json.loads(text).items()}
+
+
+def _load_build(row: sa.Row[*tuple[object, ...]]) -> Build:
+    found = row._mapping
+    reads: Sequence[tuple[str, str, str | None]] = json.loads(found["trace"])
+    return Build(
+        recipe=Digest(found["recipe"]),
+        node=NodeId(found["node"]),
+        content=Digest(found["content"]),
+        output=bytes(found["output"]),
+        trace=tuple(Read(kind, name, value) for kind, name, value in reads),  # type: ignore[arg-type]  # as it was dumped
+        started_at=Micros(found["started_at"]),
+        ended_at=Micros(found["ended_at"]),
+        actor=found["actor"],
+        id=found["id"],
+    )

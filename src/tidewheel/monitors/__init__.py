@@ -1,9 +1,10 @@
-"""Monitors: whether the world that a model answers for is still the one that it was trained on, and whether its answers are still good.
+"""Monitors: whether the world is still the one that a model was trained on, and whether its answers are still good.
 
-A monitor looks at one window of time after the other. It makes mergeable profiles of features and predictions and compares them with
-the model version's baseline (PSI, and a distance test corrected for many features), and it measures performance where labels
-have been joined. A breach opens one alert, which stays open while the breach persists, goes to a webhook, and can start a
-retraining or a rollback. Thresholds are calibrated on the baseline's own windows to a stated rate of false alarms.
+A monitor looks at one window of time after the other. It makes mergeable profiles of features and predictions and compares
+them with the model version's baseline (PSI, and a distance test corrected for many features), and it measures performance
+where labels have been joined. A breach opens one alert, which stays open while the breach persists, goes to a webhook, and
+can start a retraining or a rollback. Thresholds are calibrated on the baseline's own windows to a stated rate of false
+alarms.
 """
 
 from __future__ import annotations

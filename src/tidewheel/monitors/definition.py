@@ -111,8 +111,8 @@ def monitor(
 ) -> Monitor:
     """Watch a deployment: drift of features and predictions against the training baseline, and performance on labels.
 
-    Thresholds are not given but calibrated: the baseline is cut into windows of the same length, and a feature alarms when it moves
-    further than its own weeks and seasons do, at a rate of false alarms that you state.
+    Thresholds are not given but calibrated: the baseline is cut into windows of the same length, and a feature alarms when it
+    moves further than its own weeks and seasons do, at a rate of false alarms that you state.
 
     Parameters
     ----------

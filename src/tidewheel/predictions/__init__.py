@@ -1,9 +1,9 @@
 """Predictions: every answer that was given, and the truth that arrived for it later.
 
 A deployment has one log of predictions and one of labels. Both are append-only journals that survive ``kill -9``, turned into
-Parquet behind the writers' backs. A prediction is in the log before its answer leaves the process; reading joins the Parquet files
-with the live journal, and gives each prediction id once. Labels come by id, by key and time, or from a source, in any order and any number
-of times: the latest correction holds.
+Parquet behind the writers' backs. A prediction is in the log before its answer leaves the process; reading joins the Parquet
+files with the live journal, and gives each prediction id once. Labels come by id, by key and time, or from a source, in any
+order and any number of times: the latest correction holds.
 """
 
 from __future__ import annotations

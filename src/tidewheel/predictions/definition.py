@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tidewheel.sources.definition import Source
 
 
+_AT_ONCE = Micros(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """What really happened, for one prediction.
@@ -25,8 +28,8 @@ class Label:
     value
         The truth, in the unit of the prediction; finite.
     at
-        When the label became true or was corrected, microseconds UTC. Of several labels for one prediction the one with the latest
-        ``at`` holds, and at the same ``at`` the one that arrived last. ``None`` means: when it arrives.
+        When the label became true or was corrected, microseconds UTC. Of several labels for one prediction the one with the
+        latest ``at`` holds, and at the same ``at`` the one that arrived last. ``None`` means: when it arrives.
     prediction_id
         The prediction's id, or ``None``.
     keys, time
@@ -57,7 +60,7 @@ class Label:
             raise Invalid("a label names no prediction", where="id", fix='give "id", or "keys" and "time"')
         if self.prediction_id is not None and (self.keys is not None or self.time is not None):
             raise Invalid("a label names its prediction twice", where="id", fix='give either "id", or "keys" and "time"')
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+        if not _is_finite(self.value):
             raise Invalid(f"a label must be a finite number, not {self.value!r}", where="value", fix="send a number")
 
 
@@ -84,7 +87,7 @@ class LabelSource:
     by: tuple[str, ...] = ()
     time: str | None = None
     id: str | None = None
-    delay: Micros = Micros(0)
+    delay: Micros = _AT_ONCE
 
 
 def labels(
@@ -123,3 +126,7 @@ def labels(
             fix='give id="column", or by=["key", ...] and time="column"',
         )
     return LabelSource(source, value, tuple(by), time, id, parse_duration(delay))
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

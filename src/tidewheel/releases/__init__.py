@@ -1,8 +1,8 @@
 """Releases: whether a new version may take over, and the taking over and going back.
 
-A *gate* compares a challenger with the champion on held-out rows, with a paired interval and by slice, and measures its latency. A
-*release* moves an alias and the route of a deployment in one recorded step, with the gate's report as its evidence; a rollback is one
-more release.
+A *gate* compares a challenger with the champion on held-out rows, with a paired interval and by slice, and measures its
+latency. A *release* moves an alias and the route of a deployment in one recorded step, with the gate's report as its
+evidence; a rollback is one more release.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -21,11 +21,12 @@ class FileSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PushSnapshot:
-    """The first ``size_bytes`` bytes of one segment of pushed rows."""
+    """One segment of pushed rows, from byte ``start`` to byte ``size_bytes``; the digest is that of all until there."""
 
     segment: str
     size_bytes: int
     digest: Digest
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,29 @@ class Snapshot:
     @property
     def content(self) -> Digest:
         """Content of everything: files or table, and pushed rows."""
-        return digest(["snapshot", self.data, sorted(push.digest for push in self.pushes)])
+        return digest(["snapshot", self.data, sorted([push.digest, push.start] for push in self.pushes)])
+
+    def since(self, earlier: Snapshot) -> Snapshot:
+        """What arrived after an earlier snapshot: files whose content it did not have, and rows pushed since.
+
+        Examples
+        --------
+        >>> a, b = FileSnapshot("a", 1, 1, Digest("tw1-a")), FileSnapshot("b", 1, 1, Digest("tw1-b"))
+        >>> [file.path for file in Snapshot("trips", files=(a, b)).since(Snapshot("trips", files=(a,))).files]
+        ['b']
+        """
+        known = {file.digest for file in earlier.files}
+        ends = {push.segment: push.size_bytes for push in earlier.pushes}
+        return Snapshot(
+            self.source,
+            files=tuple(file for file in self.files if file.digest not in known),
+            pushes=tuple(
+                replace(push, start=ends.get(push.segment, 0))
+                for push in self.pushes
+                if push.size_bytes > ends.get(push.segment, 0)
+            ),
+            table=None if self.table == earlier.table else self.table,
+        )
 
     def to_json(self) -> bytes:
         """The snapshot as JSON."""

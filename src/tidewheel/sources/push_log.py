@@ -1,0 +1,181 @@
+"""The journal of pushed rows: durable when ``append`` returns, read as one table with the source's files.
+
+A record is one accepted push: ``[1, names, columns]`` in MessagePack, column by column; times are integers of microseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from tidewheel.artifacts.journal import Journal, list_segments, read_journal, seal_abandoned
+from tidewheel.digest import Digest, digest_bytes
+from tidewheel.errors import Conflict, Corrupt
+from tidewheel.sources.definition import Source
+from tidewheel.sources.snapshot import PushSnapshot
+
+_FORMAT = 1
+_FRAME_BYTES = 8
+_Columns = tuple[int, list[str], list[list[object]]]
+
+
+class PushLog:
+    """Where accepted pushes are kept, one folder for each source; thread safe.
+
+    Parameters
+    ----------
+    folder
+        Parent of the sources' folders.
+    sync_seconds
+        Window of loss when the machine loses power; a killed process loses nothing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tidewheel.sources import source
+    >>> trips = source("trips", pa.table({"ended": [0], "zone": [1]}), time="ended")
+    >>> log = PushLog(Path(tempfile.mkdtemp()))
+    >>> log.append(trips, pa.table({"ended": [5], "zone": [7]}))
+    >>> read_pushes(log.folder / "trips", pa.schema([("ended", pa.int64()), ("zone", pa.int64())])).to_pydict()
+    {'ended': [5], 'zone': [7]}
+    >>> log.close()
+    """
+
+    def __init__(self, folder: Path, *, sync_seconds: float = 1.0) -> None:
+        self.folder = folder
+        self._sync_seconds = sync_seconds
+        self._journals: dict[str, Journal] = {}
+        self._lock = threading.Lock()
+
+    def append(self, source: Source, table: pa.Table) -> None:
+        """Keep rows of one push, all or none; visible and safe from ``kill -9`` when it returns."""
+        if table.num_rows:
+            self._journal(source).append([encode_rows(table)])
+
+    def seal(self, source: Source) -> None:
+        """Complete the open segment, and those of writers that died."""
+        self._journal(source).seal()
+        seal_abandoned(self.folder / source.name)
+
+    def close(self) -> None:
+        """Seal and close all journals; idempotent."""
+        with self._lock:
+            journals, self._journals = list(self._journals.values()), {}
+        for journal in journals:
+            journal.close()
+
+    def _journal(self, source: Source) -> Journal:
+        with self._lock:
+            journal = self._journals.get(source.name)
+            if journal is None:
+                folder = self.folder / source.name
+                journal = Journal(folder, writer=f"push-{os.getpid()}", sync_seconds=self._sync_seconds)
+                self._journals[source.name] = journal
+            return journal
+
+
+def encode_rows(table: pa.Table) -> bytes:
+    """One record."""
+    columns = [_plain(column) for column in table.columns]
+    return msgspec.msgpack.encode((_FORMAT, table.column_names, columns))
+
+
+def _plain(column: pa.ChunkedArray) -> list[object]:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
+    elif pa.types.is_date32(column.type):
+        column = column.cast(pa.int32())
+    elif pa.types.is_decimal(column.type):
+        column = column.cast(pa.string())
+    values: list[object] = column.to_pylist()
+    return values
+
+
+def read_pushes(folder: Path, schema: pa.Schema, pushes: Sequence[PushSnapshot] | None = None) -> pa.Table:
+    """Pushed rows in the order of their arrival, with the columns of ``schema``; one that a push did not have is null.
+
+    Parameters
+    ----------
+    pushes
+        Read exactly these parts of the segments; ``None`` reads all there is.
+    """
+    gathered: dict[str, list[object]] = {name: [] for name in schema.names}
+    rows = 0
+    for record in _records(folder, pushes):
+        form, names, columns = msgspec.msgpack.decode(record, type=_Columns)
+        if form != _FORMAT:
+            raise Corrupt(
+                f"a push in {folder} has format {form}", where=str(folder), fix="read it with the version that wrote it"
+            )
+        size = len(columns[0]) if columns else 0
+        known = dict(zip(names, columns, strict=True))
+        for name, values in gathered.items():
+            values.extend(known.get(name) or [None] * size)
+        rows += size
+    arrays = [_typed(gathered[field.name], field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))
+
+
+def _typed(values: list[object], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.int64()).cast(pa.timestamp("us", kind.tz)).cast(kind)
+    if pa.types.is_date(kind):
+        return pa.array(values, pa.int32()).cast(pa.date32()).cast(kind)
+    if pa.types.is_decimal(kind):
+        return pa.array(values, pa.string()).cast(kind)
+    return pa.array(values, kind)
+
+
+def _records(folder: Path, pushes: Sequence[PushSnapshot] | None) -> Iterator[bytes]:
+    if pushes is None:
+        yield from (record for _, _, record in read_journal(folder))
+        return
+    wanted = {push.segment: push for push in pushes if push.size_bytes > push.start}
+    if not wanted:
+        return
+    starts = {name: push.start for name, push in wanted.items()}
+    seen = dict.fromkeys(wanted, 0)
+    for segment, offset, record in read_journal(folder, since=starts):
+        push = wanted.get(segment)
+        end = offset + _FRAME_BYTES + len(record)
+        if push is not None and end <= push.size_bytes:
+            seen[segment] = end
+            yield record
+    for name, push in wanted.items():
+        if seen[name] != push.size_bytes:
+            raise Conflict(f"pushed rows {name} are no longer there", where=str(folder), fix="take a new snapshot")
+
+
+def snapshot_pushes(
+    folder: Path, recall: Callable[[str], bytes | None], remember: Callable[[str, bytes], None]
+) -> tuple[PushSnapshot, ...]:
+    """What has been pushed until now, whole records only; the digests of sealed segments are remembered."""
+    found = []
+    ends: dict[str, int] = {}
+    known: dict[str, tuple[int, Digest]] = {}
+    for segment in list_segments(folder):
+        remembered = recall(f"push:{segment.path.with_suffix('')}") if segment.sealed else None
+        if remembered is not None:
+            size, _, text = remembered.decode().partition(" ")
+            known[segment.name] = (int(size), Digest(text))
+    past = {name: size for name, (size, _) in known.items()}
+    for name, offset, record in read_journal(folder, since=past):
+        ends[name] = offset + _FRAME_BYTES + len(record)
+    for segment in list_segments(folder):
+        if segment.name in known:
+            size, content = known[segment.name]
+        elif segment.name in ends:
+            size = ends[segment.name]
+            with segment.path.open("rb") as file:
+                content = digest_bytes(file.read(size))
+            if segment.sealed:
+                remember(f"push:{segment.path.with_suffix('')}", f"{size} {content}".encode())
+        else:
+            continue
+        found.append(PushSnapshot(segment.name, size, content))
+    return tuple(found)

@@ -1,0 +1,28 @@
+"""Tables of the online side: which number a view's version has in the store, and how far it is materialised."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Table, Text
+
+from tidewheel.database.tables import metadata
+
+online_views = Table(
+    "online_views",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+online_bookmarks = Table(
+    "online_bookmarks",
+    metadata,
+    Column("view", Integer, ForeignKey("online_views.id"), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("closed", BigInteger, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)

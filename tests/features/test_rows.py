@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import math
+import struct
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidewheel.clock import to_datetime
+from tidewheel.errors import Corrupt, TypeMismatch
+from tidewheel.features.rows import Row, RowCodec, order_prefix, split_order
+from tidewheel.schema import DataType, Field, Schema
+
+I64 = st.integers(-(2**63), 2**63 - 1)
+FLOAT32 = st.floats(width=32)
+VALUES: dict[DataType, st.SearchStrategy[object]] = {
+    DataType.BOOL: st.booleans(),
+    DataType.INT32: st.integers(-(2**31), 2**31 - 1),
+    DataType.INT64: I64,
+    DataType.FLOAT32: FLOAT32,
+    DataType.FLOAT64: st.floats(),
+    DataType.STRING: st.text(),
+    DataType.BYTES: st.binary(),
+    DataType.TIMESTAMP: st.datetimes(timezones=st.just(UTC)),
+    DataType.DATE: st.dates(),
+    DataType.DECIMAL: st.decimals(-(10**28), 10**28, places=9),
+}
+
+
+def codec(*kinds: DataType) -> RowCodec:
+    return RowCodec(Schema(tuple(Field(f"c{i}", kind) for i, kind in enumerate(kinds))))
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> tuple[list[DataType], list[object]]:
+    kinds = draw(st.lists(st.sampled_from(DataType), max_size=20))
+    return kinds, [draw(st.none() | VALUES[kind]) for kind in kinds]
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return struct.pack(">d", a) == struct.pack(">d", b) or (math.isnan(a) and math.isnan(b))
+    return type(a) is type(b) and a == b
+
+
+@given(rows(), I64, I64, st.booleans())
+def test_a_row_comes_back_as_it_was(row: tuple[list[DataType], list[object]], ts: int, created: int, tombstone: bool) -> None:
+    kinds, values = row
+    encoder = codec(*kinds)
+    back = encoder.decode(encoder.encode(ts, created, values, tombstone=tombstone))
+    assert (back.ts, back.created, back.tombstone) == (ts, created, tombstone)
+    assert all(same(a, b) for a, b in zip(values, back.values, strict=True))
+
+
+@pytest.mark.parametrize("kind", DataType)
+def test_bytes_order_as_values_do(kind: DataType) -> None:
+    encoder = codec(kind)
+
+    @given(VALUES[kind], VALUES[kind])
+    def check(a: object, b: object) -> None:
+        left, right = encoder.canonical([a]), encoder.canonical([b])
+        if isinstance(a, float) and isinstance(b, float):
+            assert (left < right) == (_float_order(a) < _float_order(b))
+        elif isinstance(a, str) and isinstance(b, str):
+            if "\0" not in a + b:  # beyond that the order is any total order
+                assert (left < right) == (a.encode() < b.encode())
+        elif isinstance(a, bytes) and isinstance(b, bytes):
+            if b"\0" not in a + b:
+                assert (left < right) == (a < b)
+        else:
+            assert (left < right) == (a < b)  # type: ignore[operator]  # both of one ordered type
+
+    check()
+
+
+def _float_order(x: float) -> tuple[int, float, float]:
+    return (1, 0.0, 0.0) if math.isnan(x) else (0, x, math.copysign(1.0, x))
+
+
+@given(I64, I64, I64, I64)
+def test_times_come_before_values(ts: int, created: int, other_ts: int, other_created: int) -> None:
+    encoder = codec(DataType.INT64)
+    a, b = encoder.encode(ts, created, [1]), encoder.encode(other_ts, other_created, [0])
+    expected = (ts, created) > (other_ts, other_created) or (ts, created) == (other_ts, other_created)
+    assert (a > b) == expected
+    assert split_order(a) == (ts, created)
+
+
+def test_a_tombstone_beats_values_of_its_time_and_a_value_beats_a_null() -> None:
+    encoder = codec(DataType.INT64, DataType.STRING)
+    null, value = encoder.encode(1, 1, [None, None]), encoder.encode(1, 1, [-5, None])
+    tombstone = encoder.encode(1, 1, [None, None], tombstone=True)
+    later = encoder.encode(1, 2, [None, None])
+    order = [null, value, tombstone, later]
+    assert sorted(order) == order
+
+
+def test_exact_values_stay_exact() -> None:
+    encoder = codec(DataType.INT64, DataType.FLOAT32, DataType.DECIMAL)
+    f32 = struct.unpack("f", struct.pack("f", 1.111))[0]
+    row = encoder.decode(encoder.encode(0, 0, [9007199254740993, f32, Decimal("12345678901234567890.123456789")]))
+    assert row == Row(0, 0, False, (9007199254740993, f32, Decimal("12345678901234567890.123456789")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (DataType.INT64, "1"),
+        (DataType.INT64, 1.0),
+        (DataType.INT64, True),
+        (DataType.INT64, 2**63),
+        (DataType.INT32, 2**31),
+        (DataType.BOOL, 1),
+        (DataType.FLOAT64, "x"),
+        (DataType.FLOAT32, 1e300),
+        (DataType.STRING, b"x"),
+        (DataType.BYTES, "x"),
+        (DataType.TIMESTAMP, "2026-01-01"),
+        (DataType.DATE, datetime(2026, 1, 1, tzinfo=UTC)),
+        (DataType.DECIMAL, Decimal("0.0000000001")),
+        (DataType.DECIMAL, 1.5),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_name(kind: DataType, value: object) -> None:
+    with pytest.raises(TypeMismatch, match="c1 is"):
+        codec(DataType.INT64, kind).encode(0, 0, [1, value])
+
+
+def test_a_row_of_another_schema_is_corrupt() -> None:
+    row = codec(DataType.INT64).encode(0, 0, [1])
+    with pytest.raises(Corrupt):
+        codec(DataType.FLOAT64).decode(row)
+
+
+def test_many_rows_decode_into_columns() -> None:
+    encoder = codec(DataType.INT64, DataType.DATE)
+    rows = [encoder.encode(n, 0, [n, date(2026, 1, 1 + n)]) for n in range(3)]
+    assert encoder.decode_many(rows) == [[0, 1, 2], [date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)]]
+
+
+def test_timestamps_may_be_given_in_microseconds() -> None:
+    encoder = codec(DataType.TIMESTAMP)
+    assert encoder.decode(encoder.encode(0, 0, [1_000_000])).values == (to_datetime(1_000_000),)
+
+
+def test_the_layout_is_pinned() -> None:
+    encoder = codec(DataType.INT64, DataType.STRING)
+    expected = "8000000000000001" + "8000000000000000" + "01" + "00" + f"{encoder.fingerprint:08x}" + "c0"
+    expected += "8000000000000005" + b"ab".ljust(8, b"\0").hex() + b"ab".hex() + "00000002"
+    assert encoder.encode(1, 0, [5, "ab"]).hex() == expected
+    assert order_prefix(1, 0).hex() == expected[:32]

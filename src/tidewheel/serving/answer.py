@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from tidewheel.clock import MINUTE, Clock, Micros, format_instant
-from tidewheel.errors import FutureEvent, NotFound, TidewheelError, Unavailable, near_miss
+from tidewheel.errors import BodyTooLarge, FutureEvent, NotFound, TidewheelError, Unavailable, near_miss
 from tidewheel.predictions import PredictionRow
 from tidewheel.serving.arm import Route
 from tidewheel.serving.compute import Computed, compute
@@ -58,8 +58,8 @@ class Answerer:
     """Answers for a set of deployments.
 
     A request takes the table of loaded versions once, at its start, and keeps it: a swap replaces the table by one assignment
-    and meets no request half-way. An old version is freed when the last request that holds it has ended. A version that cannot be
-    loaded changes nothing: the old ones go on, and :meth:`trouble` tells why.
+    and meets no request half-way. An old version is freed when the last request that holds it has ended. A version that
+    cannot be loaded changes nothing: the old ones go on, and :meth:`trouble` tells why.
 
     Every answer is in the log before it is returned. Nothing is logged for a request that gets an error.
 
@@ -173,6 +173,9 @@ class Answerer:
         self, live: LiveDeployment, asked: Asked, *, key: str | None, started: float, pinned: LiveArm | None = None
     ) -> list[Given]:
         """Answer rows, each on the arm of its key, or all on one that is pinned; log them; return them in order."""
+        if len(asked.rows) > self._limits.rows:
+            fix = f"send at most {self._limits.rows} rows at a time"
+            raise BodyTooLarge(f"{len(asked.rows)} rows in one request", where="inputs", fix=fix)
         now = self._clock()
         at = [now if instant is None else self._check_future(instant, now) for instant in asked.at]
         picked = [(pinned, 0) if pinned is not None else live.pick(row, key) for row in asked.rows]

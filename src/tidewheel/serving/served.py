@@ -43,8 +43,8 @@ class ServedModel:
         What a caller must send: entity keys (not nullable) and request values.
     keys
         Those of the inputs that are entity keys; they decide the arm unless the deployment says otherwise.
-    outputs
-        Names of the model's outputs; one name for a single number.
+    width
+        Numbers in one prediction.
     """
 
     model: str
@@ -54,7 +54,7 @@ class ServedModel:
     keys: tuple[str, ...]
     lookup: FeatureLookup
     predictor: Predictor
-    outputs: tuple[str, ...] = ("prediction",)
+    width: int = 1
 
 
 OpenVersion = Callable[[str, int], ServedModel]

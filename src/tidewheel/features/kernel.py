@@ -7,8 +7,8 @@ Arrays are flat and contiguous: int64 (microseconds, counts, codes) or float64. 
 of which counts the values folded, and ``wf`` floats. ``fold`` says which fold; the codes stand in
 :mod:`tidewheel.features.state`.
 
-Both forms give the same bits: no fused multiply-add (``-ffp-contract=off``), integer division floors, no numpy scalars (which warn
-where C does not). Interpreted, arrays are seen through ``memoryview`` and so give Python numbers.
+Both forms give the same bits: no fused multiply-add (``-ffp-contract=off``), integer division floors, no numpy scalars
+(which warn where C does not). Interpreted, arrays are seen through ``memoryview`` and so give Python numbers.
 """
 
 from __future__ import annotations

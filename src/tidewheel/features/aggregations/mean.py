@@ -1,0 +1,38 @@
+"""Arithmetic mean: the sum (exact, or compensated) over the count; null of nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tidewheel.features.aggregations import Aggregation
+from tidewheel.features.aggregations.sum import compensated, state_of
+from tidewheel.features.exact import join, narrow
+from tidewheel.features.state import DECIMAL, EXACT, SUM, State
+from tidewheel.schema import DataType
+
+if TYPE_CHECKING:
+    from tidewheel.features.aggregations import Floats, Integers, Valid, Values
+
+_EXACT_FLOAT = 1 << 53
+
+
+def _finish(state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid]:
+    count = ints[:, 0]
+    valid = count > 0
+    divisor = np.maximum(count, 1)
+    if state == SUM:
+        return compensated(floats) / divisor, valid
+    if state == EXACT:
+        totals, fits = narrow(ints[:, 1:])
+        means = totals / divisor
+        for row in np.flatnonzero(~fits | (abs(totals) > _EXACT_FLOAT)):  # Python divides large integers correctly rounded
+            means[row] = join(ints[row : row + 1, 1:])[0] / int(divisor[row])
+        return means, valid
+    assert state == DECIMAL
+    exact = [total / (int(n) * 10**9) for total, n in zip(join(ints[:, 1:]), divisor, strict=True)]
+    return np.array(exact, dtype=np.float64), valid
+
+
+AGGREGATION = Aggregation("mean", state_of, lambda _kind: DataType.FLOAT64, _finish)

@@ -1,0 +1,55 @@
+"""Sum: exact for integers and decimals, compensated for floats; 0 of nothing."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tidewheel.errors import FeatureOverflow
+from tidewheel.features.aggregations import Aggregation
+from tidewheel.features.exact import join, narrow
+from tidewheel.features.state import DECIMAL, EXACT, FLOATS, INTEGERS, SUM, State
+from tidewheel.schema import DataType
+
+if TYPE_CHECKING:
+    from tidewheel.features.aggregations import Floats, Integers, Valid, Values
+
+_FIX = "shorten the window, or cast the column to decimal or double in the source's select"
+LARGEST = 10**38
+
+
+def state_of(kind: DataType | None) -> State | None:
+    """State of a sum, which a mean has too."""
+    return SUM if kind in FLOATS else EXACT if kind in INTEGERS else DECIMAL if kind is DataType.DECIMAL else None
+
+
+def compensated(floats: Floats) -> Floats:
+    """Sum and lost part as one number; an infinite sum has no lost part."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(floats[:, 0]), floats[:, 0] + floats[:, 1], floats[:, 0])
+
+
+def _result(kind: DataType | None) -> DataType:
+    return DataType.FLOAT64 if kind in FLOATS else DataType.DECIMAL if kind is DataType.DECIMAL else DataType.INT64
+
+
+def _finish(state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid]:
+    valid = np.ones(len(ints), dtype=np.bool_)
+    if state == SUM:
+        return compensated(floats), valid
+    if state == EXACT:
+        totals, fits = narrow(ints[:, 1:])
+        if not fits.all():
+            total = join(ints[~fits][:1, 1:])[0]
+            raise FeatureOverflow(f"sum {total} does not fit int64", fix=_FIX)
+        return totals, valid
+    exact = join(ints[:, 1:])
+    for total in exact:
+        if abs(total) >= LARGEST:
+            raise FeatureOverflow(f"sum {Decimal(total).scaleb(-9)} does not fit decimal128(38, 9)", fix=_FIX)
+    return exact, valid
+
+
+AGGREGATION = Aggregation("sum", state_of, _result, _finish)

@@ -1,0 +1,145 @@
+"""Which columns a view reads, and of which types its features are, given the schema of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tidewheel.errors import KeyTypeMismatch, MissingColumns, near_miss
+from tidewheel.features.definition import FeatureView, ServiceDefinition
+from tidewheel.features.feature import Feature
+from tidewheel.schema import DataType, Field, Schema
+
+_WIDER = {DataType.INT32: DataType.INT64}
+
+
+def lookup_columns(view: FeatureView) -> tuple[str, ...]:
+    """Columns that the view's look-ups read, sorted: the content of a row, in the order of its canonical bytes.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import entity, features, lookup, view_of
+    >>> from tidewheel.sources.definition import source
+    >>> @features(source("f", "f.parquet", time="ts"), by=entity("user", uid=int))
+    ... class F:
+    ...     y = lookup("b")
+    ...     x = lookup("a")
+    >>> lookup_columns(view_of(F))
+    ('a', 'b')
+    """
+    return tuple(sorted({one.column for one in view.lookups if one.column is not None}))
+
+
+def event_columns(view: FeatureView) -> tuple[str, ...]:
+    """Columns that an event of the view's windows has, in the order of its canonical bytes: event id, then the rest sorted."""
+    if not view.windows:
+        return ()
+    found = {one.column for one in view.windows if one.column is not None}
+    found |= {name for one in view.windows if one.where is not None for name in _condition_columns(one.where)}
+    identity = view.source.event_id
+    return (*((identity,) if identity is not None else ()), *sorted(found - {identity}))
+
+
+def view_columns(view: FeatureView) -> tuple[str, ...]:
+    """Every column of the source that the view needs: keys, then those of look-ups and events."""
+    names = (*(key.name for key in view.keys), *lookup_columns(view), *event_columns(view))
+    return tuple(dict.fromkeys(names))
+
+
+def _condition_columns(where: str) -> tuple[str, ...]:
+    from tidewheel.features.condition import parse_condition
+
+    return parse_condition(where).columns
+
+
+def row_schema(view: FeatureView, schema: Schema) -> Schema:
+    """Schema of the view's rows: :func:`lookup_columns` with the source's types."""
+    return _pick(view, schema, lookup_columns(view))
+
+
+def event_schema(view: FeatureView, schema: Schema) -> Schema:
+    """Schema of the view's events: :func:`event_columns` with the source's types."""
+    return _pick(view, schema, event_columns(view))
+
+
+def _pick(view: FeatureView, schema: Schema, names: Iterable[str]) -> Schema:
+    check_columns(view, schema)
+    return Schema(tuple(schema[name] for name in names))
+
+
+def check_columns(view: FeatureView, schema: Schema) -> None:
+    """Refuse a view whose columns the source does not have, or whose keys have another type there.
+
+    Raises
+    ------
+    MissingColumns, KeyTypeMismatch
+        Naming the column.
+    """
+    for name in view_columns(view):
+        if name not in schema:
+            raise MissingColumns(
+                f"view {view.name} reads {name!r}, which source {view.source.name} does not have",
+                where=name,
+                fix=near_miss(name, schema.names),
+            )
+    for key in view.keys:
+        check_key(key, schema[key.name].type)
+
+
+def check_key(key: Field, found: DataType, *, told: str | None = None) -> None:
+    """Refuse a key column of another type than declared; int32 stands for int64, nothing else is coerced.
+
+    Raises
+    ------
+    KeyTypeMismatch
+        Saying what came and what is declared.
+
+    Examples
+    --------
+    >>> check_key(Field("uid", DataType.INT64), DataType.INT32)
+    >>> check_key(Field("uid", DataType.INT64), DataType.STRING)
+    Traceback (most recent call last):
+    tidewheel.errors.KeyTypeMismatch: uid: got string, declared int64 (at uid). Fix: cast it, or declare another type
+    """
+    if found is not key.type and _WIDER.get(found) is not key.type:
+        raise KeyTypeMismatch(
+            f"{key.name}: got {told or found.value}, declared {key.type.value}",
+            where=key.name,
+            fix="cast it, or declare another type",
+        )
+
+
+def feature_type(feature: Feature, schema: Schema) -> DataType:
+    """Type of a feature over a source of this schema.
+
+    Examples
+    --------
+    >>> from tidewheel.features.feature import mean
+    >>> feature_type(mean("x", "1h"), Schema((Field("x", DataType.INT64),))).value
+    'float64'
+    """
+    column = None if feature.column is None else schema[feature.column].type
+    if feature.kind == "lookup":
+        assert column is not None
+        return column
+    from tidewheel.features.aggregations import get_aggregation
+
+    aggregation = get_aggregation(feature.aggregation)
+    aggregation.state_of(column, where=feature.name or feature.aggregation)
+    return aggregation.result(column)
+
+
+def service_schema(service: ServiceDefinition, schemas: Mapping[str, Schema]) -> Schema:
+    """Names and types of a service's outputs, in the model's order.
+
+    Parameters
+    ----------
+    schemas
+        Schema of each view's source, by the source's name.
+    """
+    fields = {one.name: Field(one.name, one.type) for one in service.outputs if one.type is not None}
+    for alias in service.uses:
+        schema = schemas[alias.view.source.name]
+        check_columns(alias.view, schema)
+        for name, feature in zip(alias.names, alias.view.features, strict=True):
+            fields[name] = Field(name, feature_type(feature, schema))
+    return Schema(tuple(fields[name] for name in service.names))

@@ -1,7 +1,7 @@
 """Pushed rows: checked against the columns of the source, then kept in a journal beside its files.
 
-A pushed row is a raw row, as it would stand in a file, before ``select``. Rows that the source identifies by ``event_id`` count once
-however often they are pushed or also stand in a file; a source without one counts each push.
+A pushed row is a raw row, as it would stand in a file, before ``select``. Rows that the source identifies by ``event_id``
+count once however often they are pushed or also stand in a file; a source without one counts each push.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pyarrow as pa
 from tidewheel.clock import MINUTE, Micros, format_duration, format_instant, to_datetime
 from tidewheel.errors import AmbiguousTime, FutureEvent, MissingColumns, MissingTime, TypeMismatch, near_miss
 from tidewheel.sources.definition import Source
-from tidewheel.sources.select import parse_select
 from tidewheel.sources.push_log import PushLog, read_pushes, snapshot_pushes
+from tidewheel.sources.select import parse_select
 from tidewheel.sources.times import to_utc_micros
 
 if TYPE_CHECKING:
@@ -68,10 +68,9 @@ def validate_push(
     arrow = schema if isinstance(schema, pa.Schema) else schema.arrow()
     select = parse_select(source.select, source.where)
     needed = select.reads(tuple(arrow.names))
-    time, event_id = select.raw_column(source.time), None
-    if source.event_id is not None:
-        event_id = select.raw_column(source.event_id)
-    columns = {}
+    time = select.raw_column(source.time)
+    event_id = select.raw_column(source.event_id) if source.event_id is not None else None
+    columns: dict[str | None, pa.Array] = {}
     for name in needed:
         kind = arrow.field(name).type
         convert = _converter(kind, source)
@@ -80,13 +79,13 @@ def validate_push(
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise TypeMismatch(f"column {name} of source {source.name}: {error}", where=name, fix=f"send {kind}") from error
     table = pa.table(columns, schema=pa.schema([arrow.field(name).with_nullable(True) for name in needed]))
-    for name, error in ((time, MissingTime), (event_id, MissingColumns)):
-        if name in columns and columns[name].null_count:
-            row = columns[name].is_null().index(True).as_py()
-            raise error(
-                f"row {row} of the push to {source.name} has no {name}", where=f"rows[{row}].{name}", fix=f"send {name}"
+    for need, refusal in ((time, MissingTime), (event_id, MissingColumns)):
+        if need in columns and columns[need].null_count:
+            row = columns[need].is_null().index(True).as_py()
+            raise refusal(
+                f"row {row} of the push to {source.name} has no {need}", where=f"rows[{row}].{need}", fix=f"send {need}"
             )
-    if time in columns:
+    if time is not None and time in columns:
         check_times(source, table[time], time, now=now, allowance=allowance)
     return table
 

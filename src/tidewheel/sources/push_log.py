@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from tidewheel.artifacts.journal import Journal, list_segments, read_journal, seal_abandoned
+from tidewheel.artifacts.journal import Journal, Segment, list_segments, read_journal, seal_abandoned
 from tidewheel.digest import Digest, digest_bytes
 from tidewheel.errors import Conflict, Corrupt
 from tidewheel.sources.definition import Source
@@ -155,27 +155,30 @@ def snapshot_pushes(
     folder: Path, recall: Callable[[str], bytes | None], remember: Callable[[str, bytes], None]
 ) -> tuple[PushSnapshot, ...]:
     """What has been pushed until now, whole records only; the digests of sealed segments are remembered."""
-    found = []
-    ends: dict[str, int] = {}
+    segments = list_segments(folder)
     known: dict[str, tuple[int, Digest]] = {}
-    for segment in list_segments(folder):
-        remembered = recall(f"push:{segment.path.with_suffix('')}") if segment.sealed else None
+    for segment in segments:
+        remembered = recall(_memory(segment)) if segment.sealed else None
         if remembered is not None:
-            size, _, text = remembered.decode().partition(" ")
-            known[segment.name] = (int(size), Digest(text))
-    past = {name: size for name, (size, _) in known.items()}
-    for name, offset, record in read_journal(folder, since=past):
+            written, _, text = remembered.decode().partition(" ")
+            known[segment.name] = (int(written), Digest(text))
+    ends: dict[str, int] = {}
+    for name, offset, record in read_journal(folder, since={name: size for name, (size, _) in known.items()}):
         ends[name] = offset + _FRAME_BYTES + len(record)
-    for segment in list_segments(folder):
-        if segment.name in known:
-            size, content = known[segment.name]
-        elif segment.name in ends:
-            size = ends[segment.name]
-            with segment.path.open("rb") as file:
-                content = digest_bytes(file.read(size))
+    for segment in segments:
+        end = ends.get(segment.name)
+        if segment.name not in known and end is not None:
+            known[segment.name] = (end, digest_bytes(_head(segment, end)))
             if segment.sealed:
-                remember(f"push:{segment.path.with_suffix('')}", f"{size} {content}".encode())
-        else:
-            continue
-        found.append(PushSnapshot(segment.name, size, content))
-    return tuple(found)
+                remember(_memory(segment), f"{end} {known[segment.name][1]}".encode())
+    return tuple(PushSnapshot(name, size, content) for name, (size, content) in sorted(known.items()))
+
+
+def _memory(segment: Segment) -> str:
+    return f"push:{segment.path.with_suffix('')}"
+
+
+def _head(segment: Segment, size: int) -> bytes:
+    path = segment.path if segment.path.exists() else segment.path.with_suffix(".sealed")
+    with path.open("rb") as file:
+        return file.read(size)

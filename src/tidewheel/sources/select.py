@@ -18,7 +18,7 @@ from tidewheel.errors import Invalid
 DIALECT = "duckdb"
 """Sources are written in this dialect, whatever engine runs them."""
 
-_CLAUSES = tuple("with_ joins laterals group having qualify windows distinct order limit offset sample".split())
+_CLAUSES = ("with_", "joins", "laterals", "group", "having", "qualify", "windows", "distinct", "order", "limit", "offset")
 _ROWWISE = "a select is row-wise: filter and compute here, and aggregate in features"
 _WORLD = {"rand", "random", "uuid", "gen_random_uuid", "now", "today", "nextval", "get_current_timestamp", "current_setting"}
 _CLOCKS = (exp.Rand, exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentDatetime, exp.Uuid)
@@ -43,7 +43,7 @@ class Select:
     --------
     >>> checked = parse_select("SELECT *, a - b AS d, c AS e FROM this WHERE a > b")
     >>> checked.names, checked.star, checked.plain
-    (('a', 'b', 'c'), True, (('e', 'c'),))
+    (('c', 'a', 'b'), True, (('e', 'c'),))
     """
 
     sql: str
@@ -125,7 +125,7 @@ def _check_from(tree: exp.Select, where: str | None) -> None:
 
 
 def _check_rowwise(tree: exp.Select, where: str | None) -> None:
-    for clause in _CLAUSES:
+    for clause in (*_CLAUSES, "sample"):
         if tree.args.get(clause):
             word = clause.strip("_").upper()
             raise Invalid(f"select has {word}", where=where, fix=_ROWWISE)

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from tidewheel.errors import Corrupt, Invalid, NotFound, Unavailable
-from tidewheel.ports.query_engine import Files, Relation
+from tidewheel.ports.query_engine import Files, InMemory, Relation
 
 _CEILED = "make_timestamp((epoch_ns({0}) // 1000) + CASE WHEN epoch_ns({0}) % 1000 > 0 THEN 1 ELSE 0 END)"
 
@@ -98,9 +98,11 @@ class DuckDB:
         """A connection of its own for one query, with the relations as views that hold no nanoseconds."""
         cursor = self._connection.cursor()
         try:
-            cursor.execute("SET TimeZone = 'UTC'")
             for name, relation in relations.items():
                 raw = f"raw {name}"
+                if isinstance(relation, InMemory) and not _is_fine(relation.table.schema):
+                    cursor.register(name, relation.table)
+                    continue
                 if isinstance(relation, Files):
                     cursor.execute(f"CREATE TEMP VIEW {_quoted(raw)} AS SELECT * FROM {_reader(relation)}")
                 else:
@@ -111,6 +113,11 @@ class DuckDB:
             cursor.close()
             raise _explained(error) from error
         return cursor
+
+
+def _is_fine(schema: pa.Schema) -> bool:
+    """Whether a time is finer or coarser than microseconds."""
+    return any(pa.types.is_timestamp(kind) and kind.unit != "us" for kind in schema.types)
 
 
 def _reader(files: Files) -> str:

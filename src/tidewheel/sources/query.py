@@ -1,0 +1,131 @@
+"""The SQL that reads a source: the user's select in the middle, NaN, doubles and bounds around it. DuckDB's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tidewheel.clock import DAY, Micros, to_datetime
+from tidewheel.sources.definition import Source
+from tidewheel.sources.select import parse_select, quoted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TS, CREATED, AVAILABLE = "__ts", "__created", "__avail"
+SYSTEM = (TS, CREATED, AVAILABLE)
+NAN = "__nan"
+_ZONES_REACH = 2 * DAY
+
+
+def scan_query(
+    source: Source,
+    described: pa.Schema,
+    columns: Sequence[str],
+    *,
+    raw: Sequence[str] = (),
+    start: Micros | None = None,
+    end: Micros | None = None,
+    where: str | None = None,
+) -> str:
+    """The query for some columns of a source and the raw values of its system columns.
+
+    Parameters
+    ----------
+    described
+        Columns after ``select``.
+    raw
+        Columns of the relations ``files`` and ``pushed`` to read as one table; none reads the relation ``this``.
+    start, end
+        Bounds on the event's time, applied loosely here: local times are resolved after the query.
+    """
+    wanted = list(dict.fromkeys(columns))
+    rows = _rows(source, described, wanted, raw)
+    output = [quoted(name) for name in wanted] + [f"{quoted(source.time)} AS {TS}"]
+    if source.created is not None:
+        output.append(f"{quoted(source.created)} AS {CREATED}")
+    if source.available != "event":
+        output.append(f"{quoted(source.available)} AS {AVAILABLE}")
+    floats = [name for name in wanted if source.nan == "null" and _is_float(described, name)]
+    if floats:
+        output.append(f"{' + '.join(quoted(_nan(name)) for name in floats)} AS {NAN}")
+    conditions = [f"({where}\n)"] if where else []
+    conditions += _bounds(source, described, start, end)
+    text = f"SELECT {', '.join(output)} FROM ({rows}) AS rows"
+    return text + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+
+
+def time_query(source: Source) -> str:
+    """The event's time of every raw row in ``this``, in order, also of those that ``select`` filters out."""
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(parse_select(source.select, source.where).sql, read="duckdb")
+    tree.set("where", None)
+    assert isinstance(tree, exp.Select)
+    return f"SELECT {quoted(source.time)} FROM ({tree.sql(dialect='duckdb', comments=False)}) AS rows"
+
+
+def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequence[str]) -> str:
+    select = parse_select(source.select, source.where).sql
+    if raw:
+        names = ", ".join(quoted(name) for name in raw)
+        union = f"SELECT {names} FROM files UNION ALL SELECT {names} FROM pushed"
+        select = f"WITH this AS NOT MATERIALIZED ({union}) {select}"
+    rows = f"({select}\n) AS picked"
+    if source.event_id is not None:
+        rows = f"({_once(source, described, rows)}) AS once"
+    if source.nan == "keep":
+        return f"SELECT * FROM {rows}"
+    floats = [name for name in described.names if _is_float(described, name)]
+    if not floats:
+        return f"SELECT * FROM {rows}"
+    cleaned = [
+        f"CASE WHEN isnan({quoted(name)}) THEN NULL ELSE {quoted(name)} END AS {quoted(name)}"
+        if name in floats
+        else quoted(name)
+        for name in described.names
+    ]
+    marks = [f"CASE WHEN isnan({quoted(name)}) THEN 1 ELSE 0 END AS {quoted(_nan(name))}" for name in wanted if name in floats]
+    return f"SELECT {', '.join(cleaned + marks)} FROM {rows}"
+
+
+def _once(source: Source, described: pa.Schema, rows: str) -> str:
+    """One row for each event id: the last created, then the greatest; rows without an id all stay."""
+    assert source.event_id is not None
+    first = [name for name in (source.created, source.time) if name is not None]
+    order = first + [name for name in described.names if name not in first and name != source.event_id]
+    greatest = ", ".join(f"{quoted(name)} DESC NULLS LAST" for name in order)
+    names = ", ".join(quoted(name) for name in described.names)
+    key = quoted(source.event_id)
+    ranked = f"SELECT {names}, row_number() OVER (PARTITION BY {key} ORDER BY {greatest}) AS __rank FROM {rows}"
+    return f"SELECT {names} FROM ({ranked}) AS ranked WHERE __rank = 1 OR {key} IS NULL"
+
+
+def _bounds(source: Source, described: pa.Schema, start: Micros | None, end: Micros | None) -> list[str]:
+    import pyarrow as pa
+
+    kind = described.field(source.time).type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_int64(kind)):
+        return []
+    found = []
+    for bound, operator, reach in ((start, ">=", -_ZONES_REACH), (end, "<", _ZONES_REACH)):
+        if bound is None:
+            continue
+        if pa.types.is_int64(kind):
+            found.append(f"{quoted(source.time)} {operator} {int(bound)}")
+            continue
+        text = to_datetime(bound + reach).strftime("%Y-%m-%d %H:%M:%S")
+        literal = f"TIMESTAMPTZ '{text}+00'" if kind.tz else f"TIMESTAMP '{text}'"
+        found.append(f"{quoted(source.time)} {operator} {literal}")
+    return found
+
+
+def _is_float(described: pa.Schema, name: str) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(described.field(name).type))
+
+
+def _nan(name: str) -> str:
+    return f"__nan {name}"

@@ -1,0 +1,347 @@
+"""Reading sources: snapshots of what there is, and scans that give typed rows with their times resolved."""
+
+from __future__ import annotations
+
+import time as wall
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tidewheel.clock import Clock, Micros
+from tidewheel.digest import Digest, digest_chunks
+from tidewheel.errors import Conflict, Invalid, MixedTimezones, NotFound, TypeMismatch, UnknownFeature, near_miss
+from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
+from tidewheel.schema import Field, Schema, data_type_of_arrow
+from tidewheel.sources.content import digest_table
+from tidewheel.sources.definition import Source
+from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
+from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, scan_query, time_query
+from tidewheel.sources.select import parse_select, to_dialect
+from tidewheel.sources.snapshot import FileSnapshot, Snapshot
+from tidewheel.sources.times import to_utc_micros
+
+_CHUNK_BYTES = 1 << 20
+_RACY_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the last whole scan of a source met.
+
+    ``null_time`` and ``null_available`` rows were dropped: they can never be visible.
+    """
+
+    rows: int = 0
+    null_time: int = 0
+    null_available: int = 0
+    nan: int = 0
+
+
+@dataclass(slots=True)
+class Sources:
+    """Reads the sources of one project.
+
+    Parameters
+    ----------
+    root
+        Directory that relative path patterns start from.
+    pushes
+        Directory with one folder of pushed rows for each source.
+    recall, remember
+        A small persistent cache, for the digests of files that have not changed.
+
+    Examples
+    --------
+    >>> from tidewheel.backends.duckdb import DuckDB
+    >>> from tidewheel.clock import system_clock
+    >>> from tidewheel.sources import source
+    >>> seen = {}
+    >>> sources = Sources(Path("."), DuckDB(), Path("/nowhere"), seen.get, seen.__setitem__, system_clock)
+    >>> rides = source("rides", pa.table({"ended": [2, 1], "zone": [7, 8]}), time="ended", after="1s")
+    >>> sources.scan(rides, ["zone"], order_by=["__ts"]).to_pylist()[0]
+    {'zone': 8, '__ts': 1, '__created': 0, '__avail': 1000001}
+    """
+
+    root: Path
+    engine: QueryEngine
+    pushes: Path
+    recall: Callable[[str], bytes | None]
+    remember: Callable[[str, bytes], None]
+    clock: Clock
+    counts: dict[str, Counts] = field(default_factory=dict)
+    _schemas: dict[object, pa.Schema] = field(default_factory=dict)
+    _described: dict[Digest, pa.Schema] = field(default_factory=dict)
+    _tables: dict[int, tuple[object, pa.Table, Digest]] = field(default_factory=dict)
+
+    # ── what there is ────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self, source: Source) -> Snapshot:
+        """What the source holds now. Digests of files are remembered by path, size and time of change."""
+        pushes = snapshot_pushes(self.pushes / source.name, self.recall, self.remember)
+        if source.format == "memory":
+            return Snapshot(source.name, pushes=pushes, table=self._memory(source)[1])
+        return Snapshot(source.name, files=tuple(self._file(path) for path in self._paths(source)), pushes=pushes)
+
+    def raw_schema(self, source: Source) -> pa.Schema:
+        """Columns of the files or the table, before ``select``; timestamps in microseconds."""
+        return self._describe(source, None)
+
+    def schema(self, source: Source) -> Schema:
+        """Columns after ``select``, those of nested types left out."""
+        fields = []
+        for column in self._describe(source, parse_select(source.select, source.where).sql):
+            try:
+                fields.append(Field(column.name, data_type_of_arrow(column.type)))
+            except Invalid:
+                continue
+        return Schema(tuple(fields))
+
+    # ── rows ─────────────────────────────────────────────────────────────────────────────────────
+
+    def scan(
+        self,
+        source: Source,
+        columns: Sequence[str],
+        *,
+        snapshot: Snapshot | None = None,
+        order_by: Sequence[str] = (),
+        start: Micros | None = None,
+        end: Micros | None = None,
+        where: str | None = None,
+    ) -> pa.Table:
+        """Rows of files and pushes as one table, after ``select``.
+
+        Parameters
+        ----------
+        columns
+            Columns after ``select``.
+        snapshot
+            Read exactly this; ``None`` reads what there is now.
+        order_by
+            Any of ``columns`` and the three system columns; ascending, nulls last. Without it the order is unspecified.
+        start, end
+            Bounds on the event's time: ``start <= __ts < end``.
+        where
+            Condition in DuckDB's SQL on columns after ``select``.
+
+        Returns
+        -------
+        ``columns`` (types as :meth:`schema` says; nested ones as they are), then ``__ts``, ``__created`` (0 when there is
+        none) and ``__avail``: int64 microseconds UTC, never null.
+
+        Raises
+        ------
+        AmbiguousTime, MixedTimezones, UnknownFeature
+            See :func:`tidewheel.sources.times.to_utc_micros`; the last one for a column that does not exist.
+        Conflict
+            When the files are no longer what the snapshot says.
+        """
+        relations = self._relations(source, snapshot)
+        return self._rows(source, columns, relations, order_by=order_by, start=start, end=end, where=where)
+
+    def transform(self, source: Source, rows: pa.Table) -> pa.Table:
+        """A small batch of raw rows as :meth:`scan` would give them, all columns; for rows that are being pushed."""
+        described = self._described.get(source.version) or self._describe(source, parse_select(source.select, source.where).sql)
+        self._described[source.version] = described
+        sql = to_dialect(scan_query(source, described, described.names), self.engine.dialect)
+        found = self.engine.stream(sql, {"this": InMemory(rows)}).read_all()
+        return self._resolved(source, described.names, found)[0]
+
+    def validate(self, source: Source, rows: Sequence[Row], *, now: Micros, allowance: Micros = ALLOWANCE) -> pa.Table:
+        """:func:`tidewheel.sources.push.validate_push` with this source's columns; also where ``select`` computes the time."""
+        table = validate_push(source, self.raw_schema(source), rows, now, allowance)
+        select = parse_select(source.select, source.where)
+        if select.raw_column(source.time) is None and table.num_rows:
+            sql = to_dialect(time_query(source), self.engine.dialect)
+            times = self.engine.stream(sql, {"this": InMemory(table)}).read_all()
+            check_times(source, times[0], source.time, now=now, allowance=allowance)
+        return table
+
+    # ── how ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _rows(
+        self,
+        source: Source,
+        columns: Sequence[str],
+        relations: Mapping[str, Relation],
+        *,
+        order_by: Sequence[str],
+        start: Micros | None,
+        end: Micros | None,
+        where: str | None,
+    ) -> pa.Table:
+        described = self._describe(source, parse_select(source.select, source.where).sql)
+        self._check_columns(source, columns, described)
+        sql = scan_query(source, described, columns, raw=self._raw_names(relations), start=start, end=end, where=where)
+        found = self.engine.stream(to_dialect(sql, self.engine.dialect), relations).read_all()
+        nan = pc.sum(found[NAN]).as_py() or 0 if NAN in found.column_names else 0
+        found, null_time, null_available = self._resolved(source, columns, found)
+        if start is not None or end is not None:
+            found = found.filter(_between(found[TS], start, end))
+        else:
+            self.counts[source.name] = Counts(found.num_rows, null_time, null_available, nan)
+        if order_by:
+            keys = [(name, "ascending") for name in order_by]
+            found = found.take(pc.sort_indices(found, sort_keys=keys))
+        return found
+
+    def _resolved(self, source: Source, columns: Sequence[str], found: pa.Table) -> tuple[pa.Table, int, int]:
+        """Typed columns and system columns; rows without a time, or never available, are dropped and counted."""
+        ts = _micros(source, found[TS], source.time)
+        null_time = ts.null_count
+        created = pa.chunked_array([pa.repeat(pa.scalar(0, pa.int64()), found.num_rows)])
+        if source.created is not None:
+            created = pc.fill_null(_micros(source, found[CREATED], source.created), 0)
+        if source.available != "event":
+            available = _micros(source, found[AVAILABLE], source.available)
+        else:
+            available = ts if source.after is None else pc.add(ts, int(source.after))
+        keep = pc.and_(pc.is_valid(ts), pc.is_valid(available))
+        typed = {name: _typed(source, found[name], name) for name in dict.fromkeys(columns)}
+        table = pa.table(typed | {TS: ts, CREATED: created, AVAILABLE: available})
+        null_available = available.null_count - null_time if source.available == "event" else available.null_count
+        if null_time or available.null_count:
+            table = table.filter(keep)
+        return table, null_time, max(null_available, 0)
+
+    def _check_columns(self, source: Source, columns: Sequence[str], described: pa.Schema) -> None:
+        own = (source.time, source.created, source.event_id, None if source.available == "event" else source.available)
+        for name in (*columns, *(one for one in own if one is not None)):
+            if name not in described.names:
+                fix = near_miss(name, described.names)
+                raise UnknownFeature(f"source {source.name} has no column {name!r}", where=source.where or name, fix=fix)
+        for name in SYSTEM:
+            if name in described.names:
+                raise Invalid(f"source {source.name} has a column {name}", where=source.where, fix="rename it in the select")
+
+    def _describe(self, source: Source, sql: str | None) -> pa.Schema:
+        base = self._base(source, None)
+        key = (source.version, sql, base.paths if isinstance(base, Files) else id(base.table))
+        stamp = tuple(Path(path).stat().st_mtime_ns for path in base.paths) if isinstance(base, Files) else ()
+        if (key, stamp) not in self._schemas:
+            if isinstance(base, Files):
+                _check_zones(source, base)
+            query = to_dialect(sql or "SELECT * FROM this", self.engine.dialect)
+            self._schemas[key, stamp] = self.engine.schema(query, {"this": base})
+        return self._schemas[key, stamp]
+
+    def _relations(self, source: Source, snapshot: Snapshot | None) -> dict[str, Relation]:
+        base = self._base(source, snapshot)
+        pushed = None
+        folder = self.pushes / source.name
+        if (snapshot is None and folder.is_dir()) or (snapshot is not None and snapshot.pushes):
+            pushed = read_pushes(folder, self.raw_schema(source), None if snapshot is None else snapshot.pushes)
+        if isinstance(base, Files) and not base.paths:
+            empty = self.raw_schema(source).empty_table() if pushed is None else pushed
+            return {"this": InMemory(empty)}
+        if pushed is None or not pushed.num_rows:
+            return {"this": base}
+        return {"files": base, "pushed": InMemory(pushed)}
+
+    def _raw_names(self, relations: Mapping[str, Relation]) -> tuple[str, ...]:
+        pushed = relations.get("pushed")
+        return tuple(pushed.table.column_names) if isinstance(pushed, InMemory) else ()
+
+    def _base(self, source: Source, snapshot: Snapshot | None) -> Files | InMemory:
+        if source.format == "memory":
+            table, content = self._memory(source)
+            if snapshot is not None and snapshot.table != content:
+                return InMemory(table.slice(0, 0))
+            return InMemory(table)
+        if snapshot is None:
+            paths = [str(path) for path in self._paths(source)]
+        else:
+            paths = [str(self._unchanged(source, one)) for one in snapshot.files]
+        return Files(source.format, tuple(paths))
+
+    def _paths(self, source: Source) -> list[Path]:
+        found: dict[Path, None] = {}
+        for pattern in source.patterns:
+            anchor, rest = (Path("/"), pattern.lstrip("/")) if Path(pattern).is_absolute() else (self.root, pattern)
+            matched = sorted(path for path in anchor.glob(rest) if path.is_file())
+            if not matched:
+                raise NotFound(
+                    f"source {source.name}: no file matches {pattern!r} in {self.root}",
+                    where=source.where or source.name,
+                    fix="check the pattern; it starts at the directory of tidewheel.toml",
+                )
+            found.update(dict.fromkeys(matched))
+        return list(found)
+
+    def _file(self, path: Path) -> FileSnapshot:
+        facts = path.stat()
+        key = f"file:{path}:{facts.st_size}:{facts.st_mtime_ns}"
+        known = self.recall(key)
+        name = str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        if known is not None:
+            return FileSnapshot(name, facts.st_size, facts.st_mtime_ns, Digest(known.decode()))
+        with path.open("rb") as file:
+            content = digest_chunks(iter(lambda: file.read(_CHUNK_BYTES), b""))
+        if wall.time_ns() - facts.st_mtime_ns > _RACY_NS:  # a file that has just been written can change within its time stamp
+            self.remember(key, content.encode())
+        return FileSnapshot(name, facts.st_size, facts.st_mtime_ns, content)
+
+    def _unchanged(self, source: Source, file: FileSnapshot) -> Path:
+        path = self.root / file.path
+        if not path.exists() or (
+            (path.stat().st_size, path.stat().st_mtime_ns) != (file.size_bytes, file.mtime_ns)
+            and self._file(path).digest != file.digest
+        ):
+            what = f"{file.path} of source {source.name} is not what it was in the snapshot"
+            raise Conflict(what, where=file.path, fix="plan again, or restore the file")
+        return path
+
+    def _memory(self, source: Source) -> tuple[pa.Table, Digest]:
+        held = self._tables.get(id(source.data))
+        if held is None:
+            table = pa.table(source.data)
+            held = self._tables[id(source.data)] = (source.data, table, digest_table(table))
+        return held[1], held[2]
+
+
+def _micros(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    return to_utc_micros(column, name=name, timezone=source.timezone, ambiguous=source.ambiguous, rounding="up")
+
+
+def _typed(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """A column in one of our types; timestamps without a zone get the source's; nested types stay as they are."""
+    try:
+        kind = data_type_of_arrow(column.type).arrow()
+    except Invalid:
+        return column
+    if pa.types.is_timestamp(column.type) and column.type.tz is None:
+        return _micros(source, column, name).cast(kind)
+    try:
+        return column if column.type == kind else column.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise TypeMismatch(f"{name}: {error}", where=name, fix=f"cast it to {kind} in the select") from error
+
+
+def _between(times: pa.ChunkedArray, start: Micros | None, end: Micros | None) -> pa.ChunkedArray:
+    if start is None:
+        return pc.less(times, int(end or 0))
+    after = pc.greater_equal(times, int(start))
+    return after if end is None else pc.and_(after, pc.less(times, int(end)))
+
+
+def _check_zones(source: Source, files: Files) -> None:
+    """An engine reads naive and aware files as one table by taking the naive ones for UTC; that guess is not ours to make."""
+    if files.format != "parquet" or len(files.paths) < 2:
+        return
+    seen: dict[str, tuple[bool, str]] = {}
+    for path in files.paths:
+        for column in pq.read_schema(path):
+            if pa.types.is_timestamp(column.type):
+                zoned = column.type.tz is not None
+                before = seen.setdefault(column.name, (zoned, path))
+                if before[0] != zoned:
+                    raise MixedTimezones(
+                        f"column {column.name} of source {source.name} has a zone in {path if zoned else before[1]} "
+                        f"and none in {before[1] if zoned else path}",
+                        where=column.name,
+                        fix="write all files with a zone, or all without",
+                    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import tempfile
@@ -143,6 +144,10 @@ class ArtifactStore:
                 raise self._corrupt(digest)
             self._verified[digest] = state
         return file
+
+    def path_or_buffer(self, digest: Digest) -> Path | io.BytesIO:
+        """What Parquet readers want: the verified local file, or the bytes where the store has no files."""
+        return self.path(digest) if self._root is not None else io.BytesIO(self.get(digest))
 
     def exists(self, digest: Digest) -> bool:
         """Whether there is a blob of that digest; its bytes are not read."""

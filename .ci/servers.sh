@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Real PostgreSQL and Redis for the tests: on free ports of their own, on 127.0.0.1 only, with their data in a temporary folder.
+#
+#   eval "$(.ci/servers.sh start)"    exports TIDEWHEEL_TEST_POSTGRES, TIDEWHEEL_TEST_REDIS and TIDEWHEEL_TEST_SERVERS
+#   .ci/servers.sh stop               stops the servers under TIDEWHEEL_TEST_SERVERS and removes the folder
+set -euo pipefail
+
+say() { echo "servers: $*" >&2; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+# PostgreSQL refuses to run as root; then it runs as Debian's user postgres.
+as_postgres() { if [ "$(id -u)" = 0 ]; then (cd / && su postgres -s /bin/bash -c "$1"); else bash -c "$1"; fi; }
+
+find_postgres() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1; }
+
+install_absent() {
+  local absent=()
+  [ -n "$(find_postgres)" ] || absent+=(postgresql)
+  command -v redis-server >/dev/null || absent+=(redis-server)
+  [ ${#absent[@]} = 0 ] && return
+  say "installing ${absent[*]}"
+  # No cluster and no daemon of Debian's own: ours are private.
+  as_root mkdir -p /etc/postgresql-common/createcluster.d
+  echo "create_main_cluster = false" | as_root tee /etc/postgresql-common/createcluster.d/tidewheel.conf >/dev/null
+  { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${absent[@]}"; } >&2
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+start() {
+  install_absent
+  local folder bin port
+  folder=$(mktemp -d "${TMPDIR:-/tmp}/tidewheel-servers.XXXXXX")
+  chmod 755 "$folder"
+  bin=$(find_postgres)
+
+  mkdir "$folder/postgres"
+  [ "$(id -u)" != 0 ] || chown postgres "$folder/postgres"
+  as_postgres "$bin/initdb -D '$folder/postgres/data' -U tidewheel -A trust -E UTF8 --locale=C.UTF-8 --no-sync" >"$folder/initdb.log" 2>&1
+  port=$(free_port)
+  as_postgres "$bin/pg_ctl -D '$folder/postgres/data' -l '$folder/postgres/log' -w -t 60 start -o \
+    '-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder/postgres -c fsync=off -c max_connections=300'" >&2
+  echo "export TIDEWHEEL_TEST_POSTGRES=postgresql://tidewheel@127.0.0.1:$port/postgres"
+
+  port=$(free_port)
+  redis-server --bind 127.0.0.1 --port "$port" --dir "$folder" --daemonize yes --pidfile "$folder/redis.pid" \
+    --logfile "$folder/redis.log" --save "" --appendonly no >&2
+  for _ in $(seq 100); do
+    redis-cli -p "$port" ping >/dev/null 2>&1 && break
+    sleep 0.1
+  done
+  redis-cli -p "$port" ping >/dev/null
+  echo "export TIDEWHEEL_TEST_REDIS=redis://127.0.0.1:$port/0"
+  echo "export TIDEWHEEL_TEST_SERVERS=$folder"
+}
+
+stop() {
+  local folder=${TIDEWHEEL_TEST_SERVERS:-}
+  [ -n "$folder" ] && [ -d "$folder" ] || { say "nothing to stop: TIDEWHEEL_TEST_SERVERS names no folder"; return; }
+  as_postgres "$(find_postgres)/pg_ctl -D '$folder/postgres/data' -m immediate stop" >&2 || true
+  [ ! -f "$folder/redis.pid" ] || kill "$(cat "$folder/redis.pid")" || true
+  rm -rf "$folder"
+}
+
+case "${1:-}" in
+  start) start ;;
+  stop) stop ;;
+  *) echo "usage: $0 start|stop" >&2; exit 1 ;;
+esac

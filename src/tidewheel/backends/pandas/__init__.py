@@ -1,0 +1,1 @@
+"""pandas: Arrow tables as pandas frames."""

@@ -1,0 +1,1 @@
+"""Polars: Arrow tables as Polars frames."""

@@ -1,0 +1,74 @@
+"""What the tests of every noun share: Hypothesis profiles, and databases on both dialects."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from tidewheel.clock import Micros
+from tidewheel.database.open import Database
+
+# Machines that run many tests at once are slow at random, so there are no deadlines: the suite's time-out is the bound.
+settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+POSTGRES = "TIDEWHEEL_TEST_POSTGRES"
+
+
+class Ticking:
+    """A clock that moves on by itself, one second at a time, so that no two readings are equal."""
+
+    def __init__(self, start: int = 1_577_836_800_000_000) -> None:
+        self.now = start
+
+    def __call__(self) -> Micros:
+        self.now += 1_000_000
+        return Micros(self.now)
+
+
+@pytest.fixture
+def clock() -> Ticking:
+    """A clock of the test's own, at 2020-01-01 UTC."""
+    return Ticking()
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """URL of an empty schema on the real PostgreSQL server that ``.ci/servers.sh`` starts."""
+    server = os.environ.get(POSTGRES)
+    if not server:
+        pytest.skip(f'{POSTGRES} is not set: eval "$(.ci/servers.sh start)"')
+    schema = f"test_{uuid.uuid4().hex}"
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"))
+    try:
+        with admin.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
+        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
+        with admin.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    finally:
+        admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database, on SQLite and on PostgreSQL."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path}/tidewheel.db"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open database with the current schema, on SQLite and on PostgreSQL."""
+    opened = Database.open(database_url)
+    yield opened
+    opened.close()

@@ -1,0 +1,174 @@
+"""scikit-learn meets the model format contract, and builds nothing that is not known to be safe."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import LinearSVC
+
+from tidewheel.backends.sklearn.model_format import FILE, SklearnFormat
+from tidewheel.errors import Corrupt, Incompatible, Invalid, UnsafeFormat
+from tidewheel.ports.model_format import ModelFormat
+from tidewheel.testing.model_format import FittedModel, Floats, ModelFormatContract
+
+FEATURES = ("a", "b", "c", "d")
+
+
+def rows(count: int) -> Floats:
+    return np.random.default_rng(0).normal(size=(count, len(FEATURES)))
+
+
+def values(x: Floats) -> Floats:
+    return np.asarray(x[:, 0] * 2 + np.sin(x[:, 1] * 3), dtype=np.float64)
+
+
+def fitted(model: BaseEstimator, y: Floats, name: str = "") -> FittedModel:
+    x = rows(150)
+    model.fit(x, y)
+    asked = rows(30)
+    if hasattr(model, "predict_proba"):
+        spread = model.predict_proba(asked)
+        expected = spread[:, 1] if spread.shape[1] == 2 else spread
+    else:
+        expected = model.predict(asked)
+    return FittedModel(name or type(model).__name__, model, FEATURES, asked, np.asarray(expected, dtype=np.float64))
+
+
+@cache
+def models() -> Sequence[FittedModel]:
+    y = values(rows(150))
+    two, three = (y > 0).astype(int), np.digitize(y, [-1, 1])
+    return (
+        fitted(LinearRegression(), y),
+        fitted(make_pipeline(StandardScaler(), Ridge()), y),
+        fitted(make_pipeline(StandardScaler(), LogisticRegression()), two),
+        fitted(LogisticRegression(), three, "three classes"),
+        fitted(LinearSVC(), two),
+        fitted(RandomForestRegressor(5, random_state=0), y),
+        fitted(RandomForestClassifier(5, random_state=0), three),
+        fitted(GradientBoostingRegressor(n_estimators=5, random_state=0), y),
+        fitted(HistGradientBoostingRegressor(max_iter=5, random_state=0), y),
+        fitted(HistGradientBoostingClassifier(max_iter=5, random_state=0), two),
+    )
+
+
+class TestSklearnFormat(ModelFormatContract):
+    def make_format(self) -> ModelFormat:
+        return SklearnFormat()
+
+    def make_models(self) -> Sequence[FittedModel]:
+        return models()
+
+
+def test_equal_models_of_two_processes_are_equal_bytes() -> None:
+    program = (
+        "import hashlib\n"
+        "from tests.backends.sklearn.test_model_format import models\n"
+        "from tidewheel.backends.sklearn.model_format import SklearnFormat\n"
+        "print([hashlib.sha256(SklearnFormat().save(m.model)['model.skops']).hexdigest() for m in models()])\n"
+    )
+    once, again = (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    assert once == again
+
+
+def test_types_that_are_not_known_are_named_when_the_model_is_stored() -> None:
+    model = make_pipeline(FunctionTransformer(np.exp), LinearRegression()).fit(rows(20), values(rows(20)))
+    model.steps[0][1].hook = subprocess.Popen
+    with pytest.raises(UnsafeFormat, match=r"subprocess\.Popen"):
+        SklearnFormat().save(model)
+
+
+def test_types_that_are_not_known_are_named_when_the_model_is_read_and_nothing_runs() -> None:
+    model = LinearRegression().fit(rows(20), values(rows(20)))
+    model.hook = subprocess.Popen
+    data = skops.io.dumps(model)
+    with pytest.raises(UnsafeFormat, match=r"subprocess\.Popen") as caught:
+        SklearnFormat().load({FILE: data})
+    assert "allow_pickle" in str(caught.value.fix)
+
+
+def test_native_search_trees_are_refused_because_nobody_checks_them() -> None:
+    with pytest.raises(UnsafeFormat, match="KDTree"):
+        SklearnFormat().save(KNeighborsRegressor().fit(rows(60), values(rows(60))))
+
+
+@pytest.mark.parametrize("model", [RandomForestRegressor(2, random_state=0), HistGradientBoostingRegressor(max_iter=2)])
+@pytest.mark.parametrize("field", ["left", "feature"])
+def test_trees_that_point_outside_of_themselves_are_corrupt(model: BaseEstimator, field: str) -> None:
+    model.fit(rows(80), values(rows(80)))
+    forged = skops.io.loads(skops.io.dumps(model), trusted=skops.io.get_untrusted_types(data=skops.io.dumps(model)))
+    if isinstance(model, RandomForestRegressor):
+        tree = forged.estimators_[1].tree_
+        getattr(tree, {"left": "children_left", "feature": "feature"}[field])[0] = 1_000_000
+    else:
+        forged._predictors[1][0].nodes[{"left": "left", "feature": "feature_idx"}[field]][0] = 1_000_000
+    with pytest.raises(Corrupt):
+        SklearnFormat().load({FILE: skops.io.dumps(forged)})
+
+
+def test_trees_that_go_in_a_circle_are_corrupt() -> None:
+    model = RandomForestRegressor(1, random_state=0).fit(rows(80), values(rows(80)))
+    model.estimators_[0].tree_.children_left[0] = 0
+    with pytest.raises(Corrupt):
+        SklearnFormat().load({FILE: skops.io.dumps(model)})
+
+
+def test_other_bytes_are_corrupt() -> None:
+    empty = io.BytesIO()
+    with zipfile.ZipFile(empty, "w") as packed:
+        packed.writestr("schema.json", json.dumps({}))
+    for data in (b"", b"garbage", empty.getvalue()):
+        with pytest.raises(Corrupt):
+            SklearnFormat().load({FILE: data})
+    with pytest.raises(Corrupt):
+        SklearnFormat().load({})
+
+
+def test_a_null_that_the_model_cannot_take_names_the_feature() -> None:
+    asked = rows(2)
+    asked[1, 2] = np.nan
+    with pytest.raises(Invalid, match="null or infinite value: c"):
+        SklearnFormat().predictor(models()[0].model, FEATURES).predict(asked)
+
+
+def test_a_model_fitted_on_a_frame_answers_arrays_without_a_warning() -> None:
+    pandas = pytest.importorskip("pandas")
+    x = rows(50)
+    frame = pandas.DataFrame(x, columns=list(FEATURES))
+    for model in (LinearRegression(), make_pipeline(StandardScaler(), Ridge()), RandomForestRegressor(3, random_state=0)):
+        model.fit(frame, values(x))
+        answer = SklearnFormat().predictor(model, FEATURES).predict(x)
+        assert np.array_equal(answer, model.predict(frame))
+        assert tuple(model.feature_names_in_) == FEATURES, "the model itself must keep its names"
+        with pytest.raises(Incompatible):
+            SklearnFormat().predictor(model, tuple(reversed(FEATURES)))
+
+
+def test_classes_that_are_not_numbered_from_zero_are_refused() -> None:
+    x = rows(50)
+    model = LogisticRegression().fit(x, np.where(x[:, 0] > 0, "yes", "no"))
+    with pytest.raises(Invalid, match="number the classes"):
+        SklearnFormat().predictor(model, FEATURES)

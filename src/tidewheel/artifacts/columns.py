@@ -76,7 +76,7 @@ class ColumnDigest:
         plain = pc.fill_null(array.cast(pa.large_binary()), b"")
         _, offset_buffer, data = plain.buffers()
         offsets = np.frombuffer(offset_buffer, np.int64)[plain.offset : plain.offset + len(plain) + 1]
-        self._lengths.update(np.ascontiguousarray(np.diff(offsets)))
+        self._lengths.update(np.diff(offsets).tobytes())
         if data is not None:
             self._values.update(memoryview(data)[int(offsets[0]) : int(offsets[-1])])
 

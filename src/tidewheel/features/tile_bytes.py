@@ -1,0 +1,143 @@
+"""Tiles of one key as bytes, and back: what an online store keeps."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from tidewheel.errors import Corrupt
+from tidewheel.features.encoding import ranks, sorted_unique
+from tidewheel.features.plan import TileGroup, WindowPlan
+from tidewheel.features.tiles import Tiles, ranked_again
+from tidewheel.schema import DataType
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+_COUNT = struct.Struct("<I")
+_WORD = np.dtype("<i8")
+_REAL = np.dtype("<f8")
+_PLAIN: dict[DataType, Callable[[object], object]] = {DataType.DECIMAL: str}
+_BACK: dict[DataType, Callable[[str], Decimal]] = {DataType.DECIMAL: Decimal}
+
+
+def pack_tiles(plan: WindowPlan, tiles: Sequence[Tiles], key: int) -> bytes:
+    """The tiles of one key, all groups, as bytes; equal tiles have equal bytes on every machine."""
+    parts = []
+    for group, one in zip(plan.groups, tiles, strict=True):
+        lo, hi = int(one.offsets[key]), int(one.offsets[key + 1])
+        ints, words = one.ints[lo:hi], []
+        if one.dictionary is not None:
+            used, again = np.unique(ints[:, 1], return_inverse=True)
+            ints = ints.copy()
+            ints[:, 1] = again
+            convert = _PLAIN.get(group.kind, lambda value: value) if group.kind is not None else str
+            words = [convert(value) for value in one.dictionary.take(pa.array(used)).to_pylist()]
+        parts.append(_COUNT.pack(hi - lo))
+        parts.extend(array[lo:hi].astype(_WORD).tobytes() for array in (one.start, one.known))
+        parts.append(ints.astype(_WORD).tobytes())
+        parts.append(one.floats[lo:hi].astype(_REAL).tobytes())
+        if one.dictionary is not None:
+            data = msgspec.msgpack.encode(words)
+            parts.extend((_COUNT.pack(len(data)), data))
+    return b"".join(parts)
+
+
+def unpack_tiles(plan: WindowPlan, packed: Sequence[bytes | None]) -> list[Tiles]:
+    """Tiles of many keys from their bytes; ``None`` for a key that has none. Key ``k`` is the ``k``-th of those given.
+
+    Raises
+    ------
+    Corrupt
+        When the bytes are not of this plan.
+    """
+    readers = [_Reader(one or b"") for one in packed]
+    made = [_stacked(group, [reader.group(group) for reader in readers]) for group in plan.groups]
+    for reader in readers:
+        reader.finished()
+    return made
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads the groups of one key, one after the other."""
+
+    data: bytes
+    at: int = 0
+
+    def group(self, group: TileGroup) -> tuple[Integers, Integers, Integers, Floats, list[object]]:
+        if not self.data:
+            return self._empty(group)
+        (count,) = self._count()
+        start, known = self._words(count), self._words(count)
+        ints = self._words(count * group.state.ints).reshape(count, group.state.ints)
+        floats = self._reals(count * group.state.floats).reshape(count, group.state.floats)
+        values: list[object] = []
+        if group.state.encoding == "ranked":
+            (size,) = self._count()
+            values = msgspec.msgpack.decode(self.data[self.at : self.at + size])
+            self.at += size
+        return start, known, ints, floats, values
+
+    def finished(self) -> None:
+        if self.at != len(self.data):
+            raise Corrupt(f"stored tiles have {len(self.data)} bytes, {self.at} expected", fix="materialise the view again")
+
+    def _empty(self, group: TileGroup) -> tuple[Integers, Integers, Integers, Floats, list[object]]:
+        none = np.empty(0, dtype=np.int64)
+        return none, none, np.empty((0, group.state.ints), dtype=np.int64), np.empty((0, group.state.floats)), []
+
+    def _count(self) -> tuple[int]:
+        if self.at + _COUNT.size > len(self.data):
+            raise Corrupt("stored tiles are cut short", fix="materialise the view again")
+        found: tuple[int] = _COUNT.unpack_from(self.data, self.at)
+        self.at += _COUNT.size
+        return found
+
+    def _words(self, count: int) -> Integers:
+        words: Integers = np.frombuffer(self.data, dtype=_WORD, count=count, offset=self._step(count))
+        return words
+
+    def _reals(self, count: int) -> Floats:
+        reals: Floats = np.frombuffer(self.data, dtype=_REAL, count=count, offset=self._step(count))
+        return reals
+
+    def _step(self, count: int) -> int:
+        at = self.at
+        self.at += count * 8
+        if self.at > len(self.data):
+            raise Corrupt("stored tiles are cut short", fix="materialise the view again")
+        return at
+
+
+def _stacked(group: TileGroup, parts: Sequence[tuple[Integers, Integers, Integers, Floats, list[object]]]) -> Tiles:
+    counts = [len(part[0]) for part in parts]
+    dictionary = None
+    all_ints = [part[2] for part in parts]
+    if group.state.encoding == "ranked":
+        assert group.kind is not None
+        back = _BACK.get(group.kind)
+        arrow = group.kind.arrow()
+        each = [pa.array([back(str(one)) for one in part[4]] if back else part[4], arrow) for part in parts]
+        dictionary = sorted_unique([*each, pa.array([], arrow)])
+        all_ints = [ranked_again(part[2], ranks(mine, dictionary)) for part, mine in zip(parts, each, strict=True)]
+    total = sum(counts)
+    return Tiles(
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        start=np.concatenate([part[0] for part in parts] or [np.empty(0, dtype=np.int64)]),
+        known=np.concatenate([part[1] for part in parts] or [np.empty(0, dtype=np.int64)]),
+        first=np.full(total, -1, dtype=np.int64),
+        ints=np.concatenate(all_ints) if all_ints else np.empty((0, group.state.ints), dtype=np.int64),
+        floats=np.concatenate([part[3] for part in parts]) if parts else np.empty((0, group.state.floats)),
+        dictionary=dictionary,
+    )

@@ -1,0 +1,357 @@
+"""Tiles: folded states of one hop of events each, and the fold of a window over them. Training and serving both call this.
+
+The value of a window is the left fold, in time order, of the states of its closed tiles, then of the events of the open tile
+one by one. The state of a tile is the left fold of its visible events in order. Nothing is ever subtracted. A tile that was
+stored has the very bits of the one that its events would make again, so it makes no difference who folded it, or when.
+
+The steps: ``plan_windows`` (:mod:`~tidewheel.features.plan`) once for a view and its source's schema; :func:`build_tiles` from
+events; ``pack_tiles`` and ``unpack_tiles`` (:mod:`~tidewheel.features.tile_bytes`) to keep closed tiles; :func:`fold` to answer
+queries from closed tiles and raw events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidewheel.features import kernel
+from tidewheel.features.condition import parse_condition
+from tidewheel.features.encoding import Encoded, decode_values, encode_column, ranks, sorted_unique
+from tidewheel.features.events import Events
+from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
+from tidewheel.features.state import State
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+    Booleans = npt.NDArray[np.bool_]
+
+UNKNOWN_KEY = -1
+"""Code of a key that has no events: empty windows."""
+NULL_KEY = -2
+"""Code of a key with a null in it: every feature is null."""
+
+
+# ── tiles ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """The tiles of one group, for many keys, ordered by key and start; tiles without a value do not exist.
+
+    Parameters
+    ----------
+    offsets
+        Shape (keys + 1,).
+    start
+        First instant of each tile.
+    known
+        From when every event of the tile is visible.
+    first
+        Position of the tile's first value among those it was folded from, -1 when they are not here.
+    ints, floats
+        States: shapes (tiles, state.ints) and (tiles, state.floats).
+    dictionary
+        For ranked states: the sorted values that the second integer points into.
+    """
+
+    offsets: Integers
+    start: Integers
+    known: Integers
+    first: Integers
+    ints: Integers
+    floats: Floats
+    dictionary: pa.Array | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Valued:
+    """The events of one group: those that meet its condition and have a value."""
+
+    offsets: Integers
+    ts: Integers
+    known: Integers
+    values: Encoded
+
+
+def build_tiles(plan: WindowPlan, events: Events, *, before: Integers | None = None) -> list[Tiles]:
+    """Tiles of every group from raw events.
+
+    Parameters
+    ----------
+    before
+        One instant per key, in microseconds: only tiles that end at or before it are built. ``None`` builds all.
+
+    Returns
+    -------
+    One :class:`Tiles` per group of the plan. Their ``first`` is -1: the tiles stand for themselves.
+    """
+    made = []
+    for group, valued in zip(plan.groups, _values(plan, events), strict=True):
+        tiles = _tiles(group, valued)
+        if before is not None:
+            ends = tiles.start + group.hop
+            tiles = _pick(tiles, np.flatnonzero(ends <= np.repeat(before, np.diff(tiles.offsets))))
+        made.append(replace(tiles, first=np.full(len(tiles.start), -1, dtype=np.int64)))
+    return made
+
+
+def _values(plan: WindowPlan, events: Events) -> list[_Valued]:
+    """Encode each group's events, each column and condition once."""
+    masks: dict[tuple[str | None, str | None], tuple[_Valued, pa.Array | None]] = {}
+    encoded: dict[tuple[str | None, str | None, str], _Valued] = {}
+    made = []
+    for group in plan.groups:
+        source = (group.column, group.where)
+        if source not in masks:
+            masks[source] = _narrowed(group, events)
+        name = (*source, group.state.encoding)
+        if name not in encoded:
+            valued, column = masks[source]
+            encoded[name] = replace(valued, values=encode_column(column, group.kind, group.state))
+        made.append(encoded[name])
+    return made
+
+
+def _narrowed(group: TileGroup, events: Events) -> tuple[_Valued, pa.Array | None]:
+    nothing = Encoded(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64))
+    everything = _Valued(events.offsets, events.ts, events.known, nothing)
+    mask = None if group.where is None else parse_condition(group.where).mask(events.rows)
+    column = None
+    if group.column is not None:
+        assert group.kind is not None
+        column = events.rows.column(group.column).combine_chunks().cast(group.kind.arrow())
+        if column.null_count:
+            present = column.is_valid().to_numpy(zero_copy_only=False)
+            mask = present if mask is None else mask & present
+    if mask is None or mask.all():
+        return everything, column
+    places = np.flatnonzero(mask)
+    offsets = np.concatenate([[0], np.cumsum(mask)])[events.offsets]
+    valued = _Valued(offsets, events.ts[places], events.known[places], nothing)
+    return valued, None if column is None else column.take(pa.array(places))
+
+
+def _tiles(group: TileGroup, valued: _Valued) -> Tiles:
+    state, count = group.state, len(valued.ts)
+    number = valued.ts // group.hop
+    opens = np.empty(count, dtype=np.bool_)
+    opens[:1] = True
+    opens[1:] = number[1:] != number[:-1]
+    opens[valued.offsets[:-1][valued.offsets[:-1] < count]] = True
+    first = np.flatnonzero(opens).astype(np.int64)
+    ints = np.zeros((len(first), state.ints), dtype=np.int64)
+    floats = np.zeros((len(first), state.floats), dtype=np.float64)
+    ends = np.concatenate([first, np.array([count], dtype=np.int64)])
+    values = valued.values
+    kernel.fold_ranges(
+        int(state.fold), state.ints, state.floats, ends, values.ints, values.floats, ints.reshape(-1), floats.reshape(-1)
+    )
+    return Tiles(
+        offsets=np.searchsorted(first, valued.offsets).astype(np.int64),
+        start=number[first] * group.hop,
+        known=np.maximum.reduceat(valued.known, first) if count else np.empty(0, dtype=np.int64),
+        first=first,
+        ints=ints,
+        floats=floats,
+        dictionary=values.dictionary,
+    )
+
+
+def _pick(tiles: Tiles, places: Integers) -> Tiles:
+    """Some of the tiles, in order."""
+    return Tiles(
+        offsets=np.searchsorted(places, tiles.offsets).astype(np.int64),
+        start=tiles.start[places],
+        known=tiles.known[places],
+        first=tiles.first[places],
+        ints=np.ascontiguousarray(tiles.ints[places]),
+        floats=np.ascontiguousarray(tiles.floats[places]),
+        dictionary=tiles.dictionary,
+    )
+
+
+def join_tiles(closed: Tiles, later: Tiles) -> Tiles:
+    """Two sets of tiles of the same keys, where of each key every tile of the second starts after every one of the first.
+
+    Their dictionaries must be one already.
+    """
+    keys = len(closed.offsets) - 1
+    code = np.concatenate(
+        [np.repeat(np.arange(keys), np.diff(closed.offsets)), np.repeat(np.arange(keys), np.diff(later.offsets))]
+    )
+    order = np.argsort(code, kind="stable")
+    return Tiles(
+        offsets=closed.offsets + later.offsets,
+        start=np.concatenate([closed.start, later.start])[order],
+        known=np.concatenate([closed.known, later.known])[order],
+        first=np.concatenate([closed.first, later.first])[order],
+        ints=np.concatenate([closed.ints, later.ints])[order],
+        floats=np.concatenate([closed.floats, later.floats])[order],
+        dictionary=closed.dictionary,
+    )
+
+
+def _one_dictionary(closed: Tiles, later: Tiles, values: Encoded) -> tuple[Tiles, Tiles, Encoded]:
+    """Let two sets of tiles and the values of the second rank in one dictionary."""
+    assert closed.dictionary is not None and later.dictionary is not None
+    both = sorted_unique([closed.dictionary, later.dictionary])
+    closed = replace(closed, ints=ranked_again(closed.ints, ranks(closed.dictionary, both)), dictionary=both)
+    moved = ranks(later.dictionary, both)
+    later = replace(later, ints=ranked_again(later.ints, moved), dictionary=both)
+    return closed, later, Encoded(moved[values.ints], values.floats, both)
+
+
+def ranked_again(ints: Integers, moved: Integers) -> Integers:
+    """States whose ranks point into another dictionary."""
+    again = ints.copy()
+    again[:, 1] = moved[ints[:, 1]]
+    return again
+
+
+# ── the fold ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Answers: one column per window of the plan, and which queries reach back further than what is known here.
+
+    ``blocked`` rows have wrong values: a closed tile holds an event that was not visible yet, and its events are gone.
+    """
+
+    columns: list[pa.Array]
+    blocked: Booleans
+
+
+def fold(
+    plan: WindowPlan,
+    events: Events,
+    keys: Integers,
+    times: Integers,
+    *,
+    closed: Sequence[Tiles] | None = None,
+    watermark: Integers | None = None,
+) -> Folded:
+    """Answer every window of the plan for every query.
+
+    Parameters
+    ----------
+    events
+        Raw events, in order. With ``closed``: those from ``plan.needed_from(watermark)`` on; earlier ones may be there and are
+        ignored where tiles stand for them.
+    keys
+        Shape (queries,): number of the key, :data:`UNKNOWN_KEY` or :data:`NULL_KEY`. Quickest when
+        sorted by key and time.
+    times
+        Shape (queries,): microseconds. Events at or after it do not count.
+    closed
+        Stored tiles of the same keys, one per group.
+    watermark
+        Shape (keys,): closed tiles stand for every event before it, rounded down to the group's hop.
+    """
+    blocked = np.zeros(len(keys), dtype=np.uint8)
+    columns: list[pa.Array | None] = [None] * len(plan.windows)
+    for number, (group, valued) in enumerate(zip(plan.groups, _values(plan, events), strict=True)):
+        if closed is not None and watermark is not None:
+            valued, tiles = _resumed(group, valued, closed[number], watermark)
+        else:
+            tiles = _tiles(group, valued)
+        states: dict[int, tuple[Integers, Floats]] = {}
+        for place, window in enumerate(plan.windows):
+            if window.group == number:
+                span = window.feature.window
+                if span not in states:
+                    states[span] = _run(group, span, tiles, valued, keys, times, blocked)
+                columns[place] = finish_window(window, group.state, *states[span], keys, tiles.dictionary)
+    return Folded([one for one in columns if one is not None], blocked.astype(np.bool_))
+
+
+def _resumed(group: TileGroup, valued: _Valued, closed: Tiles, watermark: Integers) -> tuple[_Valued, Tiles]:
+    """Closed tiles up to the watermark, and tiles of the raw events from there on."""
+    since = watermark // group.hop * group.hop
+    fresh = valued.ts >= np.repeat(since, np.diff(valued.offsets))
+    if not fresh.all():
+        places = np.flatnonzero(fresh)
+        offsets = np.concatenate([[0], np.cumsum(fresh)])[valued.offsets]
+        valued = replace(
+            valued, offsets=offsets, ts=valued.ts[places], known=valued.known[places], values=_rows(group, valued, places)
+        )
+    later = _tiles(group, valued)
+    ready = closed.start < np.repeat(since, np.diff(closed.offsets))
+    if not ready.all():
+        closed = _pick(closed, np.flatnonzero(ready))
+    if closed.dictionary is not None:
+        closed, later, values = _one_dictionary(closed, later, valued.values)
+        valued = replace(valued, values=values)
+    return valued, join_tiles(closed, later)
+
+
+def _rows(group: TileGroup, valued: _Valued, places: Integers) -> Encoded:
+    values = valued.values
+    width = 0 if group.state.encoding in ("none", "float") else max(1, len(values.ints) // max(1, len(valued.ts)))
+    ints = np.ascontiguousarray(values.ints.reshape(-1, width)[places]).reshape(-1) if width else values.ints
+    floats = values.floats[places] if group.state.encoding == "float" else values.floats
+    return Encoded(ints, floats, values.dictionary)
+
+
+def _run(
+    group: TileGroup,
+    window: int,
+    tiles: Tiles,
+    valued: _Valued,
+    keys: Integers,
+    times: Integers,
+    blocked: npt.NDArray[np.uint8],
+) -> tuple[Integers, Floats]:
+    wi, wf = group.state.ints, group.state.floats
+    ints = np.zeros((len(keys), wi), dtype=np.int64)
+    floats = np.zeros((len(keys), wf), dtype=np.float64)
+    kernel.fold_windows(
+        int(group.state.fold),
+        wi,
+        wf,
+        window,
+        group.hop,
+        keys,
+        times,
+        tiles.offsets,
+        tiles.start,
+        tiles.known,
+        tiles.first,
+        tiles.ints.reshape(-1),
+        tiles.floats.reshape(-1),
+        valued.offsets,
+        valued.ts,
+        valued.known,
+        valued.values.ints,
+        valued.values.floats,
+        ints.reshape(-1),
+        floats.reshape(-1),
+        np.zeros(2 * wi, dtype=np.int64),
+        np.zeros(2 * wf, dtype=np.float64),
+        blocked,
+    )
+    return ints, floats
+
+
+def finish_window(
+    window: PlannedWindow, state: State, ints: Integers, floats: Floats, keys: Integers, dictionary: pa.Array | None
+) -> pa.Array:
+    """States to a column of the feature's type: an empty state takes the default, a null key is null."""
+    values, valid = window.aggregation.finish(state, ints, floats)
+    if window.default is not None:
+        valid = valid & (ints[:, 0] > 0)
+    column = decode_values(values, valid, window.type, dictionary if state.encoding == "ranked" else None)
+    if window.default is not None:
+        column = column.fill_null(window.default)
+    null = keys == NULL_KEY
+    if null.any():
+        column = pc.if_else(pa.array(null), pa.scalar(None, column.type), column)
+    return column

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from tidewheel.clock import Micros
 from tidewheel.errors import Invalid
 
-
 State = object
 """What was before or after: anything that JSON can hold."""
 

@@ -38,7 +38,7 @@ class _Wrong(Exception):
 
 
 def validate_push(
-    source: Source, schema: pa.Schema | Schema, rows: Sequence[Row], now: Micros, allowance: Micros = ALLOWANCE
+    source: Source, schema: pa.Schema | Schema, rows: Sequence[Row], *, now: Micros, allowance: Micros = ALLOWANCE
 ) -> pa.Table:
     """Rows as a table of the raw columns that the source needs, or an error that names the row and the column.
 
@@ -62,7 +62,7 @@ def validate_push(
     >>> from tidewheel.sources import source
     >>> trips = source("trips", "trips.parquet", time="ended")
     >>> raw = pa.schema([("ended", pa.timestamp("us")), ("zone", pa.int64())])
-    >>> validate_push(trips, raw, [{"ended": "2026-01-01T10:00:00", "zone": 7}], Micros(1_800_000_000_000_000)).num_rows
+    >>> validate_push(trips, raw, [{"ended": "2026-01-01T10:00:00", "zone": 7}], now=Micros(1_800_000_000_000_000)).num_rows
     1
     """
     arrow = schema if isinstance(schema, pa.Schema) else schema.arrow()

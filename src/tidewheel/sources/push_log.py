@@ -6,7 +6,6 @@ A record is one accepted push: ``[1, names, columns]`` in MessagePack, column by
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from tidewheel.artifacts.journal import Journal, Segment, list_segments, read_journal, seal_abandoned
 from tidewheel.digest import Digest, digest_bytes
-from tidewheel.errors import Conflict, Corrupt
+from tidewheel.errors import Conflict, Corrupt, Invalid
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import PushSnapshot
 
@@ -25,12 +24,12 @@ _Columns = tuple[int, list[str], list[list[object]]]
 
 
 class PushLog:
-    """Where accepted pushes are kept, one folder for each source; thread safe.
+    """Where accepted pushes of one source are kept; thread safe.
 
     Parameters
     ----------
     folder
-        Parent of the sources' folders.
+        The source's own folder, named like the source: ``pushes/trips``.
     sync_seconds
         Window of loss when the machine loses power; a killed process loses nothing.
 
@@ -39,44 +38,33 @@ class PushLog:
     >>> import tempfile
     >>> from tidewheel.sources import source
     >>> trips = source("trips", pa.table({"ended": [0], "zone": [1]}), time="ended")
-    >>> log = PushLog(Path(tempfile.mkdtemp()))
+    >>> log = PushLog(Path(tempfile.mkdtemp()) / "trips")
     >>> log.append(trips, pa.table({"ended": [5], "zone": [7]}))
-    >>> read_pushes(log.folder / "trips", pa.schema([("ended", pa.int64()), ("zone", pa.int64())])).to_pydict()
+    >>> read_pushes(log.folder, pa.schema([("ended", pa.int64()), ("zone", pa.int64())])).to_pydict()
     {'ended': [5], 'zone': [7]}
     >>> log.close()
     """
 
     def __init__(self, folder: Path, *, sync_seconds: float = 1.0) -> None:
         self.folder = folder
-        self._sync_seconds = sync_seconds
-        self._journals: dict[str, Journal] = {}
-        self._lock = threading.Lock()
+        self._journal = Journal(folder, writer=f"push-{os.getpid()}", sync_seconds=sync_seconds)
 
     def append(self, source: Source, table: pa.Table) -> None:
         """Keep rows of one push, all or none; visible and safe from ``kill -9`` when it returns."""
+        if source.name != self.folder.name:
+            fix = f"open PushLog(... / {source.name!r})"
+            raise Invalid(f"rows of source {source.name} do not belong in {self.folder}", where=source.name, fix=fix)
         if table.num_rows:
-            self._journal(source).append([encode_rows(table)])
+            self._journal.append([encode_rows(table)])
 
-    def seal(self, source: Source) -> None:
+    def seal(self) -> None:
         """Complete the open segment, and those of writers that died."""
-        self._journal(source).seal()
-        seal_abandoned(self.folder / source.name)
+        self._journal.seal()
+        seal_abandoned(self.folder)
 
     def close(self) -> None:
-        """Seal and close all journals; idempotent."""
-        with self._lock:
-            journals, self._journals = list(self._journals.values()), {}
-        for journal in journals:
-            journal.close()
-
-    def _journal(self, source: Source) -> Journal:
-        with self._lock:
-            journal = self._journals.get(source.name)
-            if journal is None:
-                folder = self.folder / source.name
-                journal = Journal(folder, writer=f"push-{os.getpid()}", sync_seconds=self._sync_seconds)
-                self._journals[source.name] = journal
-            return journal
+        """Seal and close; idempotent."""
+        self._journal.close()
 
 
 def encode_rows(table: pa.Table) -> bytes:

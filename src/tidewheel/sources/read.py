@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tidewheel.artifacts.columns import column_digests
 from tidewheel.clock import Clock, Micros
-from tidewheel.digest import Digest, digest_chunks
+from tidewheel.digest import Digest, digest, digest_chunks
 from tidewheel.errors import Conflict, Invalid, MixedTimezones, NotFound, TypeMismatch, UnknownFeature, near_miss
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
 from tidewheel.schema import Field, Schema, data_type_of_arrow
-from tidewheel.sources.content import digest_table
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
 from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, scan_query, time_query
@@ -153,7 +153,7 @@ class Sources:
 
     def validate(self, source: Source, rows: Sequence[Row], *, now: Micros, allowance: Micros = ALLOWANCE) -> pa.Table:
         """:func:`tidewheel.sources.push.validate_push` with this source's columns; also where ``select`` computes the time."""
-        table = validate_push(source, self.raw_schema(source), rows, now, allowance)
+        table = validate_push(source, self.raw_schema(source), rows, now=now, allowance=allowance)
         select = parse_select(source.select, source.where)
         if select.raw_column(source.time) is None and table.num_rows:
             sql = to_dialect(time_query(source), self.engine.dialect)
@@ -299,8 +299,12 @@ class Sources:
         held = self._tables.get(id(source.data))
         if held is None:
             table = pa.table(source.data)
-            held = self._tables[id(source.data)] = (source.data, table, digest_table(table))
+            held = self._tables[id(source.data)] = (source.data, table, _content(table))
         return held[1], held[2]
+
+
+def _content(table: pa.Table) -> Digest:
+    return digest(["table", list(column_digests(table.column_names, table.columns).items())])
 
 
 def _micros(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:

@@ -1,4 +1,4 @@
-"""A dataset is a frozen training set: rows with the features that were known at their time, and a label, split and reported on."""
+"""A dataset is a frozen training set: rows with the features known at their time and a label, split and reported on."""
 
 from __future__ import annotations
 

@@ -141,10 +141,10 @@ def training_set(
 
     Examples
     --------
-    >>> import tidewheel.features.definition as features
+    >>> from tidewheel.features.definition import request, service
     >>> from tidewheel.sources import source
     >>> trips = source("trips", "data/*.parquet", time="dropoff_time")
-    >>> inputs = features.service("inputs", features.request(trip_distance=float))
+    >>> inputs = service("inputs", request(trip_distance=float))
     >>> training_set("rides", spine=spine(trips, time="pickup_time"), label="minutes", features=inputs).label
     'minutes'
     """

@@ -1,0 +1,1 @@
+"""Predict how long a taxi trip in New York will take, at the moment it starts."""

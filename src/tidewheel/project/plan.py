@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tidewheel.digest import Digest, digest
@@ -51,6 +51,10 @@ class Change:
     recipe: Digest | None
     builds: bool
     estimate_seconds: float | None
+
+    def with_estimate(self, seconds: float | None) -> Change:
+        """The change with the time that its build is expected to take."""
+        return replace(self, estimate_seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

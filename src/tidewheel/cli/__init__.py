@@ -1,0 +1,66 @@
+"""The command line: parse, call, render. Data goes to stdout, everything else to stderr.
+
+Exit codes: 0 ok, 1 error, 2 differences (``plan``, ``diff``, ``check``), 3 a gate failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from tidewheel.cli.inspect import check, diff, repro, show, why
+from tidewheel.cli.release import promote, rollback
+from tidewheel.cli.serve import dev, exec_, serve
+from tidewheel.cli.work import admin, apply, init, plan, run
+from tidewheel.errors import GateFailed, TidewheelError
+
+__all__ = ["cli", "main"]
+
+OK, ERROR, DIFFERENCES, GATE_FAILED = 0, 1, 2, 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tidewheel")
+def cli() -> None:
+    """Features, training sets, models, serving, monitoring and releases as one graph.
+
+    Start with: tidewheel init NAME, then plan, apply, serve. Every verb takes --json; every verb that changes something shows
+    first what it will do.
+    """
+
+
+for _command in (init, check, plan, apply, run, dev, serve, show, diff, why, promote, rollback, repro, admin, exec_):
+    cli.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; errors are told with what, where and the next thing to do, never as a stack of frames."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = cli.main(args=given, prog_name="tidewheel", standalone_mode=False)
+    except TidewheelError as error:
+        _tell(error, as_json="--json" in given)
+        sys.exit(GATE_FAILED if isinstance(error, GateFailed) else ERROR)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ERROR)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(ERROR)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(ERROR)
+    sys.exit(code if isinstance(code, int) else OK)
+
+
+def _tell(error: TidewheelError, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(error.as_dict()))
+        return
+    click.secho(f"error: {error.what}", fg="red", err=True)
+    if error.where is not None:
+        click.echo(f"   at: {error.where}", err=True)
+    if error.fix is not None:
+        click.echo(f"  fix: {error.fix}", err=True)

@@ -1,0 +1,91 @@
+"""Verbs that only look: check, show, diff, why, repro."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tidewheel.cli.options import emit, open_project, project_options
+
+
+@click.command()
+@click.argument("node", required=False)
+@click.option("--limit", type=int, default=None, help="Replay at most this many of the newest predictions of each deployment.")
+@project_options
+def check(node: str | None, limit: int | None, folder: Path, workspace: str | None, as_json: bool) -> int:
+    """Lint the definitions, and replay logged predictions: every served feature is computed again offline and compared.
+
+    With NODE, only that deployment is replayed. Exit code 2 when something differs or a lint is an error.
+    """
+    from tidewheel.cli.progress import progress
+    from tidewheel.cli.render import render_check
+    from tidewheel.project.check import check_project
+
+    project, opened = open_project(folder, workspace)
+    with progress() as shown:
+        report = check_project(project, opened, node=node, limit=limit, progress=shown)
+    emit(report.to_json()) if as_json else click.echo(render_check(report))
+    return 0 if report.clean else 2
+
+
+@click.command()
+@click.argument("node", required=False)
+@project_options
+def show(node: str | None, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Show the project, or one NODE: definition, recipe, builds, versions, routes, who needs it."""
+    from tidewheel.cli.render import render_node, render_project
+    from tidewheel.project.show import describe_node, describe_project
+
+    project, opened = open_project(folder, workspace)
+    if node is None:
+        described = describe_project(project, opened)
+        emit(described.to_json()) if as_json else click.echo(render_project(described))
+        return
+    found = describe_node(project, opened, node)
+    emit(found.to_json()) if as_json else click.echo(render_node(found))
+
+
+@click.command()
+@click.argument("left")
+@click.argument("right")
+@project_options
+def diff(left: str, right: str, folder: Path, workspace: str | None, as_json: bool) -> int:
+    """Show which nodes differ between two environments, LEFT and RIGHT. Exit code 2 when any does."""
+    from tidewheel.cli.render import render_differences
+    from tidewheel.project.show import diff_environments
+
+    _, opened = open_project(folder, workspace)
+    found = diff_environments(opened, left, right)
+    emit([entry.to_json() for entry in found]) if as_json else click.echo(render_differences(left, right, found))
+    return 2 if found else 0
+
+
+@click.command()
+@click.argument("node")
+@click.option("--environment", "-e", default=None, help="Compare with this environment.  [default: as in tidewheel.toml]")
+@project_options
+def why(node: str, environment: str | None, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Say which part of NODE's recipe changed, old and new, with file and line; or why nothing would be built."""
+    from tidewheel.cli.render import render_why
+    from tidewheel.project.show import explain_node
+
+    project, opened = open_project(folder, workspace)
+    found = explain_node(project, opened, node, environment=environment or project.configuration.environment)
+    emit(found.to_json()) if as_json else click.echo(render_why(found))
+
+
+@click.command()
+@click.argument("node")
+@project_options
+def repro(node: str, folder: Path, workspace: str | None, as_json: bool) -> int:
+    """Build NODE (a training set or a model) again from nothing and compare the content. Exit code 2 when it differs."""
+    from tidewheel.cli.progress import progress
+    from tidewheel.cli.render import render_reproduction
+    from tidewheel.project.reproduce import reproduce
+
+    project, opened = open_project(folder, workspace)
+    with progress() as shown:
+        found = reproduce(project, opened, node, progress=shown)
+    emit(found.to_json()) if as_json else click.echo(render_reproduction(found))
+    return 0 if found.equal else 2

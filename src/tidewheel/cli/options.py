@@ -1,0 +1,51 @@
+"""Options that many verbs share, and how a verb opens its project."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from tidewheel.project.load import Project
+    from tidewheel.project.open import Workspace
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def project_options(function: F) -> F:
+    """``--project``, ``--workspace`` and ``--json``."""
+    function = click.option("--json", "as_json", is_flag=True, help="Answer as JSON on stdout.")(function)
+    function = click.option("--workspace", "-w", default=None, help="Workspace of tidewheel.toml.  [default: local]")(function)
+    return click.option(
+        "--project",
+        "folder",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        default=Path(),
+        help="Folder of the project.  [default: here]",
+    )(function)
+
+
+def environment_argument(function: F) -> F:
+    """The optional ENVIRONMENT argument."""
+    return click.argument("environment", required=False)(function)
+
+
+def open_project(folder: Path, workspace: str | None) -> tuple[Project, Workspace]:
+    """Load the project and open its workspace; click closes the workspace when the verb ends."""
+    from tidewheel.project.load import find_root, load_project
+    from tidewheel.project.open import open_workspace
+
+    root = find_root(folder)
+    project = load_project(root)
+    opened = open_workspace(root, workspace)
+    click.get_current_context().call_on_close(opened.close)
+    return project, opened
+
+
+def emit(value: object) -> None:
+    """A value as JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, default=str))

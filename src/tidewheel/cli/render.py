@@ -1,0 +1,193 @@
+"""Values in, text out: what the verbs show to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from tidewheel.clock import format_instant
+
+if TYPE_CHECKING:
+    from tidewheel.access import AuditEntry
+    from tidewheel.project.apply import Applied
+    from tidewheel.project.check import CheckReport
+    from tidewheel.project.plan import Change, Plan, Reason
+    from tidewheel.project.release import Moves
+    from tidewheel.project.reproduce import Reproduction
+    from tidewheel.project.run import Monitoring
+    from tidewheel.project.show import Difference, Explanation, NodeDescription, ProjectDescription
+
+_SIGNS = {"add": "+", "change": "~", "follow": ">", "finish": "!", "remove": "-", "metadata": "i"}
+_COLOURS = {"add": "green", "change": "yellow", "follow": "cyan", "finish": "magenta", "remove": "red", "metadata": "blue"}
+_MEANINGS = {
+    "add": "new",
+    "change": "changed",
+    "follow": "follows its upstream",
+    "finish": "was not finished",
+    "remove": "removed",
+    "metadata": "metadata only, rebuilds nothing",
+}
+
+
+def render_plan(plan: Plan) -> str:
+    """What an apply would do, and why."""
+    if plan.empty:
+        return f"{plan.environment} is up to date: nothing to do"
+    lines = [f"plan for {plan.environment}, from version {plan.base_version}", ""]
+    for change in plan.changes:
+        lines += _change(change, plan)
+    builds = [change for change in plan.changes if change.builds]
+    known = [change for change in builds if change.estimate_seconds is not None]
+    lines += ["", f"{len(plan.changes)} to change, {len(builds)} to build" + _estimate(plan, len(builds), len(known))]
+    return "\n".join(lines)
+
+
+def _estimate(plan: Plan, builds: int, known: int) -> str:
+    if not builds:
+        return ""
+    if plan.estimate_seconds is None:
+        return "; none was built before, so the time is not known"
+    unknown = f", and {builds - known} never built before" if known < builds else ""
+    return f"; about {_seconds(plan.estimate_seconds)} going by past builds{unknown}"
+
+
+def _change(change: Change, plan: Plan) -> list[str]:
+    sign = click.style(f"{_SIGNS[change.action]} {change.node}", fg=_COLOURS[change.action], bold=change.action != "follow")
+    extra = [_MEANINGS[change.action]]
+    if change.kind not in {"additive", "metadata"} and change.action in {"change", "follow"}:
+        extra.append(change.kind)
+    if change.owner:
+        extra.append(f"owner {change.owner}")
+    if change.builds and change.estimate_seconds is not None:
+        extra.append(f"about {_seconds(change.estimate_seconds)}")
+    where = f"  {change.where}" if change.where else ""
+    lines = [f"  {sign}{where}  ({', '.join(extra)})"]
+    if change.action in {"change", "metadata", "follow"}:
+        lines += _reasons(change.reasons, "      ")
+    if change.action == "change" and change.downstream:
+        named = [f"{node} ({plan.owners[node]})" if node in plan.owners else str(node) for node in change.downstream]
+        lines.append(f"      downstream: {', '.join(named)}")
+    return lines
+
+
+def _reasons(reasons: Sequence[Reason], indent: str) -> list[str]:
+    lines = []
+    for reason in reasons:
+        where = f"  {reason.where}" if reason.where else ""
+        lines.append(f"{indent}{reason.component}{where}")
+        lines += [f"{indent}  - {line}" for line in (reason.old or "").splitlines()[:6]]
+        lines += [f"{indent}  + {line}" for line in (reason.new or "").splitlines()[:6]]
+    return lines
+
+
+def render_applied(applied: Applied) -> str:
+    """What an apply did."""
+    width = max((len(step.node) for step in applied.steps), default=0)
+    lines = [
+        f"  {step.node:<{width}}  {'built in ' + _seconds(step.seconds) if step.built else 'reused'}"
+        + (f": {step.summary}" if step.summary and step.built else "")
+        for step in applied.steps
+    ]
+    lines += [*applied.reports, f"{applied.environment} is at version {applied.version}"]
+    if applied.gate_failed:
+        lines.append(click.style("a gate failed: what answers has not changed", fg="red"))
+    return "\n".join(lines)
+
+
+def render_monitoring(judged: Monitoring) -> str:
+    """What a monitor saw."""
+    rows = [
+        [format_instant(w.start)[:10], str(w.rows), w.state, ", ".join(w.breaches) or "-"] for w in judged.windows
+    ]
+    lines = [table(["window from", "rows", "state", "breaches"], rows)] if rows else ["no complete window to judge"]
+    lines += [f"alert {alert.id} opened: {alert.summary}" for alert in judged.opened]
+    lines += [f"alert {alert.id} closed" for alert in judged.closed]
+    return "\n".join(lines + list(judged.reports))
+
+
+def render_check(report: CheckReport) -> str:
+    """Lint findings and parity."""
+    lines = [f"{f.level}: {f.where}  {f.message}" for f in report.findings]
+    if not report.findings:
+        lines.append("definitions: no findings")
+    for parity in report.parities:
+        lines.append(
+            f"{parity.deployment}: {parity.predictions} logged predictions replayed, {parity.values} feature values compared, "
+            + click.style(f"{parity.mismatches} mismatches", fg="red" if parity.mismatches else "green")
+        )
+        lines += [
+            f"    {m.prediction_id}  {m.feature}: served {m.served!r}, computed {m.computed!r} at {format_instant(m.at)}"
+            for m in parity.examples
+        ]
+    return "\n".join(lines)
+
+
+def render_project(described: ProjectDescription) -> str:
+    """All nodes, with their state."""
+    rows = [[node.id, node.state, node.owner or "", node.where, node.summary] for node in described.nodes]
+    return f"project {described.name}, environment {described.environment} at version {described.version}\n\n" + table(
+        ["node", "state", "owner", "where", ""], rows
+    )
+
+
+def render_node(found: NodeDescription) -> str:
+    """One node in full."""
+    lines = [click.style(found.id, bold=True) + f"  {found.where}"]
+    for title, pairs in found.sections:
+        lines += ["", title]
+        width = max((len(name) for name, _ in pairs), default=0)
+        lines += [f"  {name:<{width}}  {value}" for name, value in pairs]
+    return "\n".join(lines)
+
+
+def render_differences(left: str, right: str, found: Sequence[Difference]) -> str:
+    """Nodes that differ between two environments."""
+    if not found:
+        return f"{left} and {right} point at the same recipes"
+    lines = []
+    for entry in found:
+        lines.append(f"  {entry.node}: {entry.state}")
+        lines += _reasons(entry.reasons, "      ")
+    return "\n".join(lines)
+
+
+def render_why(found: Explanation) -> str:
+    """Why a node would be built, or not."""
+    lines = [f"{found.node}: {found.verdict}", *_reasons(found.reasons, "  ")]
+    return "\n".join(lines + [f"  because of {node}: {text}" for node, text in found.causes])
+
+
+def render_reproduction(found: Reproduction) -> str:
+    """Whether the second build gave the same."""
+    verdict = click.style("equal to the bit", fg="green") if found.equal else click.style("different", fg="red")
+    lines = [f"{found.node}: {verdict}", f"  recorded {found.recorded}", f"  again    {found.again}"]
+    return "\n".join(lines + [f"  {line}" for line in found.notes])
+
+
+def render_moves(moves: Moves) -> str:
+    """What a promotion or rollback would move."""
+    return "\n".join([moves.title, *(f"  {line}" for line in moves.lines)])
+
+
+def render_audit(entries: Sequence[AuditEntry]) -> str:
+    """The audit trail."""
+    rows = [[format_instant(e.at), e.actor, e.verb, e.object, f"{e.before or ''} -> {e.after or ''}"] for e in entries]
+    return table(["at", "who", "did", "to", "change"], rows)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Plain columns, aligned."""
+    held = [list(row) for row in rows]
+    widths = [max(len(row[i]) for row in [list(head), *held]) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [list(head), *held]]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min"

@@ -1,0 +1,47 @@
+"""Verbs that stay: serve, dev, and the worker's exec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tidewheel.cli.options import open_project, project_options
+
+
+@click.command()
+@click.argument("deployment", nargs=-1)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, help="0 picks a free one; it is announced on stdout.")
+@project_options
+def serve(deployment: tuple[str, ...], host: str, port: int, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Answer predictions for DEPLOYMENT (several, or all when none is named) over HTTP until stopped."""
+    from tidewheel.project.serve import serve as start
+
+    project, opened = open_project(folder, workspace)
+    start(project, opened, deployment, host=host, port=port, announce=as_json)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, help="0 picks a free one; it is announced on stdout.")
+@click.option("--every", default="60s", show_default=True, help="How often monitors run.")
+@project_options
+def dev(host: str, port: int, every: str, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Everything on one machine: apply, serve all deployments, run the monitors, show the status page."""
+    from tidewheel.cli.progress import progress
+    from tidewheel.project.develop import develop
+
+    project, opened = open_project(folder, workspace)
+    with progress() as shown:
+        develop(project, opened, host=host, port=port, every=every, announce=as_json, progress=shown)
+
+
+@click.command(name="exec", hidden=True)
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
+@click.option("--serve", "stay", is_flag=True, help="Run jobs from stdin until it closes.")
+def exec_(spec: Path | None, stay: bool) -> int:
+    """Run one job of a pipeline: what executors start on a worker."""
+    from tidewheel.project.work import work
+
+    return work(spec, stay=stay)

@@ -1,0 +1,138 @@
+"""Verbs that make things: init, plan, apply, run, and the quiet ones under admin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tidewheel.cli.options import emit, environment_argument, open_project, project_options
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON on stdout.")
+def init(name: str, as_json: bool) -> None:
+    """Make a new project NAME, small and running."""
+    from tidewheel.project.initialize import initialize
+
+    root = initialize(Path(name))
+    if as_json:
+        emit({"project": root.name, "folder": str(root)})
+        return
+    click.echo(f"made {root}\nnext: cd {name} && tidewheel plan && tidewheel apply --yes")
+
+
+@click.command()
+@environment_argument
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, to be applied exactly or not at all.")
+@project_options
+def plan(environment: str | None, out: Path | None, folder: Path, workspace: str | None, as_json: bool) -> int:
+    """Show what differs between the files and ENVIRONMENT, and why. Exit code 2 when something does."""
+    from tidewheel.cli.render import render_plan
+    from tidewheel.project.plan_file import plan_to_json, save_plan
+    from tidewheel.project.survey import make_plan
+
+    project, opened = open_project(folder, workspace)
+    made = make_plan(project, opened, environment or project.configuration.environment)
+    if out is not None:
+        save_plan(made, out)
+    if as_json:
+        emit(plan_to_json(made))
+    else:
+        click.echo(render_plan(made))
+    return 0 if made.empty else 2
+
+
+@click.command()
+@environment_argument
+@click.option("--plan", "saved", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Apply this saved plan exactly.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--reason", default="", help="Kept in the environment's history.")
+@project_options
+def apply(
+    environment: str | None, saved: Path | None, yes: bool, dry_run: bool, reason: str, folder: Path, workspace: str | None, as_json: bool
+) -> int:
+    """Bring ENVIRONMENT to what the files say: build what is missing, then move the pointers."""
+    from tidewheel.cli.progress import progress
+    from tidewheel.cli.render import render_applied, render_plan
+    from tidewheel.project.apply import applied_to_json, apply_plan
+    from tidewheel.project.plan_file import load_plan, plan_to_json
+    from tidewheel.project.survey import make_plan
+
+    project, opened = open_project(folder, workspace)
+    name = environment or project.configuration.environment
+    made = load_plan(saved) if saved is not None else make_plan(project, opened, name)
+    if not as_json:
+        click.echo(render_plan(made), err=True)
+    if made.empty or dry_run:
+        if as_json:
+            emit(plan_to_json(made))
+        return 2 if dry_run and not made.empty else 0
+    if not yes:
+        click.confirm("apply this plan?", abort=True, err=True)
+    with progress() as shown:
+        applied = apply_plan(project, opened, made, reason=reason, progress=shown)
+    emit(applied_to_json(applied)) if as_json else click.echo(render_applied(applied))
+    return 3 if applied.gate_failed else 0
+
+
+@click.command()
+@click.argument("node")
+@click.option("--environment", "-e", default=None, help="Environment to run for.  [default: as in tidewheel.toml]")
+@click.option("--reason", default="by hand", help="Kept with what is built.")
+@click.option("--dry-run", is_flag=True, help="Show what would be built and stop.")
+@project_options
+def run(node: str, environment: str | None, reason: str, dry_run: bool, folder: Path, workspace: str | None, as_json: bool) -> int:
+    """Build NODE and what it needs from the data as it is now; a model goes on to its gate and deployment.
+
+    Running a monitor judges every window that is complete and not judged yet.
+    """
+    from tidewheel.cli.progress import progress
+    from tidewheel.cli.render import render_applied, render_monitoring, render_plan
+    from tidewheel.project.apply import applied_to_json
+    from tidewheel.project.run import plan_node, run_monitor, run_node
+
+    project, opened = open_project(folder, workspace)
+    declaration = project.graph.find(node)
+    name = environment or project.configuration.environment
+    if declaration.kind == "monitor":
+        with progress() as shown:
+            judged = run_monitor(project, opened, declaration, environment=name, progress=shown)
+        emit(judged.to_json()) if as_json else click.echo(render_monitoring(judged))
+        return 2 if judged.opened else 0
+    if dry_run:
+        click.echo(render_plan(plan_node(project, opened, declaration, environment=name)))
+        return 0
+    with progress() as shown:
+        applied = run_node(project, opened, declaration, environment=name, reason=reason, progress=shown)
+    emit(applied_to_json(applied)) if as_json else click.echo(render_applied(applied))
+    return 3 if applied.gate_failed else 0
+
+
+@click.group()
+def admin() -> None:
+    """The rest: what the platform does by itself, by hand."""
+
+
+@admin.command()
+@project_options
+def compact(folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Turn closed segments of the prediction and push logs into Parquet."""
+    from tidewheel.project.maintain import compact_logs
+
+    project, opened = open_project(folder, workspace)
+    done = compact_logs(project, opened)
+    emit(done) if as_json else click.echo("\n".join(f"{name}: {count} rows" for name, count in done.items()) or "nothing to do")
+
+
+@admin.command()
+@project_options
+def history(folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Who changed what, when: the audit trail, newest first."""
+    from tidewheel.cli.render import render_audit
+
+    _, opened = open_project(folder, workspace)
+    entries = opened.audit.list()
+    emit([entry.to_json() for entry in entries]) if as_json else click.echo(render_audit(entries))

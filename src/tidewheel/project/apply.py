@@ -1,0 +1,194 @@
+"""Apply a plan: build what has no build yet, in order, then move the environment's pointers in one transaction.
+
+Killed at any point, run again: finished builds are found by their recipe, and the pointers move only at the end. Two at
+once: both may build (equal recipes give one build), one moves the pointers, the other gets ``Conflict`` and keeps its builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from tidewheel.clock import Micros
+from tidewheel.digest import Digest
+from tidewheel.errors import Conflict, StalePlan
+from tidewheel.fingerprint.recipe import Recipe
+from tidewheel.ledger.definition import Declaration, NodeId
+from tidewheel.ledger.record import Build
+from tidewheel.project.build import BUILDERS, BuildContext, Built
+from tidewheel.project.load import Project
+from tidewheel.project.open import Workspace
+from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan
+from tidewheel.project.progress import Progress, silent
+from tidewheel.project.survey import Surveyor, meta_id, meta_recipe, plan_and_survey, restrict
+
+_ACTIVATING = frozenset({"deployment"})
+"""Kinds whose build changes what answers; the environment is looked at once more right before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of one node: built now, or found from before."""
+
+    node: NodeId
+    built: bool
+    seconds: float
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The outcome of an apply."""
+
+    environment: str
+    version: int
+    steps: tuple[Step, ...]
+    reports: tuple[str, ...] = ()
+    gate_failed: bool = False
+    outputs: Mapping[NodeId, bytes] = field(default_factory=dict)
+
+
+def apply_plan(
+    project: Project,
+    workspace: Workspace,
+    plan: Plan,
+    *,
+    reason: str = "",
+    only: Collection[NodeId] | None = None,
+    progress: Progress = silent,
+) -> Applied:
+    """Do exactly what the plan says.
+
+    Parameters
+    ----------
+    only
+        The nodes that the plan was restricted to, if it was.
+
+    Raises
+    ------
+    StalePlan
+        When files, data or the environment have moved since the plan was made; nothing is built.
+    Conflict
+        When another apply moved the environment meanwhile; what was built is kept and found next time.
+    """
+    surveyor = Surveyor(project, workspace)
+    now, survey = plan_and_survey(project, surveyor, workspace.ledger, plan.environment)
+    if restrict(now, only).digest != plan.digest:
+        raise StalePlan(
+            f"the plan for {plan.environment} is out of date: files, data or the environment have moved since",
+            where=plan.environment,
+            fix=f"tidewheel plan {plan.environment}, and look again",
+        )
+    context = BuildContext(project, workspace, surveyor, plan.environment, reason, progress)
+    runner = _Runner(context, plan, dict(survey.builds))
+    wanted = [d for d in project.graph.nodes.values() if only is None or d.id in only]
+    progress.total(len([c for c in plan.changes if c.builds]))
+    for declaration in wanted:
+        runner.bring_up(declaration)
+    version = runner.move(removed=[c.node for c in plan.changes if c.action == "remove"])
+    return Applied(
+        plan.environment,
+        version,
+        tuple(runner.steps),
+        tuple(context.reports),
+        context.gate_failed,
+        {node: build.output for node, build in runner.builds.items()},
+    )
+
+
+class _Runner:
+    def __init__(self, context: BuildContext, plan: Plan, builds: dict[NodeId, Build]) -> None:
+        self._context = context
+        self._plan = plan
+        self._recipes: dict[NodeId, Recipe] = {}
+        self.builds = builds
+        self.steps: list[Step] = []
+
+    def bring_up(self, declaration: Declaration) -> None:
+        context, ledger = self._context, self._context.workspace.ledger
+        recipe = context.surveyor.recipe(declaration, context.contents)
+        self._recipes[declaration.id] = recipe
+        if declaration.kind not in BUILT_KINDS:
+            context.contents[declaration.id] = recipe.digest
+            return
+        build = ledger.find_build(recipe.digest)
+        if build is None:
+            build = self._build(declaration, recipe)
+        elif any(change.node == declaration.id for change in self._plan.changes):
+            self.steps.append(Step(declaration.id, built=False, seconds=0.0, summary="found from before"))
+        self.builds[declaration.id] = build
+        context.builds[declaration.id] = build
+        content = build.content if declaration.kind in CONTENT_KINDS else recipe.digest
+        context.contents[declaration.id] = content
+
+    def _build(self, declaration: Declaration, recipe: Recipe) -> Build:
+        context, workspace = self._context, self._context.workspace
+        if declaration.kind in _ACTIVATING:
+            self._still_at_base()
+        workspace.ledger.put_recipe(declaration.id, recipe)
+        started = workspace.clock()
+        with context.progress.doing(declaration.id):
+            built: Built = BUILDERS[declaration.kind](context, declaration, recipe)
+        ended = workspace.clock()
+        self.steps.append(Step(declaration.id, built=True, seconds=(ended - started) / 1e6, summary=built.summary))
+        return workspace.ledger.record_build(
+            Build(
+                recipe=recipe.digest,
+                node=declaration.id,
+                content=built.content,
+                output=built.output,
+                trace=built.trace,
+                started_at=started,
+                ended_at=Micros(ended),
+                actor=workspace.actor,
+            )
+        )
+
+    def _still_at_base(self) -> None:
+        found = self._context.workspace.ledger.environment(self._plan.environment).version
+        if found != self._plan.base_version:
+            raise Conflict(
+                f"environment {self._plan.environment} moved to version {found} while this apply was building",
+                where=self._plan.environment,
+                fix=f"tidewheel plan {self._plan.environment}; what was built is kept",
+            )
+
+    def move(self, removed: Collection[NodeId]) -> int:
+        context, workspace = self._context, self._context.workspace
+        pointers: dict[NodeId, Digest | None] = {}
+        for node, recipe in self._recipes.items():
+            meta = meta_recipe(context.project.graph.nodes[node])
+            workspace.ledger.put_recipe(node, recipe)
+            workspace.ledger.put_recipe(meta_id(node), meta)
+            pointers[node], pointers[meta_id(node)] = recipe.digest, meta.digest
+        for node in removed:
+            pointers[node] = pointers[meta_id(node)] = None
+        before = workspace.ledger.environment(self._plan.environment)
+        same = all(before.pointers.get(node) == pointer for node, pointer in pointers.items())
+        if same and before.version == self._plan.base_version:
+            return before.version
+        after = workspace.ledger.move(
+            self._plan.environment,
+            pointers,
+            expected=self._plan.base_version,
+            actor=workspace.actor,
+            reason=context.reason,
+        )
+        workspace.audit.record(
+            workspace.actor, "apply", f"environment:{after.name}", before=str(before.version), after=str(after.version)
+        )
+        return after.version
+
+
+def applied_to_json(applied: Applied) -> dict[str, object]:
+    """The outcome as plain values."""
+    return {
+        "environment": applied.environment,
+        "version": applied.version,
+        "gate_failed": applied.gate_failed,
+        "reports": list(applied.reports),
+        "steps": [
+            {"node": step.node, "built": step.built, "seconds": round(step.seconds, 3), "summary": step.summary}
+            for step in applied.steps
+        ],
+    }

@@ -1,0 +1,289 @@
+"""Open a workspace: every store and backend that ``tidewheel.toml`` names, each opened on first use."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from tidewheel.clock import Clock, parse_duration, system_clock
+from tidewheel.errors import Invalid
+from tidewheel.project.backend import list_backends, load_backend
+from tidewheel.project.configuration import WorkspaceConfiguration
+from tidewheel.project.load import find_root, read_configuration
+
+if TYPE_CHECKING:
+    from tidewheel.access import AuditTrail
+    from tidewheel.artifacts.store import ArtifactStore
+    from tidewheel.database.open import Database
+    from tidewheel.features.materialize import Materializer
+    from tidewheel.fingerprint.walk import Fingerprinter
+    from tidewheel.ledger.record import Ledger
+    from tidewheel.models.registry import Registry
+    from tidewheel.monitors.evaluate import Monitors
+    from tidewheel.ports.executor import Executor
+    from tidewheel.ports.model_format import ModelFormat
+    from tidewheel.ports.online_store import OnlineStore
+    from tidewheel.ports.query_engine import QueryEngine
+    from tidewheel.predictions.label_log import LabelLog
+    from tidewheel.predictions.log import PredictionLog
+    from tidewheel.releases.promote import Releases
+    from tidewheel.runs.record import Runs
+    from tidewheel.serving.route import Routes
+    from tidewheel.sources.push import PushLog
+    from tidewheel.sources.read import Sources
+
+T = TypeVar("T")
+FOLDER = ".tidewheel"
+_ACTOR, _WORKSPACE = "TIDEWHEEL_ACTOR", "TIDEWHEEL_WORKSPACE"
+
+
+def open_workspace(root: Path | str = ".", name: str | None = None, *, clock: Clock = system_clock, actor: str | None = None) -> Workspace:
+    """The workspace of a project.
+
+    Parameters
+    ----------
+    root
+        The project's folder, or one below it.
+    name
+        Workspace in ``tidewheel.toml``; default: ``TIDEWHEEL_WORKSPACE``, else ``local``.
+    actor
+        Who is acting, for the history; default: ``TIDEWHEEL_ACTOR``, else the login name.
+    """
+    folder = find_root(Path(root))
+    configuration = read_configuration(folder)
+    chosen = configuration.workspace(name or os.environ.get(_WORKSPACE) or "local")
+    allowance = parse_duration(configuration.future_allowance)
+    return Workspace(folder, chosen, clock=clock, actor=actor or _whoami(), future_allowance=allowance)
+
+
+def _whoami() -> str:
+    named = os.environ.get(_ACTOR)
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+class Workspace:
+    """Where a project's bytes live. Its attributes are the stores and the verbs' homes; each opens on first use.
+
+    Examples
+    --------
+    >>> import tidewheel as tw
+    >>> ws = tw.open_workspace("examples/taxi")  # doctest: +SKIP
+    >>> ws.registry.get("eta@champion").metrics  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, root: Path, configuration: WorkspaceConfiguration, *, clock: Clock, actor: str, future_allowance: int = 60_000_000
+    ) -> None:
+        self.root = root
+        self.configuration = configuration
+        self.clock = clock
+        self.actor = actor
+        self.future_allowance = future_allowance
+        self.home = root / FOLDER if configuration.name == "local" else root / FOLDER / configuration.name
+        self._closers: list[Callable[[], None]] = []
+        self._push_logs: dict[str, PushLog] = {}
+        self._prediction_logs: dict[str, PredictionLog] = {}
+        self._label_logs: dict[str, LabelLog] = {}
+
+    # ── stores ───────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def database(self) -> Database:
+        """Facts: SQLite under the workspace's folder, or PostgreSQL by URL."""
+        from tidewheel.database.open import Database
+
+        self.home.mkdir(parents=True, exist_ok=True)
+        opened = Database.open(self.configuration.database or f"sqlite:///{self.home / 'tidewheel.db'}")
+        return self._closing(opened, opened.close)
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        """Content-addressed bytes."""
+        from tidewheel.artifacts.store import ArtifactStore
+
+        return ArtifactStore.open(self.configuration.artifacts or f"file://{self.home / 'artifacts'}")
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """Rows for online answers."""
+        factory = cast("Callable[[str], OnlineStore]", load_backend("online_store", self._scheme(self.configuration.online)))
+        opened = factory(self._location(self.configuration.online, "online.lmdb"))
+        return self._closing(opened, opened.close)
+
+    @cached_property
+    def engine(self) -> QueryEngine:
+        """What scans and sorts."""
+        factory = cast("Callable[..., QueryEngine]", load_backend("query_engine", self._scheme(self.configuration.engine)))
+        opened = factory(spill=self.home / "spill")
+        return self._closing(opened, opened.close)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Where pipeline steps run."""
+        name = self._scheme(self.configuration.executor)
+        factory = cast("Callable[..., Executor]", load_backend("executor", name))
+        command = [sys.executable, "-m", "tidewheel", "exec"]
+        opened = factory(command=command, folder=self.home / "jobs")
+        return self._closing(opened, opened.close)
+
+    @cached_property
+    def formats(self) -> list[ModelFormat]:
+        """Model formats whose libraries are installed, in order of name."""
+        made = []
+        for name in list_backends("model_format"):
+            factory = cast("Callable[[], ModelFormat]", load_backend("model_format", name))
+            made.append(factory())
+        return made
+
+    # ── the nouns ────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Recipes, builds, environments."""
+        from tidewheel.ledger.record import Ledger
+
+        return Ledger(self.database, self.clock)
+
+    @cached_property
+    def audit(self) -> AuditTrail:
+        """Who did what."""
+        from tidewheel.access import AuditTrail
+
+        return AuditTrail(self.database, self.clock)
+
+    @cached_property
+    def fingerprinter(self) -> Fingerprinter:
+        """What functions depend on."""
+        from tidewheel.fingerprint.walk import Fingerprinter
+
+        return Fingerprinter(self.root)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Raw data and its snapshots."""
+        from tidewheel.sources.read import Sources
+
+        return Sources(
+            self.root,
+            self.engine,
+            pushes=self.home / "pushes",
+            recall=self.ledger.recall,
+            remember=self.ledger.remember,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def materializer(self) -> Materializer:
+        """Features on their way to the online store."""
+        from tidewheel.features.materialize import Materializer
+
+        return Materializer(self.sources, self.online, self.database, self.clock)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Experiments."""
+        from tidewheel.runs.record import Runs
+
+        return Runs(self.database, self.artifacts, self.clock)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Model versions and aliases."""
+        from tidewheel.models.registry import Registry
+
+        return Registry(self.database, self.artifacts, self.formats, self.clock)
+
+    @cached_property
+    def routes(self) -> Routes:
+        """Which versions answer."""
+        from tidewheel.serving.route import Routes
+
+        return Routes(self.database, self.clock)
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        """Window results and alerts."""
+        from tidewheel.monitors.evaluate import Monitors
+
+        return Monitors(self.database, self.clock)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """Gates, promotions and rollbacks, with their evidence."""
+        from tidewheel.releases.promote import Releases
+
+        return Releases(self.database, self.registry, self.routes, self.clock)
+
+    def push_log(self, source: str) -> PushLog:
+        """Rows pushed to a source."""
+        from tidewheel.sources.push import PushLog
+
+        if source not in self._push_logs:
+            opened = self._push_logs[source] = PushLog(self.home / "pushes" / source)
+            self._closers.append(opened.close)
+        return self._push_logs[source]
+
+    def prediction_log(self, deployment: str) -> PredictionLog:
+        """Answers of a deployment."""
+        from tidewheel.predictions.log import PredictionLog
+
+        if deployment not in self._prediction_logs:
+            opened = self._prediction_logs[deployment] = PredictionLog(self.home / "predictions" / _file_name(deployment))
+            self._closers.append(opened.close)
+        return self._prediction_logs[deployment]
+
+    def label_log(self, deployment: str) -> LabelLog:
+        """Truths about a deployment's answers."""
+        from tidewheel.predictions.label_log import LabelLog
+
+        if deployment not in self._label_logs:
+            opened = self._label_logs[deployment] = LabelLog(self.home / "labels" / _file_name(deployment), self.clock)
+            self._closers.append(opened.close)
+        return self._label_logs[deployment]
+
+    def environment_lock(self) -> dict[str, str]:
+        """Versions of all installed distributions, by name."""
+        found = {str(d.metadata["Name"]).lower().replace("_", "-"): d.version for d in distributions() if d.metadata["Name"]}
+        return dict(sorted(found.items()))
+
+    def close(self) -> None:
+        """Close what was opened, in reverse order; idempotent."""
+        while self._closers:
+            self._closers.pop()()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _closing(self, opened: T, close: Callable[[], None]) -> T:
+        self._closers.append(close)
+        return opened
+
+    @staticmethod
+    def _scheme(url: str) -> str:
+        return url.partition("://")[0]
+
+    def _location(self, url: str, default: str) -> str:
+        scheme, separator, rest = url.partition("://")
+        if separator and not rest:
+            raise Invalid(f"{url!r} names no place", where=f"tidewheel.toml [workspace.{self.configuration.name}]")
+        return url if separator else f"{scheme}://{self.home / default}"
+
+
+def _file_name(name: str) -> str:
+    if not name or name.startswith(".") or "/" in name or "\\" in name:
+        raise Invalid(f"{name!r} cannot be a deployment's name", where=name, fix="use letters, digits, '_' and '-'")
+    return name

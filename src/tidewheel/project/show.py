@@ -1,0 +1,210 @@
+"""Describe what there is: the project, one node, the difference of two environments, and why a node would be built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from tidewheel.clock import format_instant
+from tidewheel.errors import NotFound
+from tidewheel.ledger.definition import Declaration, NodeId
+from tidewheel.models.version import ModelVersion
+from tidewheel.project.load import Project
+from tidewheel.project.open import Workspace
+from tidewheel.project.plan import Change, Plan, Reason, differences
+from tidewheel.project.survey import Surveyor, make_plan, plan_and_survey, read_environment
+
+_MAX_BUILDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSummary:
+    """One line about a node."""
+
+    id: NodeId
+    state: str
+    owner: str | None
+    where: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectDescription:
+    """All nodes of a project, with their state in an environment."""
+
+    name: str
+    environment: str
+    version: int
+    nodes: tuple[NodeSummary, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDescription:
+    """One node in full: titled lists of names and values."""
+
+    id: NodeId
+    where: str
+    sections: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {"id": self.id, "where": self.where} | {title: dict(pairs) for title, pairs in self.sections}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A node that differs between two environments."""
+
+    node: NodeId
+    state: str
+    reasons: tuple[Reason, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a node would be built, or would not."""
+
+    node: NodeId
+    verdict: str
+    reasons: tuple[Reason, ...]
+    causes: tuple[tuple[NodeId, str], ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+def describe_project(project: Project, workspace: Workspace) -> ProjectDescription:
+    """Every node with its state: up to date, or what a plan would do with it."""
+    environment = project.configuration.environment
+    plan = make_plan(project, workspace, environment)
+    states = {change.node: change.action for change in plan.changes}
+    nodes = tuple(
+        NodeSummary(
+            declaration.id,
+            states.get(declaration.id, "up to date"),
+            _owner(declaration),
+            declaration.where,
+            _summary(workspace, declaration),
+        )
+        for declaration in project.graph.nodes.values()
+    )
+    return ProjectDescription(project.configuration.project, environment, plan.base_version, nodes)
+
+
+def _owner(declaration: Declaration) -> str | None:
+    owner = declaration.meta.get("owner")
+    return str(owner) if owner else None
+
+
+def _summary(workspace: Workspace, declaration: Declaration) -> str:
+    if declaration.kind == "model":
+        versions = workspace.registry.list(declaration.name)
+        return f"{len(versions)} versions" if versions else "never trained"
+    if declaration.kind == "deployment":
+        route = workspace.routes.current(declaration.name)
+        arms = [f"{arm.role} {arm.model}:{arm.version} at {arm.weight / 100:g} %" for arm in route.arms]
+        return ", ".join(arms) or "not routed"
+    description = str(declaration.meta.get("description") or "")
+    return description.splitlines()[0] if description else ""
+
+
+def describe_node(project: Project, workspace: Workspace, name: str) -> NodeDescription:
+    """One node: definition, recipe, builds, who needs it, and what its kind adds."""
+    declaration = project.graph.find(name)
+    surveyor = Surveyor(project, workspace)
+    survey = surveyor.survey()
+    recipe = survey.state.recipes[declaration.id]
+    builds = workspace.ledger.list_builds(declaration.id, limit=_MAX_BUILDS)
+    sections = [
+        ("meta", tuple((key, str(value)) for key, value in declaration.meta.items() if value)),
+        ("parameters", tuple((key, str(value)) for key, value in declaration.parameters.items())),
+        ("recipe", tuple((key, f"{part.note or part.value}  {part.where or ''}".rstrip()) for key, part in recipe.components.items())),
+        ("builds", tuple((format_instant(b.started_at), f"{b.seconds:.2f} s by {b.actor}, content {b.content[:16]}") for b in builds)),
+        ("upstream", tuple((node, "") for node in declaration.upstream)),
+        ("downstream", tuple((node, _owner(project.graph.nodes[node]) or "") for node in project.graph.downstream(declaration.id))),
+        *_of_kind(workspace, declaration),
+    ]  # fmt: skip
+    return NodeDescription(declaration.id, declaration.where, tuple((title, pairs) for title, pairs in sections if pairs))
+
+
+def _of_kind(workspace: Workspace, declaration: Declaration) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    if declaration.kind == "model":
+        versions: list[ModelVersion] = list(workspace.registry.list(declaration.name))
+        lines = [(v.name, " ".join(f"{key}={value:.4g}" for key, value in sorted(v.metrics.items()))) for v in versions]
+        aliases = [(f"@{alias}", str(version)) for alias, version in workspace.registry.aliases(declaration.name).items()]
+        return [("versions", tuple(lines)), ("aliases", tuple(aliases))]
+    if declaration.kind == "deployment":
+        history = workspace.routes.history(declaration.name, limit=10)
+        routes = [
+            (
+                f"revision {route.revision}",
+                ", ".join(f"{a.role} {a.model}:{a.version} {a.weight / 100:g} %" for a in route.arms)
+                + f"  by {route.actor} at {format_instant(route.at)}: {route.reason}",
+            )
+            for route in history
+        ]
+        return [("routes", tuple(routes))]
+    return []
+
+
+def diff_environments(workspace: Workspace, left: str, right: str) -> list[Difference]:
+    """Nodes whose recipes differ between two environments, with the components that do."""
+    known = workspace.ledger.list_environments()
+    for name in (left, right):
+        if name not in known:
+            raise NotFound(f"no environment {name!r}", where=name, fix="known: " + (", ".join(known) or "none; tidewheel apply makes one"))
+    before, _ = read_environment(workspace.ledger, left)
+    after, _ = read_environment(workspace.ledger, right)
+    found = []
+    for node in sorted({*before.recipes, *after.recipes}):
+        one, two = before.recipes.get(node), after.recipes.get(node)
+        if one is None:
+            found.append(Difference(node, f"only in {right}", ()))
+        elif two is None:
+            found.append(Difference(node, f"only in {left}", ()))
+        elif one.digest != two.digest:
+            found.append(Difference(node, "differs", differences(one, two)))
+    return found
+
+
+def explain_node(project: Project, workspace: Workspace, name: str, *, environment: str) -> Explanation:
+    """Which part of a node's recipe changed since the environment's, or why nothing would be built."""
+    declaration = project.graph.find(name)
+    plan, _ = plan_and_survey(project, Surveyor(project, workspace), workspace.ledger, environment)
+    changes: Mapping[NodeId, Change] = {change.node: change for change in plan.changes}
+    change = changes.get(declaration.id)
+    if change is None:
+        return Explanation(declaration.id, f"up to date in {environment}: its recipe has a build, and no component differs", (), ())
+    causes = []
+    for upstream in project.graph.upstream(declaration.id):
+        cause = changes.get(upstream)
+        if cause is not None and cause.action in {"add", "change"}:
+            causes.append((upstream, _because(cause)))
+    return Explanation(declaration.id, _verdict(change, plan), change.reasons, tuple(causes))
+
+
+def _verdict(change: Change, plan: Plan) -> str:
+    builds = "would be built" if change.builds else "would be pointed at anew"
+    return {
+        "add": f"is not in {plan.environment} yet and {builds}",
+        "change": f"changed and {builds}",
+        "follow": f"has not changed itself; {builds} if its upstream's content changes",
+        "finish": "was applied, but its build never finished",
+        "metadata": "only its metadata changed; nothing is rebuilt",
+        "remove": "is no longer declared",
+    }[change.action]
+
+
+def _because(change: Change) -> str:
+    if change.action == "add":
+        return f"new ({change.where})"
+    return "; ".join(f"{reason.component} ({reason.where or change.where})" for reason in change.reasons[:3])

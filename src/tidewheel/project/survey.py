@@ -1,0 +1,186 @@
+"""Survey a project: the recipe of every node as the files, the data and the libraries are now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from tidewheel.digest import Digest, digest
+from tidewheel.fingerprint.recipe import Component, Recipe
+from tidewheel.ledger.definition import Declaration, NodeId
+from tidewheel.ledger.record import Build, Ledger
+from tidewheel.project.load import Project
+from tidewheel.project.open import Workspace
+from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, compare
+from tidewheel.sources.definition import Source
+from tidewheel.sources.snapshot import Snapshot
+
+ALGORITHMS: Mapping[str, int] = {"source": 1, "view": 1, "training_set": 1, "model": 1}
+"""Version of what each kind of build does; raised when the same definition would give another result."""
+
+_MAX_NAMED_FILES = 200
+_META = "meta/"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a project is now: recipes, contents, and the builds that exist for them."""
+
+    state: State
+    contents: Mapping[NodeId, Digest]
+    builds: Mapping[NodeId, Build]
+    snapshots: Mapping[NodeId, Snapshot]
+
+
+class Surveyor:
+    """Computes recipes node by node; an apply hands it contents as it builds them.
+
+    Components of code and data are computed once per surveyor, so a survey is of one moment.
+    """
+
+    def __init__(self, project: Project, workspace: Workspace) -> None:
+        self._project = project
+        self._workspace = workspace
+        self._own: dict[NodeId, dict[str, Component]] = {}
+        self.snapshots: dict[NodeId, Snapshot] = {}
+
+    def recipe(self, declaration: Declaration, contents: Mapping[NodeId, Digest]) -> Recipe:
+        """The recipe of a node, with the upstream components whose content is known."""
+        components = dict(self._components(declaration))
+        for upstream in declaration.upstream:
+            content = contents.get(upstream)
+            if content is not None:
+                components[f"upstream:{upstream}"] = Component(content, where=self._project.graph.nodes[upstream].where)
+        return Recipe(declaration.kind, components)
+
+    def _components(self, declaration: Declaration) -> dict[str, Component]:
+        found = self._own.get(declaration.id)
+        if found is None:
+            found = self._own[declaration.id] = self._compute(declaration)
+        return found
+
+    def _compute(self, declaration: Declaration) -> dict[str, Component]:
+        parts = {"algorithm": Component(str(ALGORITHMS.get(declaration.kind, 1)))}
+        for name, value in declaration.parameters.items():
+            parts[f"param:{name}"] = Component(digest(value), where=declaration.where, note=_shown(value))
+        if declaration.functions:
+            parts.update(self._workspace.fingerprinter.components(declaration.functions))
+        if isinstance(declaration.definition, Source):
+            snapshot = self._workspace.sources.snapshot(declaration.definition)
+            self.snapshots[declaration.id] = snapshot
+            parts.update(_data_components(snapshot))
+        return parts
+
+    def survey(self) -> Survey:
+        """Recipes of all nodes; those that wait for something unbuilt are pending."""
+        graph, ledger = self._project.graph, self._workspace.ledger
+        recipes: dict[NodeId, Recipe] = {}
+        contents: dict[NodeId, Digest] = {}
+        pending: set[NodeId] = set()
+        builds: dict[NodeId, Build] = {}
+        for node, declaration in graph.nodes.items():
+            recipe = recipes[node] = self.recipe(declaration, contents)
+            if any(upstream not in contents for upstream in declaration.upstream):
+                pending.add(node)
+            elif declaration.kind in CONTENT_KINDS:
+                build = ledger.find_build(recipe.digest)
+                if build is not None:
+                    builds[node] = build
+                    contents[node] = build.content
+            else:
+                contents[node] = recipe.digest
+        complete = {recipes[n].digest: n for n in recipes if n not in pending and n not in builds and _is_built(graph.nodes[n])}
+        for found, build in ledger.find_builds(list(complete)).items():
+            builds[complete[found]] = build
+        missing = frozenset(node for node in complete.values() if node not in builds)
+        metas = {node: meta_recipe(declaration) for node, declaration in graph.nodes.items()}
+        state = State(recipes, metas, frozenset(pending), missing)
+        return Survey(state, contents, builds, dict(self.snapshots))
+
+
+def _is_built(declaration: Declaration) -> bool:
+    return declaration.kind in BUILT_KINDS
+
+
+def meta_recipe(declaration: Declaration) -> Recipe:
+    """What of a node must never cause a rebuild, as a recipe of its own, so that it can be pointed at and compared."""
+    parts = {
+        f"meta:{name}": Component(digest(value), where=declaration.where, note=_shown(value))
+        for name, value in declaration.meta.items()
+    }
+    return Recipe("meta", parts)
+
+
+def meta_id(node: NodeId) -> NodeId:
+    """The pointer under which a node's meta is kept in an environment."""
+    return NodeId(_META + node)
+
+
+def read_environment(ledger: Ledger, name: str) -> tuple[State, int]:
+    """Recipes and metas that an environment points at, and its version."""
+    environment = ledger.environment(name)
+    recipes: dict[NodeId, Recipe] = {}
+    metas: dict[NodeId, Recipe] = {}
+    for node, pointer in environment.pointers.items():
+        if node.startswith(_META):
+            metas[NodeId(node.removeprefix(_META))] = ledger.get_recipe(pointer)
+        else:
+            recipes[node] = ledger.get_recipe(pointer)
+    return State(recipes, metas), environment.version
+
+
+def make_plan(project: Project, workspace: Workspace, environment: str, *, only: Collection[NodeId] | None = None) -> Plan:
+    """Compare the working tree with an environment.
+
+    Parameters
+    ----------
+    only
+        Restrict the plan to these nodes; ``None`` plans everything, removals included.
+    """
+    plan, _ = plan_and_survey(project, Surveyor(project, workspace), workspace.ledger, environment)
+    return restrict(plan, only)
+
+
+def plan_and_survey(project: Project, surveyor: Surveyor, ledger: Ledger, environment: str) -> tuple[Plan, Survey]:
+    """The plan, with the survey that it was made from."""
+    survey = surveyor.survey()
+    before, version = read_environment(ledger, environment)
+    plan = compare(project.graph, before, survey.state, environment=environment, base_version=version)
+    return with_estimates(plan, ledger), survey
+
+
+def restrict(plan: Plan, only: Collection[NodeId] | None) -> Plan:
+    """The plan without the changes to other nodes."""
+    if only is None:
+        return plan
+    return Plan(plan.environment, plan.base_version, tuple(c for c in plan.changes if c.node in only), plan.owners)
+
+
+def with_estimates(plan: Plan, ledger: Ledger) -> Plan:
+    """Add to each build the median duration of that node's last builds; unknown where it was never built."""
+    changes = []
+    for change in plan.changes:
+        seconds = None
+        if change.builds:
+            took = sorted(build.ended_at - build.started_at for build in ledger.list_builds(change.node, limit=5))
+            seconds = took[len(took) // 2] / 1e6 if took else None
+        changes.append(change.with_estimate(seconds))
+    return Plan(plan.environment, plan.base_version, tuple(changes), plan.owners)
+
+
+def _data_components(snapshot: Snapshot) -> dict[str, Component]:
+    parts = {}
+    if len(snapshot.files) <= _MAX_NAMED_FILES:
+        for file in snapshot.files:
+            parts[f"data:{file.path}"] = Component(file.digest, note=f"{file.size} bytes")
+    else:
+        listed = [[file.path, file.digest] for file in snapshot.files]
+        parts["data:files"] = Component(digest(listed), note=f"{len(snapshot.files)} files")
+    # The content stands for all of it, so that nothing that was read can be left out of the recipe.
+    parts["data:snapshot"] = Component(snapshot.content, note=snapshot.content[:12])
+    return parts
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

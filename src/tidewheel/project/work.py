@@ -1,0 +1,26 @@
+"""Run a job of a pipeline in this process: what ``tidewheel exec`` does on a worker."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tidewheel.pipelines.worker import run_spec, serve_specs
+
+
+def work(spec: Path | None, *, stay: bool) -> int:
+    """Run one job from a file, or jobs from stdin until it closes; answer the exit code.
+
+    Parameters
+    ----------
+    spec
+        File with the job's JSON; ``None`` reads stdin.
+    stay
+        Serve many jobs, one after the other.
+    """
+    if stay:
+        return serve_specs(sys.stdin.buffer, sys.stdout.buffer)
+    data = spec.read_bytes() if spec is not None else sys.stdin.buffer.read()
+    sys.stdout.buffer.write(run_spec(data))
+    sys.stdout.buffer.flush()
+    return 0

@@ -1,0 +1,262 @@
+"""Normal form of syntax: what a piece of code says, without what nobody reads.
+
+Gone are comments and formatting (the parser drops them), docstrings and other bare strings, and annotations that
+nothing reads when the code runs. Kept, next to the text, are the dotted names that the code uses, so that the walk can follow
+them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Chain = tuple[str, ...]
+"""A dotted name: ``("np", "random", "seed")``."""
+
+INERT = frozenset(
+    (
+        *(
+            "staticmethod",
+            "classmethod",
+            "property",
+            "cached_property",
+            "abstractmethod",
+            "override",
+            "overload",
+            "contextmanager",
+        ),
+        *("lru_cache", "cache", "wraps", "setter", "getter", "deleter", "final"),
+    )
+)
+"""Decorators, by last name, that do not read annotations."""
+
+_SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores", "lineno", "col_offset", "end_lineno", "end_col_offset"})
+
+
+@dataclass(slots=True)
+class Normal:
+    """Normal form of one unit of code.
+
+    ``text`` leaves annotations out and ``annotated`` holds them; the walk takes the second when something in the closure reads
+    annotations. ``literals`` are first arguments and subscripts that are constant strings, by the name that is called or
+    subscripted; ``strings`` are all constant strings; ``imports`` the import statements inside functions.
+    """
+
+    text: str = ""
+    annotated: str = ""
+    chains: set[Chain] = field(default_factory=set)
+    annotation_chains: set[Chain] = field(default_factory=set)
+    literals: dict[Chain, set[str]] = field(default_factory=dict)
+    dynamic: set[Chain] = field(default_factory=set)
+    strings: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
+
+
+def chain_of(node: ast.AST) -> Chain | None:
+    """The dotted name that an expression is, if it is one.
+
+    Examples
+    --------
+    >>> chain_of(ast.parse("a.b.c", mode="eval").body)
+    ('a', 'b', 'c')
+    >>> chain_of(ast.parse("a().b", mode="eval").body) is None
+    True
+    """
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    parts.append(node.id)
+    return tuple(reversed(parts))
+
+
+def normalise(nodes: list[ast.AST], *, transparent: Callable[[ast.expr], bool], covered: Container[int] = ()) -> Normal:
+    """Normal form of some statements or expressions, in their order.
+
+    Parameters
+    ----------
+    transparent
+        Whether a decorator says nothing about the result, as ours do: they are left out.
+    covered
+        ``id`` of definitions that have a component of their own; only their names are kept.
+
+    Examples
+    --------
+    >>> one = ast.parse("def f(x: int):\\n    'doc'\\n    return x + 1  # more").body
+    >>> two = ast.parse("def f(x): return (x+1)").body
+    >>> normalise(one, transparent=lambda d: False).text == normalise(two, transparent=lambda d: False).text
+    True
+    """
+    normal = Normal()
+    plain = _Writer(normal, transparent, covered, annotations=False)
+    full = _Writer(normal, transparent, covered, annotations=True)
+    for node in nodes:
+        plain.write(node)
+        full.write(node)
+    normal.text, normal.annotated = "".join(plain.out), "".join(full.out)
+    return normal
+
+
+class _Writer:
+    def __init__(
+        self, normal: Normal, transparent: Callable[[ast.expr], bool], covered: Container[int], *, annotations: bool
+    ) -> None:
+        self.normal = normal
+        self.transparent = transparent
+        self.covered = covered
+        self.annotations = annotations
+        self.chains = normal.annotation_chains if annotations else normal.chains
+        self.out: list[str] = []
+
+    def write(self, node: object) -> None:
+        """Append the normal form of a node, a list or a plain value."""
+        if isinstance(node, ast.AST):
+            special = _SPECIAL.get(type(node))
+            if special is not None:
+                special(self, node)
+            else:
+                self._generic(node)
+        elif isinstance(node, list):
+            self.out.append("[")
+            for item in node:
+                self.write(item)
+                self.out.append(",")
+            self.out.append("]")
+        else:
+            self.out.append(repr(node))
+
+    def _generic(self, node: ast.AST) -> None:
+        self.out.append(type(node).__name__ + "(")
+        for name in node._fields:
+            if name not in _SKIPPED:
+                value = getattr(node, name, None)
+                if name == "body" and isinstance(value, list):
+                    self._statements(value)
+                else:
+                    self.write(value)
+                self.out.append(",")
+        self.out.append(")")
+
+    def _statements(self, body: list[ast.stmt], *, reads_annotations: bool | None = None) -> None:
+        self.out.append("[")
+        for statement in body:
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue  # a docstring, or a bare string used as a comment
+            if isinstance(statement, ast.Pass):
+                continue
+            if isinstance(statement, ast.AnnAssign):
+                self._annotated_assignment(statement, bool(reads_annotations))
+            else:
+                self.write(statement)
+            self.out.append(",")
+        self.out.append("]")
+
+    def _annotated_assignment(self, node: ast.AnnAssign, keep: bool) -> None:
+        if keep or self.annotations:
+            self._generic(node)
+        elif node.value is not None:
+            self.out.append("Assign([")
+            self.write(node.target)
+            self.out.append(",],")
+            self.write(node.value)
+            self.out.append(",)")
+
+    def _annotated_statement(self, node: ast.AnnAssign) -> None:
+        self._annotated_assignment(node, False)
+
+    def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+        kept = [each for each in node.decorator_list if not self.transparent(each)]
+        self.write(kept)
+        names = [chain_of(each.func if isinstance(each, ast.Call) else each) for each in kept]
+        return any(name is None or name[-1] not in INERT for name in names)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.out.append(f"{type(node).__name__}({node.name!r},")
+        if id(node) in self.covered:
+            self.out.append(")")
+            return
+        kept, self.annotations = self.annotations, self._decorators(node) or self.annotations
+        self.write(node.args)
+        if self.annotations:
+            self.write(node.returns)
+        self.annotations = kept
+        self._statements(node.body)
+        self.write(getattr(node, "type_params", []))
+        self.out.append(")")
+
+    def _argument(self, node: ast.arg) -> None:
+        self.out.append(f"arg({node.arg!r}")
+        if self.annotations and node.annotation is not None:
+            self.write(node.annotation)
+        self.out.append(")")
+
+    def _class(self, node: ast.ClassDef) -> None:
+        self.out.append(f"ClassDef({node.name!r},")
+        decorated = self._decorators(node)
+        self.write(node.bases)
+        self.write(node.keywords)
+        self._statements(node.body, reads_annotations=bool(decorated or node.bases or node.keywords))
+        self.out.append(")")
+
+    def _constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.normal.strings.add(node.value)
+        self.out.append(repr(node.value))
+
+    def _name(self, node: ast.Name) -> None:
+        self._chain((node.id,))
+        self.out.append(f"Name({node.id!r})")
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        chain = chain_of(node)
+        self.normal.attributes.add(node.attr)
+        if chain is None:
+            self._generic(node)
+            return
+        self.normal.attributes.update(chain[1:])
+        self._chain(chain)
+        self.out.append(f"Name({'.'.join(chain)!r})")
+
+    def _chain(self, chain: Chain) -> None:
+        self.chains.add(chain)
+
+    def _call(self, node: ast.Call) -> None:
+        self._literal(chain_of(node.func), node.args[0] if node.args else None)
+        self._generic(node)
+
+    def _subscript(self, node: ast.Subscript) -> None:
+        self._literal(chain_of(node.value), node.slice)
+        self._generic(node)
+
+    def _literal(self, chain: Chain | None, node: ast.expr | None) -> None:
+        if chain is None or node is None:
+            return
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.normal.literals.setdefault(chain, set()).add(node.value)
+        else:
+            self.normal.dynamic.add(chain)
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        self.normal.imports.append(node)
+        self._generic(node)
+
+
+_SPECIAL: Mapping[type[ast.AST], Callable[[_Writer, Any], None]] = {
+    ast.AnnAssign: _Writer._annotated_statement,
+    ast.AsyncFunctionDef: _Writer._function,
+    ast.Attribute: _Writer._attribute,
+    ast.Call: _Writer._call,
+    ast.ClassDef: _Writer._class,
+    ast.Constant: _Writer._constant,
+    ast.FunctionDef: _Writer._function,
+    ast.Import: _Writer._import,
+    ast.ImportFrom: _Writer._import,
+    ast.Name: _Writer._name,
+    ast.Subscript: _Writer._subscript,
+    ast.arg: _Writer._argument,
+}

@@ -1,0 +1,506 @@
+"""The walk from a live function to everything of the project that it can reach."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib
+import os
+import pkgutil
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from tidewheel.digest import digest, digest_bytes
+from tidewheel.fingerprint.normal import Chain, Normal
+from tidewheel.fingerprint.origin import module_origin, origin
+from tidewheel.fingerprint.recipe import Component
+from tidewheel.fingerprint.units import Unit, Units
+from tidewheel.fingerprint.values import Opaque, describe, is_plain
+
+Space = Mapping[str, object]
+
+_MISSING = object()
+_ANNOTATION_READERS = frozenset(
+    {"get_type_hints", "__annotations__", "get_annotations", "signature", "getfullargspec", "fields"}
+)
+_WHOLE_MODULE: tuple[object, ...] = (globals, eval, exec)
+_IMPORTERS: tuple[object, ...] = (importlib.import_module, __import__)
+_EVERYTHING: tuple[object, ...] = (pkgutil.iter_modules, pkgutil.walk_packages)
+_CLASS_NOISE = frozenset(
+    f"__{name}__"
+    for name in (
+        *("dict", "weakref", "doc", "module", "annotations", "qualname", "firstlineno", "static_attributes", "slots"),
+        *("dataclass_fields", "dataclass_params", "match_args", "abstractmethods", "orig_bases", "parameters"),
+        *("new_member", "annotate", "annotate_func", "annotations_cache", "conditional_annotations"),
+    )
+)
+"""What Python or dataclasses derive from a class's body, which is followed itself. So are an enum's ``_names_``."""
+
+
+@dataclass(slots=True)
+class Reached:
+    """What a walk found, and what must still hold for it to be true."""
+
+    parts: dict[str, dict[str, Component]] = field(default_factory=dict)
+    units: list[tuple[str, Unit, tuple[Space, ...]]] = field(default_factory=list)
+    libraries: dict[str, str] = field(default_factory=dict)
+    environment: set[str] = field(default_factory=set)
+    bindings: list[tuple[Space, str, object]] = field(default_factory=list)
+    mutable: list[tuple[object, bytes]] = field(default_factory=list)
+    codes: list[tuple[types.FunctionType, types.CodeType]] = field(default_factory=list)
+    reads_annotations: bool = False
+    whole_project: str | None = None
+
+    def add(self, name: str, value: str, where: str | None = None, note: str | None = None) -> None:
+        """Record one component; several of one name are kept apart and combined at the end."""
+        self.parts.setdefault(name, {})[value] = Component(value, where, note)
+
+
+class Reach:
+    """One walk. It keeps every object that it has seen alive, so that identities mean something."""
+
+    def __init__(self, units: Units) -> None:
+        self.units = units
+        self.reached = Reached()
+        self._seen: dict[int, object] = {}
+        self._queue: list[Callable[[], None]] = []
+        self._touched: set[str] = set()
+
+    def run(self, functions: Iterable[object]) -> Reached:
+        """Follow all functions to the end."""
+        for function in functions:
+            self.visit(function, getattr(function, "__qualname__", type(function).__name__))
+        self._drain()
+        if self.reached.reads_annotations:
+            for _, unit, spaces in list(self.reached.units):
+                self._chains(unit, unit.normal.annotation_chains - unit.normal.chains, spaces)
+            self._drain()
+        return self.reached
+
+    def _drain(self) -> None:
+        while self._queue:
+            self._queue.pop()()
+
+    # ── objects ──────────────────────────────────────────────────────────────────────────────────
+
+    def visit(self, value: object, label: str, *, home: str | None = None) -> None:
+        """Follow one object.
+
+        Parameters
+        ----------
+        label
+            What a constant's component is called.
+        home
+            Name of the module whose top-level name led here, when one did.
+        """
+        if is_plain(value):
+            if home is None or not self._is_dunder(label):
+                self._constant(value, label, home)
+            return
+        if id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        self._queue.append(functools.partial(self._dispatch, value, label, home))
+
+    @staticmethod
+    def _is_dunder(label: str) -> bool:
+        return label.rpartition(".")[2] in ("__name__", "__file__", "__package__", "__spec__", "__doc__", "__builtins__")
+
+    def _dispatch(self, value: object, label: str, home: str | None) -> None:
+        if isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, type):
+            self._class(value)
+        elif isinstance(value, types.ModuleType):
+            self._module(value)
+        elif isinstance(value, types.MethodType):
+            self.visit(value.__func__, label)
+            self.visit(value.__self__, label)
+        elif isinstance(value, staticmethod | classmethod):
+            self.visit(value.__func__, label)
+        elif isinstance(value, property):
+            for accessor in (value.fget, value.fset, value.fdel):
+                if accessor is not None:
+                    self.visit(accessor, label)
+        elif isinstance(value, types.BuiltinFunctionType):
+            self._builtin(value)
+        elif not self._ours(value, label):
+            self._constant(value, label, home)
+
+    def _ours(self, value: object, label: str) -> bool:
+        # A step or transform stands for its function; resources, owner and the like never count.
+        if type(value).__module__.partition(".")[0] != "tidewheel":
+            return False
+        wrapped = getattr(value, "__wrapped__", None) or getattr(value, "function", None)
+        if wrapped is None:
+            return False
+        self.visit(wrapped, label)
+        return True
+
+    def _follow(self, value: object) -> str:
+        name = _name(value)
+        self.visit(value, name)
+        return name
+
+    def _constant(self, value: object, label: str, home: str | None) -> None:
+        self._library_of(type(value))
+        where, note = self.units.binding(home, label)
+        try:
+            content = digest_bytes(describe(value, self._follow))
+        except Opaque:
+            self._opaque(value, label, home)
+            return
+        if not is_plain(value):
+            self.reached.mutable.append((value, describe(value, _identity)))
+        self.reached.add(f"const:{label}", content, where, note or repr(value)[:200] if is_plain(value) else note)
+
+    def _opaque(self, value: object, label: str, home: str | None) -> None:
+        unit = self.units.of_name(home, label.rpartition(".")[2]) if home is not None else None
+        self._follow(type(value))
+        if unit is None:
+            self.reached.add(f"const:{label}", f"opaque {type(value).__module__}.{type(value).__qualname__}")
+            return
+        self._unit(label, unit, (vars(sys.modules[cast(str, home)]),))
+
+    def _builtin(self, value: types.BuiltinFunctionType) -> None:
+        module = value.__module__ or type(value.__self__).__module__
+        self._library(module or "")
+        if value.__self__ is not None and not isinstance(value.__self__, types.ModuleType):
+            self.visit(value.__self__, value.__qualname__)
+
+    # ── functions ────────────────────────────────────────────────────────────────────────────────
+
+    def _function(self, function: types.FunctionType) -> None:
+        code = function.__code__
+        home = cast(str, function.__globals__.get("__name__", ""))
+        whose = origin(code.co_filename)
+        wrapped = getattr(function, "__wrapped__", None)
+        if wrapped is not None:
+            self.visit(wrapped, f"{home}.{code.co_qualname}")
+        if whose in ("library", "standard", "own"):
+            self._library(home)
+            for cell in function.__closure__ or ():
+                self._inside(_content(cell))
+            return
+        label = f"{home}.{code.co_qualname}"
+        self._touch(home)
+        unit = self.units.of_code(code, function.__globals__)
+        self.reached.codes.append((function, code))
+        cells = Cells(function)
+        for name in cells:
+            self.reached.bindings.append((cells, name, cells[name]))
+            self.visit(cells[name], f"{label}:{name}")
+        defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        for index, value in enumerate(defaults):
+            if not is_plain(value):
+                self.visit(value, f"{label}:default{index}")
+        if defaults and not unit.literal_defaults and all(is_plain(value) for value in defaults):
+            self._constant(tuple(defaults), f"{label}:defaults", None)
+        for name, value in vars(function).items():
+            if name != "__wrapped__":
+                self.visit(value, f"{label}.{name}")
+        self._unit(label, unit, (cells, function.__globals__))
+
+    def _inside(self, value: object, depth: int = 0) -> None:
+        # What a library's wrapper holds: only the project's code in it counts, the rest is the decorator's own.
+        if isinstance(value, functools.partial):
+            self._inside(value.func, depth)
+        elif isinstance(value, types.FunctionType | types.MethodType | type):
+            if module_origin(value.__module__ or "") == "project" or hasattr(value, "__wrapped__"):
+                self.visit(value, value.__qualname__)
+        elif isinstance(value, Mapping | list | tuple | set | frozenset) and depth < 3:
+            for item in list(value.values() if isinstance(value, Mapping) else value)[:10_000]:
+                self._inside(item, depth + 1)
+
+    def _unit(self, label: str, unit: Unit, spaces: tuple[Space, ...]) -> None:
+        self.reached.units.append((label, unit, spaces))
+        if unit.normal.attributes & _ANNOTATION_READERS or any(
+            chain[-1] in _ANNOTATION_READERS for chain in unit.normal.chains
+        ):
+            self.reached.reads_annotations = True
+        overlay = self._local_imports(unit, spaces)
+        self._chains(unit, unit.normal.chains, (overlay, *spaces))
+
+    def _local_imports(self, unit: Unit, spaces: tuple[Space, ...]) -> dict[str, object]:
+        overlay: dict[str, object] = {}
+        for module_name, name, alias in unit.local_imports(cast("str | None", spaces[-1].get("__package__"))):
+            module = self._import(module_name)
+            if module is None:
+                continue
+            if name is None:
+                top = module if alias is not None else sys.modules[module_name.partition(".")[0]]
+                overlay[alias or module_name.partition(".")[0]] = top
+                self._library(module_name)
+            elif name == "*":
+                overlay.update({key: value for key, value in vars(module).items() if not key.startswith("_")})
+            else:
+                self._resolve((module_name, name), module, Normal())
+                overlay[alias or name] = vars(module).get(name, sys.modules.get(f"{module_name}.{name}", _MISSING))
+        return {key: value for key, value in overlay.items() if value is not _MISSING}
+
+    def _import(self, name: str) -> types.ModuleType | None:
+        if name in sys.modules:
+            return sys.modules[name]
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            return importlib.import_module(name)
+        if not self.units.is_project_module(name):
+            self._library(name)  # its version is enough; importing a library here would cost seconds
+            return None
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            return None  # absent now; when it comes, it comes as a new component
+
+    # ── names ────────────────────────────────────────────────────────────────────────────────────
+
+    def _chains(self, unit: Unit, chains: Iterable[Chain], spaces: tuple[Space, ...]) -> None:
+        for chain in sorted(chains):
+            root = chain[0]
+            if unit.roots is not None and root not in unit.roots and root not in spaces[0]:
+                continue
+            if root in unit.imported:
+                self._library(unit.imported[root])
+            for space in spaces:
+                value = space.get(root, _MISSING)
+                if value is not _MISSING:
+                    self.reached.bindings.append((space, root, value))
+                    self._resolve(chain, value, unit.normal, home=cast("str | None", space.get("__name__")))
+                    break
+            else:
+                self._unknown(chain, unit, spaces)
+
+    def _unknown(self, chain: Chain, unit: Unit, spaces: tuple[Space, ...]) -> None:
+        home = cast(str, spaces[-1].get("__name__", ""))
+        value = getattr(builtins, chain[0], _MISSING)
+        if value is _MISSING:
+            self.reached.bindings.append((spaces[-1], chain[0], _MISSING))
+        elif value in _WHOLE_MODULE and home in sys.modules:
+            self.visit(sys.modules[home], home)
+        elif value in _IMPORTERS:
+            self._dynamic_import(chain, unit.normal, unit.where)
+
+    def _resolve(self, chain: Chain, value: object, normal: Normal, *, home: str | None = None) -> None:
+        """Go down a dotted name as far as modules go, and visit what is there."""
+        rest = list(chain[1:])
+        name = chain[0]
+        while isinstance(value, types.ModuleType):
+            whose = module_origin(value.__name__)
+            if whose in ("library", "own"):
+                self._library(value.__name__)
+            if not rest:
+                if whose == "project":
+                    self.visit(value, value.__name__)
+                return
+            if whose == "project":
+                self._touch(value.__name__)
+            home, name = value.__name__, rest.pop(0)
+            value = self._attribute(value, name, whose == "project")
+            if value is _MISSING:
+                return
+        if self._special(chain, value, normal):
+            return
+        if rest and rest[0] == "__subclasses__" and isinstance(value, type):
+            self._subclasses(value)
+        if home is not None and module_origin(home) != "project":
+            self._library(home)
+            if not isinstance(value, types.FunctionType | type):
+                return
+        self.visit(value, f"{home}.{name}" if home else name, home=home)
+
+    def _attribute(self, module: types.ModuleType, name: str, project: bool) -> object:
+        space = vars(module)
+        if name not in space and project:
+            self._import(f"{module.__name__}.{name}")
+            if "__getattr__" in space:
+                self.visit(space["__getattr__"], f"{module.__name__}.__getattr__")
+                self.visit(module, module.__name__)
+        value = space.get(name, _MISSING)
+        if project:
+            self.reached.bindings.append((space, name, value))
+        return value
+
+    def _special(self, chain: Chain, value: object, normal: Normal) -> bool:
+        if value is os.environ or value is os.environb or value is os.getenv:
+            for used, names in normal.literals.items():
+                if used[: len(chain)] == chain or chain[: len(used)] == used:
+                    self.reached.environment.update(names)
+            return True
+        if value is sys.modules or any(value is each for each in _EVERYTHING):
+            self.reached.whole_project = ".".join(chain)
+            return True
+        if any(value is each for each in _IMPORTERS):
+            self._dynamic_import(chain, normal, ".".join(chain))
+            return True
+        return False
+
+    def _dynamic_import(self, chain: Chain, normal: Normal, where: str | None) -> None:
+        names = set(normal.literals.get(chain, ()))
+        if chain in normal.dynamic or not names:
+            self.reached.whole_project = where or ".".join(chain)
+            names |= {
+                text for text in normal.strings if text.replace(".", "").isidentifier() and self.units.is_project_module(text)
+            }
+        for name in sorted(names):
+            if name.startswith("."):
+                self.reached.whole_project = where or ".".join(chain)
+                continue
+            module = self._import(name)
+            if module is not None:
+                self._resolve((name,), module, Normal())
+
+    def _subclasses(self, kind: type) -> None:
+        subclasses: list[type] = kind.__subclasses__()
+        for each in subclasses:
+            self.visit(each, each.__qualname__)
+            self._subclasses(each)
+
+    # ── classes ──────────────────────────────────────────────────────────────────────────────────
+
+    def _class(self, kind: type) -> None:
+        if module_origin(kind.__module__) != "project":
+            self._library(kind.__module__)
+            return
+        self._touch(kind.__module__)
+        label = f"{kind.__module__}.{kind.__qualname__}"
+        for base in (*kind.__mro__[1:], type(kind)):
+            self._follow(base)
+        functions: list[types.FunctionType] = []
+        state: list[tuple[str, object]] = []
+        for name, value in vars(kind).items():
+            if name in _CLASS_NOISE or name == "_abc_impl" or re.fullmatch(r"_[a-z][a-z0-9_]*_", name):
+                continue
+            found = list(_functions_of(value))
+            functions.extend(found)
+            for function in found:
+                self.visit(function, f"{label}.{name}")
+            self.reached.bindings.append((vars(kind), name, value))
+            if not isinstance(value, types.FunctionType | staticmethod | classmethod | property):
+                state.append((name, value))
+        module = sys.modules.get(kind.__module__)
+        space = vars(module) if module is not None else {}
+        unit = self.units.of_class(kind, functions, space)
+        self._unit(label, unit, (vars(kind), space))
+        for name, value in state:
+            if isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
+                continue
+            self.visit(value, f"{label}.{name}")
+
+    # ── modules and libraries ────────────────────────────────────────────────────────────────────
+
+    def _module(self, module: types.ModuleType) -> None:
+        name = module.__name__
+        if module_origin(name) != "project":
+            self._library(name)
+            return
+        self._touch(name)
+        for key, value in list(vars(module).items()):
+            if key.startswith("__") and key.endswith("__"):
+                continue
+            self.reached.bindings.append((vars(module), key, value))
+            if isinstance(value, types.ModuleType) and module_origin(value.__name__) != "project":
+                self._library(value.__name__)
+            else:
+                self.visit(value, f"{name}.{key}", home=name)
+
+    def _touch(self, name: str) -> None:
+        """Record what a project's module does on import to the world outside, and the bytes of one that is compiled."""
+        if name in self._touched:
+            return
+        self._touched.add(name)
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if module is None or file is None:
+            return
+        if not file.endswith((".py", ".pyc")):
+            self.reached.add(f"code:{name}", self.units.bytes_of(file), file)
+            return
+        for unit in self.units.effects(module):
+            self._unit(f"{name}:statements", unit, (vars(module),))
+
+    def _library_of(self, kind: type) -> None:
+        whose = module_origin(kind.__module__)
+        if whose in ("library", "own"):
+            self._library(kind.__module__)
+        elif whose == "project":
+            self._follow(kind)
+
+    def _library(self, module: str) -> None:
+        if module.partition(".")[0] == "tidewheel":
+            self.reached.libraries["tidewheel"] = self.units.distributions.version("tidewheel") or "unknown"
+            return
+        if module and module_origin(module) == "project" and module in sys.modules:
+            return
+        self.reached.libraries.update(self.units.distributions.reached(module))
+
+
+class Cells(Mapping[str, object]):
+    """What a function closes over, by name, as it is at the moment of asking."""
+
+    def __init__(self, function: types.FunctionType) -> None:
+        self._cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+
+    def __getitem__(self, name: str) -> object:
+        value = _content(self._cells[name])
+        if value is _MISSING:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, cell in self._cells.items() if _content(cell) is not _MISSING)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def still_holds(reached: Reached) -> bool:
+    """Whether every name that a walk went through still means the same object, and every mutable constant the same value."""
+    for space, name, value in reached.bindings:
+        if space.get(name, _MISSING) is not value:
+            return False
+    for function, code in reached.codes:
+        if function.__code__ is not code:
+            return False
+    try:
+        return all(describe(value, _identity) == content for value, content in reached.mutable)
+    except Opaque:
+        return False
+
+
+def _name(value: object) -> str:
+    return f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', None) or getattr(value, '__name__', '')}"
+
+
+def _identity(value: object) -> str:
+    return f"{_name(value)}#{id(getattr(value, '__func__', value))}"
+
+
+def _content(cell: types.CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return _MISSING
+
+
+def _functions_of(value: object) -> Iterable[types.FunctionType]:
+    """Plain functions inside of the usual wrappers of a class's attribute."""
+    if isinstance(value, types.FunctionType):
+        yield value
+    elif isinstance(value, staticmethod | classmethod):
+        yield from _functions_of(value.__func__)
+    elif isinstance(value, property):
+        for accessor in (value.fget, value.fset, value.fdel):
+            yield from _functions_of(accessor)
+    elif isinstance(value, functools.partialmethod | functools.cached_property):
+        yield from _functions_of(value.func)
+
+
+def combine(values: Mapping[str, Component]) -> Component:
+    """One component for all the things of one name, such as several closures over one function."""
+    if len(values) == 1:
+        return next(iter(values.values()))
+    first = values[min(values)]
+    return Component(digest(sorted(values)), first.where, first.note)

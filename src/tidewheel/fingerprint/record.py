@@ -1,0 +1,288 @@
+"""Record what a function reads from outside while it runs, and verify it later.
+
+Python tells an audit hook of every file that it opens and every directory that it lists; environment variables are
+seen by giving ``os.environ`` a class of ours for the time. What a library opens from C++ is not seen: that is the lint's work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import cast
+
+from tidewheel.digest import digest, digest_bytes, digest_chunks
+from tidewheel.fingerprint.origin import origin
+from tidewheel.fingerprint.reads import Read, ReadKind
+
+_IGNORED = ("/proc/", "/sys/", "/dev/")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_State = tuple[int, int, int]
+
+
+class Recording:
+    """Reads of one run. Iterating gives them in order of kind and name, each once.
+
+    ``unstable`` names what changed between its first read and the end of the run: no value can be told for it, so the
+    run's result must not be kept.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.unstable: list[str] = []
+        self._values: dict[tuple[ReadKind, str], str | None] = {}
+        self._states: dict[str, _State | None] = {}
+        self._own: set[str] = set()
+        self._lock = threading.RLock()
+        self._busy = threading.local()
+
+    def __iter__(self) -> Iterator[Read]:
+        for (kind, name), value in sorted(self._values.items()):
+            yield Read(kind, name, value)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def opened(self, path: str, writing: bool) -> None:
+        """Note that a file was opened; one that the run itself wrote first is no input."""
+        path = _absolute(path)
+        if self._is_ours(path):
+            return
+        with self._quiet() as quiet:
+            if not quiet:
+                return
+            key: tuple[ReadKind, str] = ("file", self._name(path))
+            if writing:
+                if key not in self._values:
+                    self._own.add(path)
+            elif key not in self._values:
+                self._states[path] = _state(path)
+                self._values[key] = file_value(path)
+
+    def listed(self, path: str) -> None:
+        """Note that a directory was listed."""
+        path = _absolute(path)
+        if self._is_ours(path):
+            return
+        with self._quiet() as quiet:
+            key: tuple[ReadKind, str] = ("listing", self._name(path))
+            if quiet and key not in self._values:
+                self._values[key] = listing_value(path)
+
+    def made(self, path: str) -> None:
+        """Note that the run made a directory: what is in it is its own."""
+        self._own.add(_absolute(path))
+
+    def asked(self, name: str) -> None:
+        """Note that an environment variable was read."""
+        with self._quiet() as quiet:
+            if quiet:
+                self._values.setdefault(("env", name), environment_value(name))
+
+    def close(self) -> None:
+        """Find what changed under the run's hands."""
+        with self._quiet():
+            for path, state in self._states.items():
+                if _state(path) != state:
+                    self.unstable.append(self._name(path))
+
+    def _name(self, path: str) -> str:
+        root = str(self.root) + os.sep
+        return path[len(root) :] if path.startswith(root) else ("." if path == str(self.root) else path)
+
+    def _is_ours(self, path: str) -> bool:
+        if path in self._own or path.startswith(_IGNORED) or "/.tidewheel/" in path or "/__pycache__" in path:
+            return True
+        if self._own and any(str(parent) in self._own for parent in Path(path).parents):
+            return True
+        # Installed files are known by their version, our own by ours.
+        return origin(path) in ("library", "standard", "own")
+
+    @contextmanager
+    def _quiet(self) -> Iterator[bool]:
+        # Recording reads files itself; those events must not come back here.
+        if getattr(self._busy, "on", False):
+            yield False
+            return
+        self._busy.on = True
+        try:
+            with self._lock:
+                yield True
+        finally:
+            self._busy.on = False
+
+
+_current: ContextVar[Recording | None] = ContextVar("tidewheel_recording", default=None)
+_active: list[Recording] = []
+_switch = threading.Lock()
+_hooked = False
+
+
+@contextmanager
+def recording(root: Path) -> Iterator[Recording]:
+    """Record reads of files, listings and environment variables inside the block, also those in threads it starts.
+
+    Left out are files of the standard library, of installed packages, under ``.tidewheel/``, those that the block wrote itself,
+    and Python source that is imported, which the fingerprint follows.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> with recording(Path(".")) as reads:
+    ...     _ = os.environ.get("TIDEWHEEL_DOCTEST")
+    >>> [read.component for read in reads]
+    ['env:TIDEWHEEL_DOCTEST']
+    """
+    made = Recording(root)
+    token = _current.set(made)
+    with _switch:
+        _hook()
+        _active.append(made)
+        os.environ.__class__ = _Environment
+    try:
+        yield made
+    finally:
+        with _switch:
+            _active.remove(made)
+            if not _active:
+                os.environ.__class__ = _PLAIN_ENVIRONMENT
+        _current.reset(token)
+        made.close()
+
+
+def verify(reads: Sequence[Read], root: Path) -> list[Read]:
+    """What of some recorded reads is different now, with the value of now; empty when all are as they were."""
+    changed = []
+    for read in reads:
+        value = current_value(read, root)
+        if value != read.value:
+            changed.append(Read(read.kind, read.name, value))
+    return changed
+
+
+def current_value(read: Read, root: Path) -> str | None:
+    """What a read would give now."""
+    if read.kind == "env":
+        return environment_value(read.name)
+    path = str(Path(root, read.name))
+    return file_value(path) if read.kind == "file" else listing_value(path)
+
+
+_files: dict[str, tuple[_State, str]] = {}
+
+
+def file_value(path: str) -> str | None:
+    """Digest of a file's bytes; ``None`` when it cannot be read. Kept in this process per size and time of change."""
+    state = _state(path)
+    if state is None:
+        return None
+    known = _files.get(path)
+    if known is not None and known[0] == state:
+        return known[1]
+    try:
+        with Path(path).open("rb") as file:
+            value = digest_chunks(iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return None
+    _files[path] = (state, value)
+    return value
+
+
+def listing_value(path: str) -> str | None:
+    """Digest of the names in a directory; ``None`` when there is none. Python's own cache folders do not count."""
+    try:
+        return digest(sorted(entry.name for entry in Path(path).iterdir() if entry.name not in ("__pycache__", ".tidewheel")))
+    except OSError:
+        return None
+
+
+def environment_value(name: str) -> str | None:
+    """Digest of an environment variable; ``None`` when it is not set. Never the value, which may be a secret."""
+    data = cast("MutableMapping[bytes, bytes]", os.environ._data)  # type: ignore[attr-defined]  # asks without being recorded
+    if name == "*":
+        return digest(dict(data))
+    value = data.get(os.fsencode(name))
+    return None if value is None else digest_bytes(value)
+
+
+def _absolute(path: str) -> str:
+    return os.path.normpath(Path(path).absolute())
+
+
+def _state(path: str) -> _State | None:
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _recordings() -> list[Recording]:
+    current = _current.get()
+    # A thread that the run started has no context of ours; then whoever records gets it.
+    return [current] if current is not None else list(_active)
+
+
+def _hook() -> None:
+    global _hooked  # an audit hook cannot be removed, so there is one for the life of the process
+    if not _hooked:
+        _hooked = True
+        sys.addaudithook(_audit)
+
+
+def _audit(event: str, args: tuple[object, ...]) -> None:
+    if not _active:
+        return
+    if event == "open":
+        path, _, flags = args
+        if isinstance(path, str | bytes | os.PathLike) and not _is_import():
+            for each in _recordings():
+                each.opened(os.fsdecode(path), isinstance(flags, int) and bool(flags & _WRITING))
+    elif event in ("os.listdir", "os.scandir"):
+        path = args[0]
+        if (path is None or isinstance(path, str | bytes | os.PathLike)) and not _is_import():
+            for each in _recordings():
+                each.listed(os.fsdecode(path) if path is not None else ".")
+    elif event == "os.mkdir" and isinstance(args[0], str | bytes | os.PathLike):
+        for each in _recordings():
+            each.made(os.fsdecode(args[0]))
+    elif event == "ctypes.dlopen" and isinstance(args[0], str) and os.sep in args[0]:
+        for each in _recordings():
+            each.opened(args[0], False)
+
+
+def _is_import() -> bool:
+    """Whether the import system asks, for code: its own frame then calls itself. A resource is asked for from elsewhere."""
+    frame = sys._getframe(2)
+    name = frame.f_code.co_filename
+    if name.endswith(("/linecache.py", "/tokenize.py", "/inspect.py")):
+        return True
+    if not name.startswith("<frozen importlib"):
+        return False
+    return frame.f_back is not None and frame.f_back.f_code.co_filename.startswith("<frozen importlib")
+
+
+_PLAIN_ENVIRONMENT = type(os.environ)
+
+
+class _Environment(_PLAIN_ENVIRONMENT):  # type: ignore[misc, valid-type]  # the class of os.environ, which has no public name
+    """``os.environ`` while somebody records."""
+
+    def __getitem__(self, key: str) -> str:
+        for each in _recordings():
+            each.asked(key)
+        return cast(str, super().__getitem__(key))
+
+    def __contains__(self, key: object) -> bool:
+        for each in _recordings():
+            each.asked(str(key))
+        return bool(super().__contains__(key))
+
+    def __iter__(self) -> Iterator[str]:
+        for each in _recordings():
+            each.asked("*")
+        return cast("Iterator[str]", super().__iter__())

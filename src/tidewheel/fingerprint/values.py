@@ -1,0 +1,225 @@
+"""Canonical bytes of live constants, so that a constant is what it *is*, not how it was written."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import math
+import pickle
+import re
+import struct
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import cast
+
+Follow = Callable[[object], str]
+"""Takes a function, class or module met inside of a value, follows it, and answers its name."""
+
+_FAILURES = (
+    TypeError,
+    AttributeError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    KeyError,
+    ImportError,
+    pickle.PicklingError,
+)
+_CODE = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.ModuleType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    functools.partialmethod,
+    functools.singledispatchmethod,
+    staticmethod,
+    classmethod,
+    property,
+    type,
+)
+_LARGE = 5_000_000
+
+
+class Opaque(Exception):
+    """A value whose content cannot be seen from outside."""
+
+
+def describe(value: object, follow: Follow) -> bytes:
+    """Bytes that differ when the value does; the order of a dict counts, as code that iterates over it sees the order.
+
+    Raises
+    ------
+    Opaque
+        When the value, or a part of it, shows neither a known type nor a state: an open socket, a lock, a generator.
+
+    Examples
+    --------
+    >>> describe({"a": 1, "b": 2}, str) == describe({"b": 2, "a": 1}, str)
+    False
+    >>> describe((1, 2), str) == describe([1, 2], str)
+    False
+    """
+    writer = _Describer(follow)
+    writer.write(value)
+    return bytes(writer.out)
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is of a type that can neither change nor hold anything else.
+
+    Examples
+    --------
+    >>> is_plain(3), is_plain([3])
+    (True, False)
+    """
+    return type(value) in _PLAIN
+
+
+class _Describer:
+    def __init__(self, follow: Follow) -> None:
+        self.follow = follow
+        self.out = bytearray()
+        self.seen: dict[int, int] = {}
+        self.kept: list[object] = []
+
+    def write(self, value: object) -> None:
+        """Append one value."""
+        plain = _PLAIN.get(type(value))
+        if plain is not None:
+            self._tagged(type(value).__name__, plain(value))
+            return
+        if isinstance(value, _CODE):
+            self._tagged("ref", self.follow(value).encode())
+            return
+        known = self.seen.get(id(value))
+        if known is not None:
+            self._tagged("again", b"%d" % known)
+            return
+        if len(self.out) > _LARGE or len(self.seen) > _LARGE:
+            raise Opaque("too large")
+        self.seen[id(value)] = len(self.seen)
+        self.kept.append(value)  # an id is only an identity while its object lives
+        self._compound(value)
+
+    def _compound(self, value: object) -> None:
+        kind = type(value)
+        if kind in (list, tuple):
+            self._items(kind.__name__, cast("list[object]", value))
+        elif kind in (set, frozenset):
+            parts = sorted(self._apart(item) for item in cast("set[object]", value))
+            self._tagged(kind.__name__, b"".join(parts))
+        elif kind is dict or kind is types.MappingProxyType:
+            self._items("dict", [part for pair in cast("Mapping[object, object]", value).items() for part in pair])
+        elif isinstance(value, Enum):
+            self._items("enum", [kind, value.name, value.value])
+        elif isinstance(value, functools.partial):
+            self._items("partial", [value.func, value.args, value.keywords])
+        elif self._is_array(value):
+            self._array(value)
+        else:
+            self._state(value)
+
+    def _state(self, value: object) -> None:
+        kind = type(value)
+        version = getattr(value, "version", None) if kind.__module__.partition(".")[0] == "tidewheel" else None
+        if isinstance(version, str):
+            self._items("definition", [kind.__qualname__, version])
+            return
+        wrapped = getattr(value, "__wrapped__", None)
+        if isinstance(wrapped, types.FunctionType):
+            self._items("wrapped", [kind, wrapped, dict(getattr(value, "__dict__", {})) if self._is_theirs(kind) else None])
+            return
+        try:
+            reduced = copyreg.dispatch_table[kind](value) if kind in copyreg.dispatch_table else value.__reduce_ex__(4)
+        except _FAILURES as error:
+            raise Opaque(f"{kind.__name__}: {error}") from error
+        if isinstance(reduced, str):
+            self._tagged("global", reduced.encode())
+            return
+        maker, arguments, *rest = reduced
+        self._items("object", [maker, arguments])
+        for part in rest:
+            self.write(list(cast("Iterable[object]", part)) if hasattr(part, "__next__") else part)
+
+    @staticmethod
+    def _is_theirs(kind: type) -> bool:
+        # Our own wrappers (steps, transforms) hold nothing but their function and what is metadata by definition.
+        return kind.__module__.partition(".")[0] not in ("tidewheel", "functools")
+
+    @staticmethod
+    def _is_array(value: object) -> bool:
+        numpy = sys.modules.get("numpy")
+        return numpy is not None and isinstance(value, numpy.ndarray) and value.dtype != object
+
+    def _array(self, value: object) -> None:
+        import numpy as np
+
+        array = cast("np.ndarray[tuple[int, ...], np.dtype[np.generic]]", value)
+        self._items("array", [str(array.dtype.descr), array.shape])
+        self._tagged("data", np.ascontiguousarray(array).tobytes())
+
+    def _items(self, tag: str, items: Iterable[object]) -> None:
+        listed = list(items)
+        self.out += f"{tag}{len(listed)}(".encode()
+        for item in listed:
+            self.write(item)
+        self.out += b")"
+
+    def _apart(self, item: object) -> bytes:
+        start = len(self.out)
+        self.write(item)
+        part = bytes(self.out[start:])
+        del self.out[start:]
+        return part
+
+    def _tagged(self, tag: str, data: bytes) -> None:
+        self.out += f"{tag}:{len(data)}:".encode() + data
+
+
+def _float(value: object) -> bytes:
+    number = cast(float, value)
+    return b"nan" if math.isnan(number) else struct.pack(">d", number)
+
+
+def _text(value: object) -> bytes:
+    return repr(value).encode("utf-8", "surrogatepass")
+
+
+_PLAIN: dict[type, Callable[[object], bytes]] = dict.fromkeys(
+    (
+        type(None),
+        bool,
+        int,
+        complex,
+        bytes,
+        date,
+        datetime,
+        time,
+        timedelta,
+        timezone,
+        Decimal,
+        range,
+        slice,
+        type(...),
+        type(NotImplemented),
+    ),
+    _text,
+)
+_PLAIN[float] = _float
+_PLAIN[str] = lambda value: cast(str, value).encode("utf-8", "surrogatepass")
+_PLAIN[re.Pattern] = lambda value: _text([cast("re.Pattern[str]", value).pattern, cast("re.Pattern[str]", value).flags])
+for _path in {
+    type(PurePath()),
+    *PurePath.__subclasses__(),
+    *(sub for each in PurePath.__subclasses__() for sub in each.__subclasses__()),
+}:
+    _PLAIN[_path] = lambda value: str(value).encode("utf-8", "surrogatepass")

@@ -1,0 +1,84 @@
+"""The fingerprint of functions: walk what they reach, and name every part."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tidewheel.fingerprint.distributions import Distributions
+from tidewheel.fingerprint.reach import Reach, Reached, combine, still_holds
+from tidewheel.fingerprint.recipe import Component
+from tidewheel.fingerprint.record import environment_value
+from tidewheel.fingerprint.units import Units
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Fingerprinter:
+    """Finds the components of functions: code, constants, libraries, environment variables, Python's version.
+
+    The walk is over the live objects, so a name means what it means when the code runs: through re-exports, star imports,
+    registries, partials and closures. The text of each part is the syntax of its source, normalised. What was walked once
+    is kept, and used again for as long as every name on the way still means the same object.
+
+    Parameters
+    ----------
+    root
+        The project's folder; places are shown relative to it.
+    lock
+        Versions by distribution from the project's lock file, in place of the installed ones.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> def double(x):
+    ...     return 2 * x
+    >>> sorted(Fingerprinter(Path(".")).components([double]))
+    ['code:tidewheel.fingerprint.walk.double', 'python']
+    """
+
+    def __init__(self, root: Path, lock: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        self._units = Units(root, Distributions(lock))
+        self._kept: dict[tuple[int, ...], tuple[tuple[object, ...], Reached, dict[str, Component]]] = {}
+
+    def components(self, functions: Sequence[object]) -> dict[str, Component]:
+        """Components of functions, classes and other callables together, by name.
+
+        Returns
+        -------
+        ``code:module.name``, ``const:module.name``, ``lib:distribution``, ``env:NAME`` and ``python``, in order of names.
+        """
+        key = tuple(id(each) for each in functions)
+        kept = self._kept.get(key)
+        if kept is None or not still_holds(kept[1]):
+            reached = Reach(self._units).run(functions)
+            kept = self._kept[key] = (tuple(functions), reached, self._static(reached))
+        _, reached, static = kept
+        if not reached.environment and reached.whole_project is None:
+            return dict(static)
+        found = dict(static)
+        for name in reached.environment:
+            found[f"env:{name}"] = Component(environment_value(name) or "absent", note="an environment variable")
+        if reached.whole_project is not None:
+            note = f"{reached.whole_project} can reach any module of the project"
+            found["code:*"] = Component(self._units.whole_project(), None, note)
+        return dict(sorted(found.items()))
+
+    def reached(self, functions: Sequence[object]) -> Reached:
+        """What a walk finds, in full; the lint reads it."""
+        self.components(functions)
+        return self._kept[tuple(id(each) for each in functions)][1]
+
+    @staticmethod
+    def _static(reached: Reached) -> dict[str, Component]:
+        parts = {name: dict(values) for name, values in reached.parts.items()}
+        for label, unit, _ in reached.units:
+            value = unit.value(annotated=reached.reads_annotations)
+            parts.setdefault(f"code:{label}", {})[value] = Component(value, unit.where, unit.note)
+        found = {name: combine(values) for name, values in parts.items()}
+        for name, version in reached.libraries.items():
+            found[f"lib:{name}"] = Component(version, note=f"{name} {version}")
+        found["python"] = Component(PYTHON, note=f"Python {PYTHON}")
+        return dict(sorted(found.items()))

@@ -1,0 +1,100 @@
+"""What the server is handed: the answerer, and callables for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tidewheel.clock import Clock, Micros, system_clock
+from tidewheel.predictions import Label
+from tidewheel.serving.answer import Answerer
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLine:
+    """An alert, as the page shows it. ``state``: open, acknowledged or closed."""
+
+    monitor: str
+    what: str
+    state: str
+    opened_at: Micros
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run, as the page shows it. ``status``: running, finished or failed."""
+
+    id: str
+    name: str
+    status: str
+    started_at: Micros
+    seconds: float | None = None
+    metrics: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """A model version, as the page shows it."""
+
+    model: str
+    version: int
+    aliases: tuple[str, ...]
+    created_at: Micros
+    metrics: Mapping[str, float] | None = None
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentLine:
+    """What an environment points at: how many nodes of each kind, and who moved it last."""
+
+    name: str
+    version: int
+    nodes: Mapping[str, int]
+    moved_at: Micros | None = None
+    moved_by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything on the status page beside the deployments."""
+
+    alerts: Sequence[AlertLine] = ()
+    runs: Sequence[RunLine] = ()
+    models: Sequence[ModelLine] = ()
+    environments: Sequence[EnvironmentLine] = ()
+
+
+def no_overview() -> Overview:
+    """An empty overview."""
+    return Overview()
+
+
+Push = Callable[[str, Sequence[Mapping[str, object]]], int]
+"""Source and rows in, number of accepted rows out; raises before anything is written, or writes all."""
+
+TakeLabels = Callable[[str, Sequence[Label]], int]
+"""Deployment and labels in, number of accepted labels out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What one server serves.
+
+    Parameters
+    ----------
+    push
+        Raises ``NotFound`` for an unknown source, ``Invalid`` with column and row for rows it cannot take.
+    overview
+        Asked by the status page only, in a thread.
+    """
+
+    project: str
+    answerer: Answerer
+    push: Push
+    label: TakeLabels
+    overview: Callable[[], Overview] = no_overview
+    clock: Clock = system_clock
+    body_bytes: int = 10_000_000

@@ -1,0 +1,160 @@
+"""Answer one HTTP request, from bytes to bytes: no server, no framework, no event loop."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import time_ns
+from typing import Protocol
+
+import msgspec
+
+from tidewheel.errors import NotFound, TidewheelError, WrongMethod
+from tidewheel.web.application import Application
+from tidewheel.web.arrive import take_labels, take_rows
+from tidewheel.web.page import render_page, static_file
+from tidewheel.web.problem import Response, problem, protocol_problem
+from tidewheel.web.protocol import answer_protocol
+from tidewheel.web.state import state_of
+
+_ENDPOINTS = "POST /predict/{deployment}, /labels/{deployment}, /push/{source}; GET /, /health/ready, /metrics, /v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request; header names are in lower case, the path is decoded and has no query."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+class Answer(Protocol):
+    """What answers an endpoint: the part of the path after its first segment is handed in."""
+
+    def __call__(self, app: Application, request: Request, rest: str, /) -> Response:
+        """Answer, or raise a ``TidewheelError``."""
+        ...
+
+
+def handle(app: Application, request: Request) -> Response:
+    """Answer a request. Never raises.
+
+    Errors are JSON: ``{"code", "error", "field", "fix"}``, and ``{"error"}`` under ``/v2``. A 500 is a fault of ours or of the
+    model, never of the input; its trace goes to stderr under the incident that the answer names.
+    """
+    first, _, rest = request.path.lstrip("/").partition("/")
+    endpoint = first if first in _ANSWERS else "other"
+    write = protocol_problem if first == "v2" else problem
+    try:
+        response = _dispatch(app, request, first, rest)
+    except TidewheelError as error:
+        response = write(error, endpoint)
+    except Exception:  # noqa: BLE001 - the edge of the process: a fault of ours must not take the connection with it
+        response = write(_incident(), endpoint)
+    app.answerer.measurements.answered(response.endpoint or endpoint, response.status)
+    if request.method == "HEAD":
+        return Response(response.status, b"", response.headers, endpoint)
+    return response
+
+
+def _dispatch(app: Application, request: Request, first: str, rest: str) -> Response:
+    found = _ANSWERS.get(first)
+    if found is None:
+        raise NotFound(f"no path {request.path[:200]!r}", where="path", fix=f"see {_ENDPOINTS}")
+    methods, answer = found
+    method = "GET" if request.method == "HEAD" else request.method
+    if method not in methods:
+        raise WrongMethod(f"{request.method[:20]} is not for /{first}", where=", ".join(methods), fix=f"use {methods[0]}")
+    return answer(app, request, rest)
+
+
+class InternalError(TidewheelError):
+    """A fault of ours."""
+
+
+def _incident() -> InternalError:
+    incident = f"{time_ns():x}"
+    print(f"incident {incident}", file=sys.stderr)
+    traceback.print_exc(file=sys.stderr)
+    return InternalError(
+        f"internal error, incident {incident}", fix="see the server's stderr for the incident, and report it with the trace"
+    )
+
+
+def _predict(app: Application, request: Request, rest: str) -> Response:
+    return Response(200, app.answerer.predict(rest, request.body, request.headers), endpoint="predict")
+
+
+def _push(app: Application, request: Request, rest: str) -> Response:
+    return _accepted(take_rows(app, rest, request.body), "push")
+
+
+def _labels(app: Application, request: Request, rest: str) -> Response:
+    return _accepted(take_labels(app, rest or None, request.body), "labels")
+
+
+def _accepted(count: int, endpoint: str) -> Response:
+    return Response(200, msgspec.json.encode({"accepted": count}), endpoint=endpoint)
+
+
+def _health(app: Application, request: Request, rest: str) -> Response:
+    if rest == "live":
+        return Response(200, b'{"live":true}')
+    if rest != "ready":
+        raise NotFound(f"no path {request.path[:200]!r}", where="path", fix="GET /health/live or /health/ready")
+    ready = app.answerer.ready()
+    waiting = [name for name in app.answerer.names if app.answerer.trouble(name) is not None]
+    return Response(200 if ready else 503, msgspec.json.encode({"ready": ready, "live": True, "trouble": waiting}))
+
+
+def _metrics(app: Application, _request: Request, _rest: str) -> Response:
+    kind = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
+    return Response(200, app.answerer.measurements.text(), kind)
+
+
+def _page(app: Application, _request: Request, _rest: str) -> Response:
+    html = render_page(state_of(app))
+    return Response(
+        200,
+        html.encode(),
+        {
+            "content-type": "text/html; charset=utf-8",
+            "cache-control": "no-store",
+            "content-security-policy": "default-src 'self'; frame-ancestors 'none'",
+        },
+    )
+
+
+def _static(_app: Application, _request: Request, rest: str) -> Response:
+    body, kind = static_file(rest)
+    return Response(200, body, {"content-type": kind, "cache-control": "max-age=300"})
+
+
+def _api(app: Application, request: Request, rest: str) -> Response:
+    if rest == "status" and request.method != "POST":
+        return Response(200, msgspec.json.encode(state_of(app)))
+    if rest == "refresh" and request.method == "POST":
+        app.answerer.refresh()
+        return Response(200, msgspec.json.encode({"deployments": state_of(app).deployments}))
+    raise NotFound(f"no path {request.path[:200]!r}", where="path", fix="GET /api/status, or POST /api/refresh")
+
+
+def _protocol(app: Application, request: Request, rest: str) -> Response:
+    return answer_protocol(app, request.method, rest, request.headers, request.body)
+
+
+_ANSWERS: Mapping[str, tuple[tuple[str, ...], Answer]] = {
+    "": (("GET",), _page),
+    "predict": (("POST",), _predict),
+    "push": (("POST",), _push),
+    "labels": (("POST",), _labels),
+    "health": (("GET",), _health),
+    "metrics": (("GET",), _metrics),
+    "api": (("GET", "POST"), _api),
+    "ui": (("GET",), _static),
+    "v2": (("GET", "POST"), _protocol),
+}

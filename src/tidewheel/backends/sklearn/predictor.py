@@ -38,7 +38,7 @@ class EstimatorPredictor:
         if not len(columns):
             return np.empty(0 if self._classes <= 2 else (0, self._classes))
         try:
-            found = np.asarray(self._answer(columns), dtype=np.float64)
+            found = np.asarray(self._answer(np.ascontiguousarray(columns)), dtype=np.float64)
         except ValueError as error:
             unfit = [name for name, column in zip(self._features, columns.T, strict=True) if not np.isfinite(column).all()]
             if not unfit:

@@ -29,3 +29,25 @@ def inline(function: Function) -> Function:
     1
     """
     return function
+
+
+def cclass(kind: Function) -> Function:
+    """An extension type when compiled; the Python class here.
+
+    Examples
+    --------
+    >>> cclass(int)("1")
+    1
+    """
+    return kind
+
+
+def final(kind: Function) -> Function:
+    """A type without subclasses when compiled; the Python class here.
+
+    Examples
+    --------
+    >>> final(int)("1")
+    1
+    """
+    return kind

@@ -4,16 +4,13 @@
 """The loops of look-up and window fold: one file, compiled to C for speed, and interpreted as its own reference.
 
 Arrays are flat and contiguous: int64 (microseconds, counts, codes) or float64. A state of a fold is ``wi`` integers, the first
-of which counts the values folded, and ``wf`` floats. ``fold`` says which fold; the codes stand in
-:mod:`tidewheel.features.state`.
+of which counts the values folded, and ``wf`` floats. The codes of the folds stand in :mod:`tidewheel.features.state`.
 
 Both forms give the same bits: no fused multiply-add (``-ffp-contract=off``), integer division floors, no numpy scalars
 (which warn where C does not). Interpreted, arrays are seen through ``memoryview`` and so give Python numbers.
 """
 
 from __future__ import annotations
-
-import functools
 
 try:
     import cython
@@ -24,16 +21,92 @@ COMPILED = cython.compiled
 """Whether this is the compiled form."""
 
 
-def _arrays(function):
-    """Let an interpreted function see arrays as memoryviews, whose items are Python numbers."""
-    if COMPILED:
-        return function
+def _items(array):
+    """An array as this form of the kernel indexes it: interpreted, its items must be Python numbers."""
+    return array if COMPILED else memoryview(array)
 
-    @functools.wraps(function)
-    def call(*args):
-        return function(*[memoryview(one) if hasattr(one, "__array_interface__") else one for one in args])
 
-    return call
+@cython.final
+@cython.cclass
+class States:
+    """States, one after the other, that are written."""
+
+    ints: cython.longlong[::1]
+    floats: cython.double[::1]
+
+    def __init__(self, ints: object, floats: object) -> None:
+        self.ints = _items(ints)
+        self.floats = _items(floats)
+
+
+@cython.final
+@cython.cclass
+class Values:
+    """Which fold runs, and the values that it adds: ``wi - 1`` integers or one float each."""
+
+    fold: cython.int
+    wi: cython.Py_ssize_t
+    wf: cython.Py_ssize_t
+    ints: cython.const[cython.longlong][::1]
+    floats: cython.const[cython.double][::1]
+
+    def __init__(self, fold: int, wi: int, wf: int, ints: object, floats: object) -> None:
+        self.fold = fold
+        self.wi = wi
+        self.wf = wf
+        self.ints = _items(ints)
+        self.floats = _items(floats)
+
+
+@cython.final
+@cython.cclass
+class Moments:
+    """When the values are, by key: event time, and the time from which each is known."""
+
+    offsets: cython.const[cython.longlong][::1]
+    ts: cython.const[cython.longlong][::1]
+    known: cython.const[cython.longlong][::1]
+
+    def __init__(self, offsets: object, ts: object, known: object) -> None:
+        self.offsets = _items(offsets)
+        self.ts = _items(ts)
+        self.known = _items(known)
+
+
+@cython.final
+@cython.cclass
+class Tiles:
+    """Closed tiles by key: start, when all of it is known, position of the first value (-1: not here), state."""
+
+    offsets: cython.const[cython.longlong][::1]
+    start: cython.const[cython.longlong][::1]
+    known: cython.const[cython.longlong][::1]
+    first: cython.const[cython.longlong][::1]
+    states: States
+
+    def __init__(self, offsets: object, start: object, known: object, first: object, states: States) -> None:
+        self.offsets = _items(offsets)
+        self.start = _items(start)
+        self.known = _items(known)
+        self.first = _items(first)
+        self.states = states
+
+
+@cython.final
+@cython.cclass
+class Queries:
+    """Keys (negative: none) and times asked, with the window and its hop."""
+
+    keys: cython.const[cython.longlong][::1]
+    times: cython.const[cython.longlong][::1]
+    window: cython.longlong
+    hop: cython.longlong
+
+    def __init__(self, keys: object, times: object, window: int, hop: int) -> None:
+        self.keys = _items(keys)
+        self.times = _items(times)
+        self.window = window
+        self.hop = hop
 
 
 # ── one state ────────────────────────────────────────────────────────────────────────────────────
@@ -53,106 +126,103 @@ def _compensated(floats: cython.double[::1], f: cython.Py_ssize_t, x: cython.dou
 
 
 @cython.cfunc
-def _add(
-    fold: cython.int,
-    wi: cython.Py_ssize_t,
-    ints: cython.longlong[::1],
-    i: cython.Py_ssize_t,
-    floats: cython.double[::1],
-    f: cython.Py_ssize_t,
-    vi: cython.const[cython.longlong][::1],
-    vf: cython.const[cython.double][::1],
-    row: cython.Py_ssize_t,
-) -> cython.void:
-    """Add one value to the state that starts at ``ints[i]`` and ``floats[f]``."""
-    n: cython.longlong = ints[i]
+def _clear(values: Values, to: States, number: cython.Py_ssize_t) -> cython.void:
+    """Make one state empty."""
     j: cython.Py_ssize_t
-    x: cython.double
-    d: cython.double
-    ints[i] = n + 1
-    if fold == 0:  # count, and sums of limbs
-        for j in range(1, wi):
-            ints[i + j] = ints[i + j] + vi[row * (wi - 1) + j - 1]
-    elif fold == 1:  # compensated sum
-        _compensated(floats, f, vf[row])
-    elif fold == 2:  # mean and squared deviations (Welford)
-        x = vf[row]
-        d = x - floats[f]
-        floats[f] = floats[f] + d / (n + 1)
-        floats[f + 1] = floats[f + 1] + d * (x - floats[f])
-    elif fold == 3:
-        if n == 0 or vi[row] < ints[i + 1]:
-            ints[i + 1] = vi[row]
-    elif fold == 4:
-        if n == 0 or vi[row] > ints[i + 1]:
-            ints[i + 1] = vi[row]
-    elif fold == 5:  # NaN wins, so that it is seen
-        x = vf[row]
-        if n == 0 or x < floats[f] or x != x:
-            floats[f] = x
-    elif fold == 6:
-        x = vf[row]
-        if n == 0 or x > floats[f] or x != x:
-            floats[f] = x
-    elif fold == 7:
-        ints[i + 1] = vi[row]
-    else:
-        floats[f] = vf[row]
+    for j in range(values.wi):
+        to.ints[number * values.wi + j] = 0
+    for j in range(values.wf):
+        to.floats[number * values.wf + j] = 0.0
 
 
 @cython.cfunc
-def _merge(
-    fold: cython.int,
-    wi: cython.Py_ssize_t,
-    wf: cython.Py_ssize_t,
-    ints: cython.longlong[::1],
-    i: cython.Py_ssize_t,
-    floats: cython.double[::1],
-    f: cython.Py_ssize_t,
-    from_ints: cython.const[cython.longlong][::1],
-    a: cython.Py_ssize_t,
-    from_floats: cython.const[cython.double][::1],
-    b: cython.Py_ssize_t,
-) -> cython.void:
+def _add(values: Values, row: cython.Py_ssize_t, to: States, number: cython.Py_ssize_t) -> cython.void:
+    """Add one value to one state."""
+    fold: cython.int = values.fold
+    wi: cython.Py_ssize_t = values.wi
+    i: cython.Py_ssize_t = number * wi
+    f: cython.Py_ssize_t = number * values.wf
+    n: cython.longlong = to.ints[i]
+    j: cython.Py_ssize_t
+    x: cython.double
+    d: cython.double
+    to.ints[i] = n + 1
+    if fold == 0:  # count, and sums of limbs
+        for j in range(1, wi):
+            to.ints[i + j] = to.ints[i + j] + values.ints[row * (wi - 1) + j - 1]
+    elif fold == 1:  # compensated sum
+        _compensated(to.floats, f, values.floats[row])
+    elif fold == 2:  # mean and squared deviations (Welford)
+        x = values.floats[row]
+        d = x - to.floats[f]
+        to.floats[f] = to.floats[f] + d / cython.cast(cython.double, n + 1)
+        to.floats[f + 1] = to.floats[f + 1] + d * (x - to.floats[f])
+    elif fold == 3:
+        if n == 0 or values.ints[row] < to.ints[i + 1]:
+            to.ints[i + 1] = values.ints[row]
+    elif fold == 4:
+        if n == 0 or values.ints[row] > to.ints[i + 1]:
+            to.ints[i + 1] = values.ints[row]
+    elif fold == 5:  # NaN wins, so that it is seen
+        x = values.floats[row]
+        if n == 0 or x < to.floats[f] or x != x:
+            to.floats[f] = x
+    elif fold == 6:
+        x = values.floats[row]
+        if n == 0 or x > to.floats[f] or x != x:
+            to.floats[f] = x
+    elif fold == 7:
+        to.ints[i + 1] = values.ints[row]
+    else:
+        to.floats[f] = values.floats[row]
+
+
+@cython.cfunc
+def _merge(values: Values, by: States, other: cython.Py_ssize_t, to: States, number: cython.Py_ssize_t) -> cython.void:
     """Merge a later state into an earlier one. An empty state changes nothing; merging into one copies."""
-    n: cython.longlong = ints[i]
-    m: cython.longlong = from_ints[a]
+    fold: cython.int = values.fold
+    i: cython.Py_ssize_t = number * values.wi
+    f: cython.Py_ssize_t = number * values.wf
+    a: cython.Py_ssize_t = other * values.wi
+    b: cython.Py_ssize_t = other * values.wf
+    n: cython.longlong = to.ints[i]
+    m: cython.longlong = by.ints[a]
     j: cython.Py_ssize_t
     x: cython.double
     d: cython.double
     if m == 0:
         return
-    ints[i] = n + m
+    to.ints[i] = n + m
     if n == 0 or fold >= 7:
-        for j in range(1, wi):
-            ints[i + j] = from_ints[a + j]
-        for j in range(wf):
-            floats[f + j] = from_floats[b + j]
+        for j in range(1, values.wi):
+            to.ints[i + j] = by.ints[a + j]
+        for j in range(values.wf):
+            to.floats[f + j] = by.floats[b + j]
     elif fold == 0:
-        for j in range(1, wi):
-            ints[i + j] = ints[i + j] + from_ints[a + j]
+        for j in range(1, values.wi):
+            to.ints[i + j] = to.ints[i + j] + by.ints[a + j]
     elif fold == 1:
-        _compensated(floats, f, from_floats[b])
-        floats[f + 1] = floats[f + 1] + from_floats[b + 1]
+        _compensated(to.floats, f, by.floats[b])
+        to.floats[f + 1] = to.floats[f + 1] + by.floats[b + 1]
     elif fold == 2:  # Chan
-        d = from_floats[b] - floats[f]
+        d = by.floats[b] - to.floats[f]
         x = cython.cast(cython.double, m) / cython.cast(cython.double, n + m)
-        floats[f] = floats[f] + d * x
-        floats[f + 1] = floats[f + 1] + from_floats[b + 1] + d * d * (x * n)
+        to.floats[f] = to.floats[f] + d * x
+        to.floats[f + 1] = to.floats[f + 1] + by.floats[b + 1] + d * d * (x * cython.cast(cython.double, n))
     elif fold == 3:
-        if from_ints[a + 1] < ints[i + 1]:
-            ints[i + 1] = from_ints[a + 1]
+        if by.ints[a + 1] < to.ints[i + 1]:
+            to.ints[i + 1] = by.ints[a + 1]
     elif fold == 4:
-        if from_ints[a + 1] > ints[i + 1]:
-            ints[i + 1] = from_ints[a + 1]
+        if by.ints[a + 1] > to.ints[i + 1]:
+            to.ints[i + 1] = by.ints[a + 1]
     elif fold == 5:
-        x = from_floats[b]
-        if x < floats[f] or x != x:
-            floats[f] = x
+        x = by.floats[b]
+        if x < to.floats[f] or x != x:
+            to.floats[f] = x
     else:
-        x = from_floats[b]
-        if x > floats[f] or x != x:
-            floats[f] = x
+        x = by.floats[b]
+        if x > to.floats[f] or x != x:
+            to.floats[f] = x
 
 
 @cython.cfunc
@@ -174,63 +244,50 @@ def _first_at(
 # ── windows ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@_arrays
-def fold_ranges(
-    fold: cython.int,
-    wi: cython.Py_ssize_t,
-    wf: cython.Py_ssize_t,
-    first: cython.const[cython.longlong][::1],
-    vi: cython.const[cython.longlong][::1],
-    vf: cython.const[cython.double][::1],
-    ints: cython.longlong[::1],
-    floats: cython.double[::1],
-):
-    """Fold values ``first[r]`` up to ``first[r + 1]`` into state ``r``, which must be zero before."""
+def fold_ranges(values: Values, first: object, to: States) -> None:
+    """Fold the values from ``first[r]`` up to ``first[r + 1]`` into state ``r``, which must be empty before."""
+    starts: cython.const[cython.longlong][::1] = _items(first)
     r: cython.Py_ssize_t
     row: cython.Py_ssize_t
-    for r in range(first.shape[0] - 1):
-        for row in range(first[r], first[r + 1]):
-            _add(fold, wi, ints, r * wi, floats, r * wf, vi, vf, row)
+    for r in range(starts.shape[0] - 1):
+        for row in range(starts[r], starts[r + 1]):
+            _add(values, row, to, r)
 
 
-@_arrays
+@cython.cfunc
+def _add_known(
+    values: Values,
+    moments: Moments,
+    row: cython.Py_ssize_t,
+    rows: cython.Py_ssize_t,
+    until: cython.longlong,
+    t: cython.longlong,
+    to: States,
+    number: cython.Py_ssize_t,
+) -> cython.void:
+    """Add the values in ``row:rows`` that lie before ``until`` and are known at ``t``, one by one."""
+    while row < rows and moments.ts[row] < until:
+        if moments.known[row] <= t:
+            _add(values, row, to, number)
+        row += 1
+
+
 def fold_windows(
-    fold: cython.int,
-    wi: cython.Py_ssize_t,
-    wf: cython.Py_ssize_t,
-    window: cython.longlong,
-    hop: cython.longlong,
-    keys: cython.const[cython.longlong][::1],
-    times: cython.const[cython.longlong][::1],
-    tile_offsets: cython.const[cython.longlong][::1],
-    tile_start: cython.const[cython.longlong][::1],
-    tile_known: cython.const[cython.longlong][::1],
-    tile_first: cython.const[cython.longlong][::1],
-    tile_ints: cython.const[cython.longlong][::1],
-    tile_floats: cython.const[cython.double][::1],
-    offsets: cython.const[cython.longlong][::1],
-    ts: cython.const[cython.longlong][::1],
-    known: cython.const[cython.longlong][::1],
-    vi: cython.const[cython.longlong][::1],
-    vf: cython.const[cython.double][::1],
-    ints: cython.longlong[::1],
-    floats: cython.double[::1],
-    closed_ints: cython.longlong[::1],
-    closed_floats: cython.double[::1],
-    blocked: cython.uchar[::1],
-):
-    """Fold the window of every query: closed tiles in time order, then the events of the open tile one by one.
+    values: Values, moments: Moments, tiles: Tiles, *, queries: Queries, to: States, scratch: States, blocked: object
+) -> None:
+    """Fold the window of every query: closed tiles in time order, then the values of the open tile one by one.
 
     Queries that follow each other with the same closed tiles fold those once, so sort queries by key and time. A closed tile
-    with an event not yet known at the time asked is folded again from its known events; ``tile_first`` is its first event, or
-    -1 where its events are not here, and then the query is ``blocked``. The last two states of ``closed_*`` are scratch.
+    with a value not yet known at the time asked is folded again from its known values; where these are not here the query is
+    ``blocked``. ``scratch`` has room for two states.
     """
+    barred: cython.uchar[::1] = _items(blocked)
+    hop: cython.longlong = queries.hop
     q: cython.Py_ssize_t
     tile: cython.Py_ssize_t
-    row: cython.Py_ssize_t
     i0: cython.Py_ssize_t
     i1: cython.Py_ssize_t
-    j: cython.Py_ssize_t
+    rows: cython.Py_ssize_t
     key: cython.longlong
     t: cython.longlong
     end: cython.longlong
@@ -238,116 +295,98 @@ def fold_windows(
     have_i0: cython.Py_ssize_t = -1
     have_i1: cython.Py_ssize_t = -1
     all_known: cython.bint
-    for q in range(keys.shape[0]):
-        key = keys[q]
-        t = times[q]
+    for q in range(queries.keys.shape[0]):
+        key = queries.keys[q]
+        t = queries.times[q]
         if key < 0:
             continue
+        rows = moments.offsets[key + 1]
         end = t // hop * hop
-        i0 = _first_at(tile_start, tile_offsets[key], tile_offsets[key + 1], (t - window) // hop * hop)
-        i1 = _first_at(tile_start, i0, tile_offsets[key + 1], end)
+        i0 = _first_at(tiles.start, tiles.offsets[key], tiles.offsets[key + 1], (t - queries.window) // hop * hop)
+        i1 = _first_at(tiles.start, i0, tiles.offsets[key + 1], end)
         if key != have_key or i0 != have_i0 or i1 != have_i1:
-            for j in range(wi):
-                closed_ints[j] = 0
-            for j in range(wf):
-                closed_floats[j] = 0.0
+            _clear(values, scratch, 0)
             all_known = True
             for tile in range(i0, i1):
-                if tile_known[tile] <= t:
-                    _merge(fold, wi, wf, closed_ints, 0, closed_floats, 0, tile_ints, tile * wi, tile_floats, tile * wf)
+                if tiles.known[tile] <= t:
+                    _merge(values, tiles.states, tile, scratch, 0)
                     continue
                 all_known = False
-                if tile_first[tile] < 0:
-                    blocked[q] = 1
+                if tiles.first[tile] < 0:
+                    barred[q] = 1
                     continue
-                for j in range(wi):
-                    closed_ints[wi + j] = 0
-                for j in range(wf):
-                    closed_floats[wf + j] = 0.0
-                row = tile_first[tile]
-                while row < offsets[key + 1] and ts[row] < tile_start[tile] + hop:
-                    if known[row] <= t:
-                        _add(fold, wi, closed_ints, wi, closed_floats, wf, vi, vf, row)
-                    row += 1
-                _merge(fold, wi, wf, closed_ints, 0, closed_floats, 0, closed_ints, wi, closed_floats, wf)
+                _clear(values, scratch, 1)
+                _add_known(values, moments, tiles.first[tile], rows, tiles.start[tile] + hop, t, scratch, 1)
+                _merge(values, scratch, 1, scratch, 0)
             have_key = key if all_known else -1
             have_i0 = i0
             have_i1 = i1
-        for j in range(wi):
-            ints[q * wi + j] = closed_ints[j]
-        for j in range(wf):
-            floats[q * wf + j] = closed_floats[j]
-        row = _first_at(ts, offsets[key], offsets[key + 1], end)
-        while row < offsets[key + 1] and ts[row] < t:
-            if known[row] <= t:
-                _add(fold, wi, ints, q * wi, floats, q * wf, vi, vf, row)
-            row += 1
+        _merge(values, scratch, 0, to, q)
+        _add_known(values, moments, _first_at(moments.ts, moments.offsets[key], rows, end), rows, t, t, to, q)
 
 
 # ── look-ups ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@_arrays
-def group(codes: cython.const[cython.longlong][::1], offsets: cython.longlong[::1], order: cython.longlong[::1]):
+def group(codes: object, offsets: object, order: object) -> int:
     """Stable counting sort: positions grouped by code into ``order``, group ``c`` at ``offsets[c]`` up to ``offsets[c + 1]``.
 
     ``offsets`` has one more item than there are codes, all zero before. Negative codes are left out; answers how many are in.
     """
+    code: cython.const[cython.longlong][::1] = _items(codes)
+    start: cython.longlong[::1] = _items(offsets)
+    place: cython.longlong[::1] = _items(order)
     i: cython.Py_ssize_t
     c: cython.longlong
     kept: cython.longlong = 0
-    groups: cython.Py_ssize_t = offsets.shape[0] - 1
-    for i in range(codes.shape[0]):
-        c = codes[i]
+    groups: cython.Py_ssize_t = start.shape[0] - 1
+    for i in range(code.shape[0]):
+        c = code[i]
         if c >= 0:
-            offsets[c] = offsets[c] + 1
+            start[c] = start[c] + 1
     for i in range(groups):
-        c = offsets[i]
-        offsets[i] = kept
+        c = start[i]
+        start[i] = kept
         kept += c
-    for i in range(codes.shape[0]):
-        c = codes[i]
+    for i in range(code.shape[0]):
+        c = code[i]
         if c >= 0:
-            order[offsets[c]] = i
-            offsets[c] = offsets[c] + 1
+            place[start[c]] = i
+            start[c] = start[c] + 1
     for i in range(groups, 0, -1):
-        offsets[i] = offsets[i - 1]
-    offsets[0] = 0
+        start[i] = start[i - 1]
+    start[0] = 0
     return kept
 
 
-@_arrays
-def record_highs(
-    offsets: cython.const[cython.longlong][::1], rank: cython.const[cython.longlong][::1], keep: cython.uchar[::1]
-):
+def record_highs(offsets: object, ranks: object, keep: object) -> None:
     """Within each group, mark the items whose rank exceeds that of every item before them."""
+    start: cython.const[cython.longlong][::1] = _items(offsets)
+    rank: cython.const[cython.longlong][::1] = _items(ranks)
+    marked: cython.uchar[::1] = _items(keep)
     g: cython.Py_ssize_t
     i: cython.Py_ssize_t
     high: cython.longlong
-    for g in range(offsets.shape[0] - 1):
+    for g in range(start.shape[0] - 1):
         high = -1
-        for i in range(offsets[g], offsets[g + 1]):
+        for i in range(start[g], start[g + 1]):
             if rank[i] > high:
                 high = rank[i]
-                keep[i] = 1
+                marked[i] = 1
 
 
-@_arrays
-def latest(
-    offsets: cython.const[cython.longlong][::1],
-    known: cython.const[cython.longlong][::1],
-    keys: cython.const[cython.longlong][::1],
-    times: cython.const[cython.longlong][::1],
-    found: cython.longlong[::1],
-):
+def latest(offsets: object, known: object, queries: Queries, *, found: object) -> None:
     """For every query the last position of its group with ``known <= time``, or -1; ``known`` ascends in each group."""
+    start: cython.const[cython.longlong][::1] = _items(offsets)
+    since: cython.const[cython.longlong][::1] = _items(known)
+    answer: cython.longlong[::1] = _items(found)
     q: cython.Py_ssize_t
     at: cython.Py_ssize_t
     key: cython.longlong
-    for q in range(keys.shape[0]):
-        key = keys[q]
-        found[q] = -1
+    for q in range(queries.keys.shape[0]):
+        key = queries.keys[q]
+        answer[q] = -1
         if key >= 0:
-            at = _first_at(known, offsets[key], offsets[key + 1], times[q] + 1)
-            if at > offsets[key]:
-                found[q] = at - 1
+            at = _first_at(since, start[key], start[key + 1], queries.times[q] + 1)
+            if at > start[key]:
+                answer[q] = at - 1

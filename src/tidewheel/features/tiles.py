@@ -151,9 +151,7 @@ def _tiles(group: TileGroup, valued: _Valued) -> Tiles:
     floats = np.zeros((len(first), state.floats), dtype=np.float64)
     ends = np.concatenate([first, np.array([count], dtype=np.int64)])
     values = valued.values
-    kernel.fold_ranges(
-        int(state.fold), state.ints, state.floats, ends, values.ints, values.floats, ints.reshape(-1), floats.reshape(-1)
-    )
+    kernel.fold_ranges(_kernel_values(state, values), ends, kernel.States(ints.reshape(-1), floats.reshape(-1)))
     return Tiles(
         offsets=np.searchsorted(first, valued.offsets).astype(np.int64),
         start=number[first] * group.hop,
@@ -301,6 +299,10 @@ def _rows(group: TileGroup, valued: _Valued, places: Integers) -> Encoded:
     return Encoded(ints, floats, values.dictionary)
 
 
+def _kernel_values(state: State, values: Encoded) -> kernel.Values:
+    return kernel.Values(int(state.fold), state.ints, state.floats, values.ints, values.floats)
+
+
 def _run(
     group: TileGroup,
     window: int,
@@ -314,29 +316,19 @@ def _run(
     ints = np.zeros((len(keys), wi), dtype=np.int64)
     floats = np.zeros((len(keys), wf), dtype=np.float64)
     kernel.fold_windows(
-        int(group.state.fold),
-        wi,
-        wf,
-        window,
-        group.hop,
-        keys,
-        times,
-        tiles.offsets,
-        tiles.start,
-        tiles.known,
-        tiles.first,
-        tiles.ints.reshape(-1),
-        tiles.floats.reshape(-1),
-        valued.offsets,
-        valued.ts,
-        valued.known,
-        valued.values.ints,
-        valued.values.floats,
-        ints.reshape(-1),
-        floats.reshape(-1),
-        np.zeros(2 * wi, dtype=np.int64),
-        np.zeros(2 * wf, dtype=np.float64),
-        blocked,
+        _kernel_values(group.state, valued.values),
+        kernel.Moments(valued.offsets, valued.ts, valued.known),
+        kernel.Tiles(
+            tiles.offsets,
+            tiles.start,
+            tiles.known,
+            tiles.first,
+            kernel.States(tiles.ints.reshape(-1), tiles.floats.reshape(-1)),
+        ),
+        queries=kernel.Queries(keys, times, window, group.hop),
+        to=kernel.States(ints.reshape(-1), floats.reshape(-1)),
+        scratch=kernel.States(np.zeros(2 * wi, dtype=np.int64), np.zeros(2 * wf, dtype=np.float64)),
+        blocked=blocked,
     )
     return ints, floats
 

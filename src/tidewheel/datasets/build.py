@@ -1,0 +1,255 @@
+"""Build training sets: the spine from its source, features joined as they were known, split, and frozen by content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidewheel.artifacts.columns import column_digests
+from tidewheel.artifacts.store import ArtifactStore
+from tidewheel.artifacts.table import Table
+from tidewheel.clock import Micros
+from tidewheel.datasets.definition import Spine, TrainingSet
+from tidewheel.datasets.handle import Dataset, Split
+from tidewheel.datasets.report import FeatureReport, Report, ViewReport
+from tidewheel.datasets.spines import SpineRows, check_leaks, check_names, spine_table, typed_spine
+from tidewheel.digest import Digest, digest
+from tidewheel.errors import MissingColumns, near_miss
+from tidewheel.features.columns import view_columns
+from tidewheel.features.definition import FeatureView, ServiceDefinition
+from tidewheel.features.retrieve import Retrieved, retrieve
+from tidewheel.sources.query import AVAILABLE, CREATED, TS
+from tidewheel.sources.read import Sources
+from tidewheel.sources.snapshot import Snapshot
+
+Snapshots = Mapping[str, Snapshot]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    table: pa.Table
+    dropped: dict[str, int]
+    counts: dict[str, int]
+
+
+def join(
+    spine: SpineRows,
+    service: ServiceDefinition,
+    *,
+    time: str,
+    sources: Sources,
+    label: str | None = None,
+    snapshots: Snapshots | None = None,
+) -> tuple[pa.Table, Report]:
+    """Features for rows at hand, each as it was known at the row's time: N rows in, N rows out, in the same order.
+
+    Parameters
+    ----------
+    spine
+        A table that exports Arrow (Arrow, pandas, Polars), or a list of mappings. It holds ``time``, the service's keys and
+        request values, and anything else, which passes through unchanged, types and order included.
+    time
+        Column with the instant of prediction. Without a zone it is UTC; finer digits than microseconds are cut off.
+    label
+        Column of the spine that is the outcome, where it has one.
+    snapshots
+        Snapshot per source's name; a source that is not named is read as it is now.
+
+    Returns
+    -------
+    The columns of the spine, then the features in the service's order, typed also where no row has one; and the report.
+
+    Raises
+    ------
+    NameCollision, KeyTypeMismatch, TypeMismatch, MissingColumns, MissingTime, MixedTimezones, FutureLeak
+        See :mod:`tidewheel.datasets.spines`. Nothing has been computed then.
+    """
+    table = spine_table(spine, time)
+    check_names(table, service, label)
+    typed = typed_spine(table, service, time=time)
+    check_leaks(table, service, time=time, label=label)
+    taken = _snapshots(service, sources, snapshots)
+    found = retrieve(service, typed, time=time, sources=sources, snapshots=taken)
+    for output in service.outputs:
+        if output.name not in table.column_names:
+            table = table.append_column(found.table.schema.field(output.name), found.table[output.name])
+    return table, _report(service, found, typed, time=time, sources=sources, snapshots=taken)
+
+
+def build_training_set(
+    definition: TrainingSet,
+    *,
+    sources: Sources,
+    artifacts: ArtifactStore,
+    snapshots: Snapshots | None = None,
+    previous: Dataset | None = None,
+) -> Dataset:
+    """Build and freeze a training set.
+
+    Rows whose label is null, or not known yet by the sources' clock, are left out and counted. Rows are in order of time.
+
+    Parameters
+    ----------
+    snapshots
+        Snapshot per source's name; a source that is not named is read as it is now.
+    previous
+        An earlier build: the report then names the views whose source rows have changed since.
+    """
+    service = definition.features
+    taken = dict(_snapshots(service, sources, snapshots))
+    source = definition.spine.source
+    if source.name not in taken:
+        taken[source.name] = (snapshots or {}).get(source.name) or sources.snapshot(source)
+    rows = _spine_rows(definition, sources, taken[source.name])
+    time = definition.spine.time
+    joined, report = join(rows.table, service, time=time, sources=sources, label=definition.label, snapshots=taken)
+    train, test = _split(definition, joined)
+    instants = joined[time].cast(pa.int64())
+    counts = dict(rows.counts)
+    if test.num_rows and definition.split is not None:
+        counts["rows to train on whose label came after the first row to test with"] = _overlap(rows.table, train, test, time)
+    report = replace(
+        report,
+        dropped=rows.dropped,
+        counts=counts,
+        leaks=_suspects(joined, service, definition.label),
+        start=pc.min(instants).as_py(),
+        end=pc.max(instants).as_py(),
+    )
+    frozen = [
+        Split(Table.write(artifacts, part.drop_columns([_KNOWN])), features=service.names, label=definition.label, time=time)
+        for part in (train, test)
+    ]
+    if previous is not None:
+        report = replace(report, changed=report.changes(previous.report))
+    dataset = Dataset(definition.name, train=frozen[0], test=frozen[1], report=report)
+    return Dataset(definition.name, train=frozen[0], test=frozen[1], report=replace(report, fingerprint=dataset.content))
+
+
+_KNOWN = "__known"
+
+
+def _snapshots(service: ServiceDefinition, sources: Sources, given: Snapshots | None) -> Snapshots:
+    found = dict(given or {})
+    for view in service.views:
+        if view.source.name not in found:
+            found[view.source.name] = sources.snapshot(view.source)
+    return found
+
+
+def _spine_rows(definition: TrainingSet, sources: Sources, snapshot: Snapshot) -> _Rows:
+    """Rows of the spine's source whose label is known, in order of time; the order of equal times is that of their values."""
+    spine, service, label = definition.spine, definition.features, definition.label
+    schema = sources.schema(spine.source)
+    needed = [spine.time, *(key.name for key in service.keys), *(one.name for one in service.request), *spine.columns, label]
+    names = list(dict.fromkeys(needed))
+    for name in names:
+        if name not in schema:
+            what = f"source {spine.source.name} has no column {name!r}, which training set {definition.name} needs"
+            raise MissingColumns(what, where=name, fix=near_miss(name, schema.names))
+    sortable = [name for name in names if name in schema]
+    found = sources.scan(spine.source, names, snapshot=snapshot, where=spine.where, order_by=[*sortable, AVAILABLE])
+    counted = sources.counts[spine.source.name]
+    counts = {"NaN taken for null": counted.nan, "rows of the source without a time": counted.null_time}
+    table, dropped = _known(found, spine, label, int(sources.clock()))
+    for field in (*service.keys, *service.request):
+        index = table.column_names.index(field.name)
+        table = table.set_column(index, field.name, table[field.name])
+    return _Rows(table.drop_columns([TS, CREATED]).rename_columns({AVAILABLE: _KNOWN}), dropped, counts)
+
+
+def _known(found: pa.Table, spine: Spine, label: str, now: int) -> tuple[pa.Table, dict[str, int]]:
+    dropped: dict[str, int] = {}
+
+    def keep(mask: pa.ChunkedArray, why: str) -> None:
+        nonlocal found
+        before = found.num_rows
+        found = found.filter(mask)
+        dropped[why] = before - found.num_rows
+
+    keep(pc.less_equal(found[AVAILABLE], now), "label not known yet")
+    keep(pc.is_valid(found[label]), "no label")
+    keep(pc.is_valid(found[spine.time]), f"no {spine.time}")
+    if spine.last is not None and found.num_rows:
+        newest = pc.max(found[AVAILABLE]).as_py()
+        times = found[spine.time].cast(pa.int64())
+        keep(pc.and_(pc.greater(times, newest - spine.last), pc.less_equal(times, newest)), "outside of the last span")
+    return found, dropped
+
+
+def _split(definition: TrainingSet, joined: pa.Table) -> tuple[pa.Table, pa.Table]:
+    times = joined[definition.spine.time].cast(pa.int64())
+    if definition.split is None or not joined.num_rows:
+        return joined, joined.slice(0, 0)
+    cut = pc.max(times).as_py() - definition.split.test
+    return joined.filter(pc.less_equal(times, cut)), joined.filter(pc.greater(times, cut))
+
+
+def _overlap(rows: pa.Table, train: pa.Table, test: pa.Table, time: str) -> int:
+    del rows
+    first = pc.min(test[time].cast(pa.int64())).as_py()
+    return int(pc.sum(pc.greater(train[_KNOWN], first)).as_py() or 0)
+
+
+def _report(
+    service: ServiceDefinition,
+    found: Retrieved,
+    typed: pa.Table,
+    *,
+    time: str,
+    sources: Sources,
+    snapshots: Snapshots,
+) -> Report:
+    features = tuple(
+        FeatureReport(output.name, output.origin, found.table.num_rows, found.table[output.name].null_count)
+        for output in service.outputs
+    )
+    views = tuple(_view_report(view, found, sources, snapshots[view.source.name]) for view in service.views)
+    instants = typed[time].cast(pa.int64())
+    return Report(typed.num_rows, features, views, start=pc.min(instants).as_py(), end=pc.max(instants).as_py())
+
+
+def _view_report(view: FeatureView, found: Retrieved, sources: Sources, snapshot: Snapshot) -> ViewReport:
+    columns = list(view_columns(view))
+    rows = sources.scan(view.source, columns, snapshot=snapshot, order_by=[*columns, TS, CREATED, AVAILABLE])
+    content: Digest = digest(["rows-1", rows.num_rows, list(column_digests(rows.column_names, rows.columns).items())])
+    late = pc.sum(pc.greater(rows[AVAILABLE], rows[TS])).as_py() or 0
+    told = found.reports[view.name]
+    return ViewReport(
+        view.name,
+        view.source.name,
+        content,
+        rows=rows.num_rows,
+        matched=told.matched,
+        ties=told.ties,
+        null_keys=told.null_keys,
+        late=int(late),
+    )
+
+
+def _suspects(joined: pa.Table, service: ServiceDefinition, label: str) -> tuple[str, ...]:
+    """Features that say almost exactly what the label is: nobody forbids them, and most often they are leaks."""
+    import numpy as np
+
+    kinds = (pa.types.is_integer, pa.types.is_floating)
+    if joined.num_rows < 50 or not any(test(joined.schema.field(label).type) for test in kinds):
+        return ()
+    truth = joined[label].cast(pa.float64()).to_numpy()
+    found = []
+    for name in service.names:
+        if not any(test(joined.schema.field(name).type) for test in kinds):
+            continue
+        values = joined[name].cast(pa.float64()).to_numpy()
+        both = np.isfinite(values) & np.isfinite(truth)
+        if both.sum() < 50 or values[both].std() == 0 or truth[both].std() == 0:
+            continue
+        correlation = float(np.corrcoef(values[both], truth[both])[0, 1])
+        if abs(correlation) > 0.999:
+            found.append(f"{name} has a correlation of {correlation:.4f} with the label")
+    return tuple(found)
+
+
+__all__ = ["Micros", "build_training_set", "join"]

@@ -1,0 +1,129 @@
+"""The report of a join or a training set: what was found for which feature, what is suspicious, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tidewheel.clock import format_instant
+from tidewheel.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureReport:
+    """One feature over the rows of the spine."""
+
+    name: str
+    origin: str
+    rows: int
+    nulls: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of rows in which the feature is not null; 0 for no rows."""
+        return 1 - self.nulls / self.rows if self.rows else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewReport:
+    """One view over the rows of the spine.
+
+    Parameters
+    ----------
+    content
+        Digest of the source's rows as the view sees them, whatever files hold them.
+    rows
+        Rows of the source.
+    matched
+        Rows of the spine whose key the source knows at all.
+    ties
+        Keys and times at which rows differ only in value.
+    null_keys
+        Rows of the source that no key can find.
+    late
+        Rows of the source that were known only after their own time.
+    """
+
+    name: str
+    source: str
+    content: Digest
+    rows: int = 0
+    matched: int = 0
+    ties: int = 0
+    null_keys: int = 0
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a join found; ``dropped`` says which rows of the source became no row of the spine, and why.
+
+    Examples
+    --------
+    >>> report = Report(rows=4, features=(FeatureReport("trips_1h", "view:ZonePace", 4, 1),))
+    >>> print(report.render())
+    4 rows
+    feature   from           coverage  nulls
+    trips_1h  view:ZonePace    75.0 %      1
+    >>> Report.from_json(report.to_json()) == report
+    True
+    """
+
+    rows: int
+    features: tuple[FeatureReport, ...] = ()
+    views: tuple[ViewReport, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    leaks: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    start: int | None = None
+    end: int | None = None
+    fingerprint: Digest | None = None
+
+    def changes(self, earlier: Report) -> tuple[str, ...]:
+        """Names of the views whose source rows differ from those of an earlier report, new views included."""
+        before = {view.name: view.content for view in earlier.views}
+        return tuple(view.name for view in self.views if before.get(view.name) != view.content)
+
+    def render(self) -> str:
+        """The report as text."""
+        span = "" if self.start is None or self.end is None else f", {format_instant(self.start)} to {format_instant(self.end)}"
+        lines = [f"{self.rows} rows{span}"]
+        lines += [f"left out: {count} rows, {why}" for why, count in self.dropped.items() if count]
+        lines += [f"{what}: {count}" for what, count in self.counts.items() if count]
+        if self.features:
+            cells = [(one.name, one.origin, f"{one.coverage:.1%}".replace("%", " %"), str(one.nulls)) for one in self.features]
+            lines += _columns([("feature", "from", "coverage", "nulls"), *cells])
+        if self.views:
+            heads = ("view", "source", "rows", "matched", "ties", "null keys", "late")
+            rows = [(v.name, v.source, *(str(n) for n in (v.rows, v.matched, v.ties, v.null_keys, v.late))) for v in self.views]
+            lines += _columns([heads, *rows])
+        lines += [f"leak? {leak}" for leak in self.leaks]
+        if self.changed:
+            lines.append(f"changed since the last build: {', '.join(self.changed)}")
+        if self.fingerprint is not None:
+            lines.append(f"fingerprint {self.fingerprint}")
+        return "\n".join(lines)
+
+    def to_json(self) -> bytes:
+        """The report as JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Report:
+        """Read what :meth:`to_json` wrote."""
+        return msgspec.json.decode(data, type=cls)
+
+
+def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if index < 2 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,10 +19,11 @@ from tidewheel.cli.options import open_project, project_options
 @project_options
 def serve(deployment: tuple[str, ...], host: str, port: int, folder: Path, workspace: str | None, as_json: bool) -> None:
     """Answer predictions for DEPLOYMENT (several, or all when none is named) over HTTP until stopped."""
-    from tidewheel.project.serve import serve as start
+    from tidewheel.web.assemble import assemble
+    from tidewheel.web.serve import serve as start
 
     project, opened = open_project(folder, workspace)
-    start(project, opened, deployment, host=host, port=port, announce=as_json)
+    start(assemble(project, opened, deployment), host=host, port=port, announce=_announcer(as_json))
 
 
 @click.command()
@@ -30,11 +34,22 @@ def serve(deployment: tuple[str, ...], host: str, port: int, folder: Path, works
 def dev(host: str, port: int, every: str, folder: Path, workspace: str | None, as_json: bool) -> None:
     """Everything on one machine: apply, serve all deployments, run the monitors, show the status page."""
     from tidewheel.cli.progress import progress
-    from tidewheel.project.develop import develop
+    from tidewheel.web.develop import develop
 
     project, opened = open_project(folder, workspace)
     with progress() as shown:
-        develop(project, opened, host=host, port=port, every=every, announce=as_json, progress=shown)
+        develop(project, opened, host=host, port=port, every=every, announce=_announcer(as_json), progress=shown)
+
+
+def _announcer(as_json: bool) -> Callable[[str], None]:
+    """Tells where the server listens: one line of JSON for programs, a sentence for people."""
+
+    def tell(line: str) -> None:
+        told = json.loads(line)
+        click.echo(line if as_json else f"serving {', '.join(told['deployments'])} at {told['url']}  (Ctrl-C stops)")
+        sys.stdout.flush()
+
+    return tell
 
 
 @click.command(name="exec", hidden=True)

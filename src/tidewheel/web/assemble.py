@@ -1,0 +1,138 @@
+"""Assemble the application that a server serves from a project and its workspace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from tidewheel.clock import Micros
+from tidewheel.errors import Invalid, NotFound, near_miss
+from tidewheel.features.definition import FeatureView, ServiceDefinition, view_of
+from tidewheel.features.push import Pusher
+from tidewheel.ledger.definition import node_id
+from tidewheel.predictions import Label
+from tidewheel.predictions.row import PredictionRow
+from tidewheel.project.load import Project
+from tidewheel.project.open import Workspace
+from tidewheel.project.pinned import PinnedProjects
+from tidewheel.project.prepare import open_version
+from tidewheel.serving.answer import Answerer
+from tidewheel.serving.definition import Deployment
+from tidewheel.serving.served import ServedModel
+from tidewheel.sources.definition import Source
+from tidewheel.web.application import AlertLine, Application, EnvironmentLine, ModelLine, Overview, RunLine
+
+COMPACT_SECONDS = 300.0
+
+
+def assemble(project: Project, workspace: Workspace, names: Sequence[str]) -> Application:
+    """The application for some deployments; for all of the project's when none is named.
+
+    Raises
+    ------
+    NotFound
+        When the project declares no such deployment, or nothing was deployed yet.
+    """
+    deployments = _deployments(project, names)
+    pinned = PinnedProjects(project, workspace)
+    pushes = _Pushes(project, workspace)
+
+    def open_(model: str, version: int) -> ServedModel:
+        served, views = open_version(workspace, pinned, model, version)
+        pushes.serve(views)
+        return served
+
+    def log(rows: Sequence[PredictionRow]) -> None:
+        by_deployment: dict[str, list[PredictionRow]] = {}
+        for row in rows:
+            by_deployment.setdefault(row.deployment, []).append(row)
+        for name, held in by_deployment.items():
+            workspace.prediction_log(name).append(held)
+
+    def label(deployment: str, labels: Sequence[Label]) -> int:
+        return workspace.label_log(deployment).add(labels)
+
+    for deployment in deployments:
+        workspace.prediction_log(deployment.name).start_compaction(COMPACT_SECONDS)
+        workspace.label_log(deployment.name).start_compaction(COMPACT_SECONDS)
+    return Application(
+        project=project.configuration.project,
+        answerer=Answerer(deployments, routes=workspace.routes, open_version=open_, log=log, clock=workspace.clock),
+        push=pushes.push,
+        label=label,
+        overview=lambda: overview(project, workspace),
+        clock=workspace.clock,
+    )
+
+
+def _deployments(project: Project, names: Sequence[str]) -> list[Deployment]:
+    declared: dict[str, Deployment] = {}
+    for declaration in project.graph.nodes.values():
+        if isinstance(declaration.definition, Deployment):
+            declared[declaration.name] = declaration.definition
+    for name in names:
+        if name not in declared:
+            raise NotFound(f"the project declares no deployment {name!r}", where=name, fix=near_miss(name, declared))
+    if not declared:
+        raise NotFound("the project declares no deployment", where=str(project.root), fix='add tw.deployment("name", model=...)')
+    return [declared[name] for name in names] if names else list(declared.values())
+
+
+class _Pushes:
+    """Where pushed rows go: to every view of their source that is declared now or that a loaded version was trained on."""
+
+    def __init__(self, project: Project, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._sources: dict[str, Source] = {}
+        self._views: dict[str, FeatureView] = {}
+        self._pushers: Mapping[str, Pusher] = {}
+        for declaration in project.graph.nodes.values():
+            if isinstance(declaration.definition, Source):
+                self._sources[declaration.name] = declaration.definition
+        self.serve([view_of(d.definition) for d in project.graph.nodes.values() if isinstance(d.definition, FeatureView | type)])
+
+    def serve(self, views: Sequence[FeatureView]) -> None:
+        self._views.update({view.version: view for view in views})
+        made = {}
+        for name, source in self._sources.items():
+            fed = [view for view in self._views.values() if view.source.name == name]
+            log = self._workspace.push_log(name)
+            made[name] = Pusher(self._workspace.sources, log, self._workspace.online, fed)
+        self._pushers = made
+
+    def push(self, source: str, rows: Sequence[Mapping[str, object]]) -> int:
+        pusher = self._pushers.get(source)
+        if pusher is None:
+            raise NotFound(f"no source {source!r}", where=source, fix=near_miss(source, self._sources))
+        now = Micros(self._workspace.clock())
+        return pusher.push(self._sources[source], rows, now).accepted
+
+
+def overview(project: Project, workspace: Workspace) -> Overview:
+    """What the status page shows beside the deployments."""
+    alerts = [
+        AlertLine(a.monitor, a.kind, a.state, a.opened_at, ", ".join(check.column for check in a.checks[:3]))
+        for a in workspace.monitors.list_alerts(limit=20)
+    ]
+    runs = []
+    for record in workspace.runs.search(order_by=["started_at desc"], limit=15).runs:
+        seconds = None if record.ended_at is None else (record.ended_at - record.started_at) / 1e6
+        runs.append(RunLine(record.id, record.name, record.status.value, record.started_at, seconds, record.metrics))
+    models = []
+    for declaration in project.graph.nodes.values():
+        if declaration.kind == "model":
+            aliases = workspace.registry.aliases(declaration.name)
+            for version in workspace.registry.list(declaration.name):
+                held = tuple(alias for alias, number in aliases.items() if number == version.version)
+                models.append(ModelLine(version.model, version.version, held, version.created_at, version.metrics, version.format))
+    return Overview(alerts, runs, models, [_environment(workspace, name) for name in workspace.ledger.list_environments()])
+
+
+def _environment(workspace: Workspace, name: str) -> EnvironmentLine:
+    found = workspace.ledger.environment(name)
+    kinds = Counter(node.partition(":")[0] for node in found.pointers if not node.startswith("meta/"))
+    moves = workspace.ledger.history(name)
+    last = moves[0] if moves else None
+    if last is None:
+        return EnvironmentLine(name, found.version, kinds)
+    return EnvironmentLine(name, found.version, kinds, last.at, last.actor, last.reason)

@@ -94,14 +94,18 @@ def isolated(root: Path) -> Iterator[None]:
 
     On leaving, ``sys.path`` and the project's modules are as before; functions loaded inside keep working on their own globals.
     """
-    path, kept = list(sys.path), dict(sys.modules)
+    tops = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()}
+    path = list(sys.path)
+    kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops}
+    for name in kept:
+        del sys.modules[name]
     try:
         yield
     finally:
         sys.path[:] = path
-        _forget(root)
-        for name, module in kept.items():
-            sys.modules.setdefault(name, module)
+        for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+            del sys.modules[name]
+        sys.modules.update(kept)
 
 
 def _guess(root: Path, project: str) -> Iterator[str]:

@@ -81,8 +81,4 @@ def test_rollback_without_a_before_is_refused(routes: Routes) -> None:
 
 
 def test_buckets_do_not_change_between_releases() -> None:
-    assert [bucket("eta", b"[132]"), bucket("eta", b"[133]"), bucket("fare", b"[132]")] == [
-        bucket("eta", b"[132]"),
-        bucket("eta", b"[133]"),
-        bucket("fare", b"[132]"),
-    ]
+    assert [bucket("eta", b"[132]"), bucket("eta", b"[133]"), bucket("fare", b"[132]")] == [3960, 3835, 1551]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,36 +109,8 @@ def _decode(body: bytes) -> _Sent:
         where = (found.group(1) if found else "") or "body"
         raise TypeMismatch(f"{where}: {what[0].lower()}{what[1:]}", where=where, fix=f"send {_LAW}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        _blame_nan(body)
         decode_json(body)  # raises the same again, with a message for each case
         raise NotJson("the body is not JSON", where="body", fix=f"send {_LAW}") from None
-
-
-def _blame_nan(body: bytes) -> None:
-    if b"NaN" not in body and b"Infinity" not in body:
-        return
-    try:
-        path = _find_nan(json.loads(body), "")
-    except (ValueError, RecursionError):
-        return
-    if path is not None:
-        raise TypeMismatch(
-            f"{path} is NaN or infinite, which JSON does not have",
-            where=path,
-            fix="send a finite number, or null when it is unknown",
-        )
-
-
-def _find_nan(value: object, path: str) -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return path
-    if isinstance(value, dict):
-        parts = [(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()]
-    elif isinstance(value, list):
-        parts = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
-    else:
-        return None
-    return next((found for item, inner in parts if (found := _find_nan(item, inner)) is not None), None)
 
 
 def _check_id(value: str | None, where: str) -> str | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidewheel.errors import Invalid, NotFound, NotJson, TidewheelError, near_miss
+from tidewheel.errors import Invalid, NotFound, NotJson, TidewheelError, TypeMismatch, near_miss
 from tidewheel.schema import DataType
 from tidewheel.serving.envelope import Asked
 from tidewheel.serving.inputs import decode_json
@@ -111,7 +111,7 @@ def _read_header(body: bytes, json_size: int | None, live: LiveDeployment) -> tu
 def _decode(head: bytes) -> object:
     try:
         return decode_json(head)
-    except NotJson:
+    except (NotJson, TypeMismatch):
         if b"NaN" not in head and b"Infinity" not in head:
             raise
         try:  # stock clients write bare NaN and Infinity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -23,7 +24,9 @@ def decode_json(body: bytes) -> object:
     Raises
     ------
     NotJson
-        For anything else: broken text, wrong encoding, ``NaN`` and ``Infinity``, numbers and nesting out of range.
+        For anything else: broken text, wrong encoding, numbers and nesting out of range.
+    TypeMismatch
+        For ``NaN`` and ``Infinity``, with the path of the value.
 
     Examples
     --------
@@ -37,11 +40,35 @@ def decode_json(body: bytes) -> object:
     except UnicodeDecodeError as error:
         raise NotJson("the body is not UTF-8", where="body", fix="encode the JSON as UTF-8") from error
     except msgspec.DecodeError as error:
-        if any(token in body for token in (b"NaN", b"Infinity")):
-            raise NotJson(
-                "the body holds NaN or Infinity, which JSON does not have", where="body", fix="send null for an unknown number"
-            ) from error
+        _blame_nan(body)
         raise NotJson(f"the body is not JSON: {error}", where="body", fix="send one JSON object, UTF-8") from error
+
+
+def _blame_nan(body: bytes) -> None:
+    if b"NaN" not in body and b"Infinity" not in body:
+        return
+    try:
+        path = _find_nan(json.loads(body), "")
+    except (ValueError, RecursionError):
+        return
+    if path is not None:
+        raise TypeMismatch(
+            f"{path} is NaN or infinite, which JSON does not have",
+            where=path,
+            fix="send a finite number, or null when it is unknown",
+        )
+
+
+def _find_nan(value: object, path: str) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return path
+    if isinstance(value, dict):
+        parts = [(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()]
+    elif isinstance(value, list):
+        parts = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    else:
+        return None
+    return next((found for item, inner in parts if (found := _find_nan(item, inner)) is not None), None)
 
 
 class InputReader:

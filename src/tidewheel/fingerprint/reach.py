@@ -19,6 +19,7 @@ from tidewheel.fingerprint.normal import Chain, Normal
 from tidewheel.fingerprint.origin import module_origin, origin
 from tidewheel.fingerprint.recipe import Component
 from tidewheel.fingerprint.units import Unit, Units
+from tidewheel.fingerprint.values import CODE as _CODE
 from tidewheel.fingerprint.values import Opaque, describe, is_plain
 
 Space = Mapping[str, object]
@@ -46,6 +47,7 @@ class Reached:
     """What a walk found, and what must still hold for it to be true."""
 
     parts: dict[str, dict[str, Component]] = field(default_factory=dict)
+    links: dict[str, dict[str, str]] = field(default_factory=dict)
     units: list[tuple[str, Unit, tuple[Space, ...]]] = field(default_factory=list)
     libraries: dict[str, str] = field(default_factory=dict)
     environment: set[str] = field(default_factory=set)
@@ -69,6 +71,7 @@ class Reach:
         self._seen: dict[int, object] = {}
         self._queue: list[Callable[[], None]] = []
         self._touched: set[str] = set()
+        self._identifying: set[int] = set()
 
     def run(self, functions: Iterable[object]) -> Reached:
         """Follow all functions to the end."""
@@ -76,8 +79,8 @@ class Reach:
             self.visit(function, getattr(function, "__qualname__", type(function).__name__))
         self._drain()
         if self.reached.reads_annotations:
-            for _, unit, spaces in list(self.reached.units):
-                self._chains(unit, unit.normal.annotation_chains - unit.normal.chains, spaces)
+            for label, unit, spaces in list(self.reached.units):
+                self._chains(label, unit, unit.normal.annotation_chains - unit.normal.chains, spaces)
             self._drain()
         return self.reached
 
@@ -142,9 +145,32 @@ class Reach:
         return True
 
     def _follow(self, value: object) -> str:
+        self.visit(value, _name(value))
+        return self._identify(value)
+
+    def _link(self, label: str, name: str, value: object) -> None:
+        # Which function a name means is part of the code that uses the name: two helpers that swap their names are an edit.
+        if isinstance(value, _CODE):
+            self.reached.links.setdefault(label, {})[name] = self._identify(value)
+
+    def _identify(self, value: object) -> str:
+        """Name of a function, class or module, with its content where a name is not enough: lambdas, closures, methods."""
         name = _name(value)
-        self.visit(value, name)
-        return name
+        if id(value) in self._identifying:
+            return name
+        self._identifying.add(id(value))
+        try:
+            if isinstance(value, types.MethodType):
+                return f"{self._identify(value.__func__)} of {digest_bytes(describe(value.__self__, self._follow))}"
+            if not isinstance(value, types.FunctionType) or origin(value.__code__.co_filename) not in ("project", "virtual"):
+                return name
+            text = self.units.of_code(value.__code__, value.__globals__).value(annotated=False)
+            inside = [value.__defaults__, value.__kwdefaults__, dict(Cells(value))]
+            return f"{name} {text} {digest_bytes(describe(inside, self._follow)) if any(inside) else ''}"
+        except Opaque:
+            return name
+        finally:
+            self._identifying.discard(id(value))
 
     def _constant(self, value: object, label: str, home: str | None) -> None:
         self._library_of(type(value))
@@ -183,8 +209,7 @@ class Reach:
             self.visit(wrapped, f"{home}.{code.co_qualname}")
         if whose in ("library", "standard", "own"):
             self._library(home)
-            for cell in function.__closure__ or ():
-                self._inside(_content(cell))
+            self._inside(function)
             return
         label = f"{home}.{code.co_qualname}"
         self._touch(home)
@@ -193,15 +218,18 @@ class Reach:
         cells = Cells(function)
         for name in cells:
             self.reached.bindings.append((cells, name, cells[name]))
+            self._link(label, f":{name}", cells[name])
             self.visit(cells[name], f"{label}:{name}")
         defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         for index, value in enumerate(defaults):
             if not is_plain(value):
+                self._link(label, f":default{index}", value)
                 self.visit(value, f"{label}:default{index}")
         if defaults and not unit.literal_defaults and all(is_plain(value) for value in defaults):
             self._constant(tuple(defaults), f"{label}:defaults", None)
         for name, value in vars(function).items():
             if name != "__wrapped__":
+                self._link(label, f".{name}", value)
                 self.visit(value, f"{label}.{name}")
         self._unit(label, unit, (cells, function.__globals__))
 
@@ -209,10 +237,14 @@ class Reach:
         # What a library's wrapper holds: only the project's code in it counts, the rest is the decorator's own.
         if isinstance(value, functools.partial):
             self._inside(value.func, depth)
+        elif isinstance(value, types.FunctionType) and origin(value.__code__.co_filename) not in ("project", "virtual"):
+            if depth < 4:
+                for part in (*Cells(value).values(), *vars(value).values()):
+                    self._inside(part, depth + 1)
         elif isinstance(value, types.FunctionType | types.MethodType | type):
-            if module_origin(value.__module__ or "") == "project" or hasattr(value, "__wrapped__"):
+            if module_origin(value.__module__ or "") == "project":
                 self.visit(value, value.__qualname__)
-        elif isinstance(value, Mapping | list | tuple | set | frozenset) and depth < 3:
+        elif isinstance(value, Mapping | list | tuple | set | frozenset) and depth < 4:
             for item in list(value.values() if isinstance(value, Mapping) else value)[:10_000]:
                 self._inside(item, depth + 1)
 
@@ -223,7 +255,7 @@ class Reach:
         ):
             self.reached.reads_annotations = True
         overlay = self._local_imports(unit, spaces)
-        self._chains(unit, unit.normal.chains, (overlay, *spaces))
+        self._chains(label, unit, unit.normal.chains, (overlay, *spaces))
 
     def _local_imports(self, unit: Unit, spaces: tuple[Space, ...]) -> dict[str, object]:
         overlay: dict[str, object] = {}
@@ -257,7 +289,7 @@ class Reach:
 
     # ── names ────────────────────────────────────────────────────────────────────────────────────
 
-    def _chains(self, unit: Unit, chains: Iterable[Chain], spaces: tuple[Space, ...]) -> None:
+    def _chains(self, label: str, unit: Unit, chains: Iterable[Chain], spaces: tuple[Space, ...]) -> None:
         for chain in sorted(chains):
             root = chain[0]
             if unit.roots is not None and root not in unit.roots and root not in spaces[0]:
@@ -268,7 +300,8 @@ class Reach:
                 value = space.get(root, _MISSING)
                 if value is not _MISSING:
                     self.reached.bindings.append((space, root, value))
-                    self._resolve(chain, value, unit.normal, home=cast("str | None", space.get("__name__")))
+                    found = self._resolve(chain, value, unit.normal, home=cast("str | None", space.get("__name__")))
+                    self._link(label, ".".join(chain), found)
                     break
             else:
                 self._unknown(chain, unit, spaces)
@@ -283,8 +316,8 @@ class Reach:
         elif value in _IMPORTERS:
             self._dynamic_import(chain, unit.normal, unit.where)
 
-    def _resolve(self, chain: Chain, value: object, normal: Normal, *, home: str | None = None) -> None:
-        """Go down a dotted name as far as modules go, and visit what is there."""
+    def _resolve(self, chain: Chain, value: object, normal: Normal, *, home: str | None = None) -> object:
+        """Go down a dotted name as far as modules go, visit what is there, and answer it."""
         rest = list(chain[1:])
         name = chain[0]
         while isinstance(value, types.ModuleType):
@@ -294,22 +327,23 @@ class Reach:
             if not rest:
                 if whose == "project":
                     self.visit(value, value.__name__)
-                return
+                return value
             if whose == "project":
                 self._touch(value.__name__)
             home, name = value.__name__, rest.pop(0)
             value = self._attribute(value, name, whose == "project")
             if value is _MISSING:
-                return
+                return None
         if self._special(chain, value, normal):
-            return
+            return value
         if rest and rest[0] == "__subclasses__" and isinstance(value, type):
             self._subclasses(value)
         if home is not None and module_origin(home) != "project":
             self._library(home)
             if not isinstance(value, types.FunctionType | type):
-                return
+                return value
         self.visit(value, f"{home}.{name}" if home else name, home=home)
+        return value
 
     def _attribute(self, module: types.ModuleType, name: str, project: bool) -> object:
         space = vars(module)
@@ -378,6 +412,7 @@ class Reach:
             for function in found:
                 self.visit(function, f"{label}.{name}")
             self.reached.bindings.append((vars(kind), name, value))
+            self._link(label, name, value)
             if not isinstance(value, types.FunctionType | staticmethod | classmethod | property):
                 state.append((name, value))
         module = sys.modules.get(kind.__module__)

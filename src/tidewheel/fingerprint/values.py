@@ -30,7 +30,7 @@ _FAILURES = (
     ImportError,
     pickle.PicklingError,
 )
-_CODE = (
+CODE = (
     types.FunctionType,
     types.BuiltinFunctionType,
     types.MethodType,
@@ -46,6 +46,7 @@ _CODE = (
     property,
     type,
 )
+"""Types of what is followed rather than described."""
 _LARGE = 5_000_000
 
 
@@ -97,7 +98,7 @@ class _Describer:
         if plain is not None:
             self._tagged(type(value).__name__, plain(value))
             return
-        if isinstance(value, _CODE):
+        if isinstance(value, CODE):
             self._tagged("ref", self.follow(value).encode())
             return
         known = self.seen.get(id(value))

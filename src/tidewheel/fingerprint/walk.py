@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tidewheel.digest import digest
 from tidewheel.fingerprint.distributions import Distributions
 from tidewheel.fingerprint.reach import Reach, Reached, combine, still_holds
 from tidewheel.fingerprint.recipe import Component
@@ -76,6 +77,9 @@ class Fingerprinter:
         parts = {name: dict(values) for name, values in reached.parts.items()}
         for label, unit, _ in reached.units:
             value = unit.value(annotated=reached.reads_annotations)
+            links = reached.links.get(label)
+            if links:
+                value = digest([value, links])
             parts.setdefault(f"code:{label}", {})[value] = Component(value, unit.where, unit.note)
         found = {name: combine(values) for name, values in parts.items()}
         for name, version in reached.libraries.items():

@@ -1,0 +1,90 @@
+"""Reads are recorded while a function runs, and verified later."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from tidewheel.fingerprint.reads import Read
+from tidewheel.fingerprint.record import recording, verify
+
+
+def test_files_listings_and_variables_are_recorded_and_verified(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "a.csv"
+    file.write_text("1")
+    with recording(tmp_path) as reads:
+        file.read_text()
+        list((tmp_path / "data").iterdir())
+        os.environ.get("TW_ABSENT")
+    assert [read.component for read in reads] == ["env:TW_ABSENT", "read:data/a.csv", "read:data/"]
+    assert verify(list(reads), tmp_path) == []
+    file.write_text("22")
+    assert [read.component for read in verify(list(reads), tmp_path)] == ["read:data/a.csv"]
+    (tmp_path / "data" / "b.csv").write_text("1")
+    assert [read.component for read in verify(list(reads), tmp_path)] == ["read:data/a.csv", "read:data/"]
+
+
+def test_a_file_that_is_absent_is_a_read_too(tmp_path: Path) -> None:
+    with recording(tmp_path) as reads:
+        try:
+            (tmp_path / "maybe.txt").read_text()
+        except FileNotFoundError:
+            pass
+    assert list(reads) == [Read("file", "maybe.txt", None)]
+    (tmp_path / "maybe.txt").write_text("here now")
+    assert len(verify(list(reads), tmp_path)) == 1
+
+
+def test_what_the_run_writes_itself_is_no_input(tmp_path: Path) -> None:
+    with recording(tmp_path) as reads:
+        (tmp_path / "out.txt").write_text("x")
+        (tmp_path / "out.txt").read_text()
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "a").write_text("x")
+            os.listdir(folder)
+    assert [read for read in reads if read.kind != "env"] == []
+
+
+def test_a_file_changed_under_the_runs_hands_is_unstable(tmp_path: Path) -> None:
+    (tmp_path / "state.txt").write_text("1")
+    with recording(tmp_path) as reads:
+        text = (tmp_path / "state.txt").read_text()
+        (tmp_path / "state.txt").write_text(text + "1")
+    assert reads.unstable == ["state.txt"]
+
+
+def test_reads_in_threads_of_the_run_are_recorded(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    with recording(tmp_path) as reads:
+        thread = threading.Thread(target=(tmp_path / "a").read_text)
+        thread.start()
+        thread.join()
+    assert [read.name for read in reads] == ["a"]
+
+
+def test_imported_source_is_no_read_but_a_package_resource_is(tmp_path: Path) -> None:
+    package = tmp_path / "respkg"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "words.txt").write_text("a b")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with recording(tmp_path) as reads:
+            importlib.resources.files("respkg").joinpath("words.txt").read_text()
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("respkg", None)
+    assert [read.name for read in reads if read.kind == "file"] == ["respkg/words.txt"]
+
+
+def test_nothing_is_recorded_outside_of_the_block(tmp_path: Path) -> None:
+    with recording(tmp_path) as reads:
+        pass
+    os.environ.get("HOME")
+    assert len(reads) == 0
+    assert type(os.environ).__name__ == "_Environ"

@@ -6,7 +6,7 @@ import json
 
 import sqlalchemy as sa
 
-from tidewheel.access.definition import Actor, Entry
+from tidewheel.access.definition import Actor, Entry, State
 from tidewheel.access.tables import audit_trail
 from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
@@ -29,7 +29,7 @@ class AuditTrail:
         self._database = database
         self._clock = clock
 
-    def record(self, actor: Actor | str, verb: str, object: str, before: object = None, after: object = None) -> Entry:
+    def record(self, actor: Actor | str, verb: str, object: str, *, before: State = None, after: State = None) -> Entry:
         """Add a line. Inside of the ``database.write()`` block of the change itself, both happen or neither.
 
         Parameters
@@ -87,7 +87,7 @@ class AuditTrail:
             return [_load(row) for row in connection.execute(query)]
 
 
-def _dump(state: object, where: str) -> str | None:
+def _dump(state: State, where: str) -> str | None:
     if state is None:
         return None
     try:

@@ -81,11 +81,15 @@ class Database:
         tidewheel.errors.Invalid: 'mysql' is not a database that Tidewheel uses. Fix: write sqlite:////absolute/path.db, or postgresql://user@host/name
         """
         database = cls(parse_url(url))
-        with database.read() as connection:
-            current = find_revision(connection) == head()
-        if not current:
-            with database.write() as connection:
-                upgrade(connection)
+        try:
+            with database.read() as connection:
+                current = find_revision(connection) == head()
+            if not current:
+                with database.write() as connection:
+                    upgrade(connection)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     @property

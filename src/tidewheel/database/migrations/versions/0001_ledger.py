@@ -11,6 +11,11 @@ down_revision = None
 
 def upgrade() -> None:
     """Create the tables."""
+    _recipes_and_builds()
+    _environments()
+
+
+def _recipes_and_builds() -> None:
     op.create_table(
         "builds",
         Column("number", Integer, primary_key=True),
@@ -31,17 +36,6 @@ def upgrade() -> None:
     op.create_index("ix_builds_content", "builds", ["content"])
     op.create_index("ix_builds_node_number", "builds", ["node", "number"])
     op.create_table(
-        "environments",
-        Column("name", Text, primary_key=True),
-        Column("version", BigInteger, nullable=False),
-    )
-    op.create_table(
-        "ledger_memory",
-        Column("key", Text, primary_key=True),
-        Column("value", LargeBinary, nullable=False),
-        Column("remembered_at", BigInteger, nullable=False),
-    )
-    op.create_table(
         "nodes",
         Column("id", Text, primary_key=True),
         Column("text", Text, nullable=False),
@@ -53,6 +47,33 @@ def upgrade() -> None:
         Column("kind", Text, nullable=False),
         Column("components", Text, nullable=False),
         Column("created_at", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "recipe_nodes",
+        Column("recipe", Text, ForeignKey("recipes.digest"), primary_key=True),
+        Column("node", Text, ForeignKey("nodes.id"), primary_key=True),
+    )
+    op.create_index("ix_recipe_nodes_node", "recipe_nodes", ["node"])
+    op.create_table(
+        "recipe_upstreams",
+        Column("recipe", Text, ForeignKey("recipes.digest"), primary_key=True),
+        Column("node", Text, primary_key=True),
+        Column("content", Text, nullable=False),
+    )
+    op.create_index("ix_recipe_upstreams_content_node", "recipe_upstreams", ["content", "node"])
+
+
+def _environments() -> None:
+    op.create_table(
+        "environments",
+        Column("name", Text, primary_key=True),
+        Column("version", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "ledger_memory",
+        Column("key", Text, primary_key=True),
+        Column("value", LargeBinary, nullable=False),
+        Column("remembered_at", BigInteger, nullable=False),
     )
     op.create_table(
         "moves",
@@ -70,16 +91,3 @@ def upgrade() -> None:
         Column("recipe", Text, nullable=False),
     )
     op.create_index("ix_pointers_recipe", "pointers", ["recipe"])
-    op.create_table(
-        "recipe_nodes",
-        Column("recipe", Text, ForeignKey("recipes.digest"), primary_key=True),
-        Column("node", Text, ForeignKey("nodes.id"), primary_key=True),
-    )
-    op.create_index("ix_recipe_nodes_node", "recipe_nodes", ["node"])
-    op.create_table(
-        "recipe_upstreams",
-        Column("recipe", Text, ForeignKey("recipes.digest"), primary_key=True),
-        Column("node", Text, primary_key=True),
-        Column("content", Text, nullable=False),
-    )
-    op.create_index("ix_recipe_upstreams_content_node", "recipe_upstreams", ["content", "node"])

@@ -1,0 +1,191 @@
+"""Transactions: one writer, many readers, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tidewheel.database.open import Database
+from tidewheel.errors import Invalid, Unavailable
+
+
+@pytest.fixture
+def counted(database: Database) -> Iterator[Database]:
+    with database.write() as connection:
+        connection.execute(sa.text("CREATE TABLE counters (name TEXT PRIMARY KEY, n BIGINT NOT NULL)"))
+        connection.execute(sa.text("INSERT INTO counters VALUES ('a', 0)"))
+    yield database
+
+
+def value(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(sa.text("SELECT n FROM counters WHERE name = 'a'")).scalar_one())
+
+
+def set_to(connection: sa.Connection, n: int) -> None:
+    connection.execute(sa.text("UPDATE counters SET n = :n WHERE name = 'a'"), {"n": n})
+
+
+def test_a_block_that_ends_is_committed(counted: Database) -> None:
+    with counted.write() as connection:
+        set_to(connection, 5)
+    assert value(counted) == 5
+
+
+def test_a_block_that_raises_leaves_nothing(counted: Database) -> None:
+    with pytest.raises(RuntimeError), counted.write() as connection:
+        set_to(connection, 5)
+        raise RuntimeError
+    assert value(counted) == 0
+    with counted.write() as connection:  # and the next writer is not in its way
+        set_to(connection, 6)
+    assert value(counted) == 6
+
+
+def test_an_inner_block_is_part_of_the_outer_transaction(counted: Database) -> None:
+    with pytest.raises(RuntimeError), counted.write():
+        with counted.write() as inner:
+            set_to(inner, 5)
+        assert value(counted) == 5  # a read inside sees it
+        raise RuntimeError
+    assert value(counted) == 0
+
+
+def test_an_inner_block_that_raises_is_undone_alone(counted: Database) -> None:
+    with counted.write() as outer:
+        set_to(outer, 1)
+        with pytest.raises(RuntimeError), counted.write() as inner:
+            set_to(inner, 2)
+            raise RuntimeError
+    assert value(counted) == 1
+
+
+def test_read_decide_write_loses_no_update(counted: Database) -> None:
+    def add() -> None:
+        for _ in range(25):
+            with counted.write() as connection:
+                n = int(connection.execute(sa.text("SELECT n FROM counters WHERE name = 'a'")).scalar_one())
+                set_to(connection, n + 1)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert value(counted) == 100
+
+
+def test_a_reader_does_not_wait_for_a_writer_and_sees_one_state(counted: Database) -> None:
+    with counted.read() as reader:
+        assert reader.execute(sa.text("SELECT n FROM counters")).scalar_one() == 0
+        done = threading.Thread(target=lambda: _write(counted, 9))
+        done.start()
+        done.join(10)
+        assert not done.is_alive()
+        assert reader.execute(sa.text("SELECT n FROM counters")).scalar_one() == 0
+    assert value(counted) == 9
+
+
+def _write(database: Database, n: int) -> None:
+    with database.write() as connection:
+        set_to(connection, n)
+
+
+def test_a_reader_cannot_write(counted: Database) -> None:
+    with pytest.raises(sa.exc.DBAPIError), counted.read() as connection:
+        set_to(connection, 5)
+    _write(counted, 7)  # and the connection can be used for writing afterwards
+    assert value(counted) == 7
+
+
+def test_a_forked_child_has_connections_of_its_own(counted: Database) -> None:
+    value(counted)  # the parent has an open connection
+    child = os.fork()
+    if child == 0:
+        try:
+            _write(counted, value(counted) + 1)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    _write(counted, value(counted) + 1)
+    assert value(counted) == 2
+
+
+def test_a_killed_writer_leaves_nothing_and_blocks_nobody(counted: Database, database_url: str) -> None:
+    code = (
+        "import sys, time, sqlalchemy as sa; from tidewheel.database import Database\n"
+        "with Database.open(sys.argv[1]).write() as c:\n"
+        "    c.execute(sa.text('UPDATE counters SET n = 99')); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, database_url], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+    started = time.monotonic()
+    _write(counted, value(counted) + 1)
+    assert value(counted) == 1
+    assert time.monotonic() - started < 10
+
+
+def test_a_private_database_goes_when_it_is_closed() -> None:
+    database = Database.open("sqlite://")
+    with database.read() as connection:
+        file = Path(str(connection.exec_driver_sql("PRAGMA database_list").all()[0][2]))
+    assert file.exists()
+    database.close()
+    database.close()
+    assert not file.parent.exists()
+
+
+def test_sqlite_is_set_up_for_many_processes(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/t.db")
+    with database.read() as connection:
+        told = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys", "busy_timeout")
+        ]
+    database.close()
+    assert told == ["wal", 1, 30_000]
+
+
+@pytest.mark.parametrize("url", ["mysql://h/x", "not a url", "file:///x"])
+def test_an_url_of_no_known_kind_is_refused(url: str) -> None:
+    with pytest.raises(Invalid, match="sqlite:"):
+        Database.open(url)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="unable to open"):
+        Database.open(f"sqlite:///{tmp_path}/no/such/t.db")
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "t.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(Unavailable, match="not a database"):
+        Database.open(f"sqlite:///{tmp_path}/t.db")
+
+
+def test_a_server_that_does_not_answer_is_said_without_its_password() -> None:
+    with pytest.raises(Unavailable) as caught:
+        Database.open("postgresql://user:secret@127.0.0.1:9/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_opening_a_current_database_is_quick(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/t.db"
+    Database.open(url).close()
+    took = []
+    for _ in range(5):
+        started = time.perf_counter()
+        Database.open(url).close()
+        took.append(time.perf_counter() - started)
+    assert min(took) < 0.060

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tidewheel.clock import to_datetime
 from tidewheel.errors import Corrupt, TypeMismatch
+from tidewheel.features.row_arrays import ArrayDecoder
 from tidewheel.features.rows import Row, RowCodec, order_prefix, split_order
 from tidewheel.schema import DataType, Field, Schema
 
@@ -53,6 +54,20 @@ def test_a_row_comes_back_as_it_was(row: tuple[list[DataType], list[object]], ts
     back = encoder.decode(encoder.encode(ts, created, values, tombstone=tombstone))
     assert (back.ts, back.created, back.tombstone) == (ts, created, tombstone)
     assert all(same(a, b) for a, b in zip(values, back.values, strict=True))
+
+
+@given(rows(), st.data())
+def test_columns_decode_like_single_rows(row: tuple[list[DataType], list[object]], data: st.DataObject) -> None:
+    kinds, values = row
+    encoder = codec(*kinds)
+    second = [data.draw(st.none() | VALUES[kind]) for kind in kinds]
+    encoded = [encoder.encode(5, 6, values), encoder.encode(-7, 0, second)]
+    ts, table = ArrayDecoder(encoder, encoder.schema.names).decode(encoded)
+    assert ts.tolist() == [5, -7]
+    for i, column in enumerate(table.columns):
+        assert column.type == kinds[i].arrow()
+        for value, expected in zip(column.to_pylist(), (values[i], second[i]), strict=True):
+            assert same(value, expected)
 
 
 @pytest.mark.parametrize("kind", DataType)

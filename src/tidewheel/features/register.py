@@ -66,6 +66,12 @@ class OnlineViews:
         with self._database.read() as connection:
             return {Digest(version): int(number) for version, number in connection.execute(query)}
 
+    def list_numbers(self) -> dict[Digest, int]:
+        """Version and number of every view that has a number, materialised or about to be."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(online_views.c.version, online_views.c.id))
+            return {Digest(version): int(number) for version, number in rows}
+
     def begin(self, view: int) -> int:
         """A revision for one run of materialisation: greater than that of any run that began before."""
         with self._database.write() as connection:

@@ -1,0 +1,139 @@
+"""Push rows: checked, kept in the source's journal, then applied to every view of the source that is online.
+
+A row is accepted when the journal has it. When the call returns it is in the online store too; if the process dies
+in between, the next materialisation brings it there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from tidewheel.clock import Clock, Micros
+from tidewheel.database.open import Database
+from tidewheel.features.definition import FeatureView
+from tidewheel.features.materialize import encode_rows, key_rows
+from tidewheel.features.online import OnlineLayout
+from tidewheel.features.register import OnlineViews
+from tidewheel.features.rows import split_order
+from tidewheel.ports.online_store import OnlineStore
+from tidewheel.sources.definition import Source
+from tidewheel.sources.push import ALLOWANCE, Row
+from tidewheel.sources.push_log import PushLog
+from tidewheel.sources.read import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class PushReceipt:
+    """What became of a push.
+
+    Parameters
+    ----------
+    accepted
+        Rows that are kept.
+    applied
+        Rows that each online view of the source took: those that its select keeps, with a key.
+    late
+        Of those, how many lie before tiles that are closed already: windows count them from the next materialisation on.
+    """
+
+    accepted: int
+    applied: Mapping[str, int]
+    late: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Pusher:
+    """Takes rows of sources as they happen; thread safe.
+
+    Parameters
+    ----------
+    views
+        Views that may be online; those of them that were ever materialised are kept fresh.
+    allowance
+        How far ahead of the clock an event may lie, in microseconds.
+    """
+
+    sources: Sources
+    log: PushLog
+    store: OnlineStore
+    views: Sequence[FeatureView]
+    database: Database
+    clock: Clock
+    allowance: Micros = ALLOWANCE
+    _online: OnlineViews = field(init=False)
+    _layouts: dict[int, OnlineLayout] = field(init=False, default_factory=dict)
+    _turn: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._online = OnlineViews(self.database, self.clock)
+
+    def push(self, source: Source, rows: Sequence[Row], *, now: Micros | None = None) -> PushReceipt:
+        """Check rows, keep them, and make them count online.
+
+        Parameters
+        ----------
+        rows
+            Raw rows, as they would stand in a file; all are kept, or none.
+        now
+            Microseconds UTC; the clock's by default.
+
+        Raises
+        ------
+        MissingColumns, TypeMismatch, MissingTime, FutureEvent, AmbiguousTime
+            Naming row and column; nothing was kept.
+        """
+        table = self.sources.validate(source, rows, now=self.clock() if now is None else now, allowance=self.allowance)
+        if not table.num_rows:
+            return PushReceipt(0, {}, {})
+        seen = self.sources.transform(source, table)
+        with self._turn:  # equal events are numbered by how many there are: see OnlineLayout.numbered
+            known = self._current(source)
+            ready = [_Prepared(layout, seen, self.store) for layout in known]
+            self.log.append(source, table)
+            later = [one for one in self._current(source) if one not in known]  # their first run may have looked too early
+            ready += [_Prepared(layout, seen, self.store) for layout in later]
+            self.store.write([], [item for one in ready for item in one.items])
+        return PushReceipt(
+            table.num_rows,
+            {one.layout.view.name: len(one.items) for one in ready},
+            {one.layout.view.name: one.late for one in ready},
+        )
+
+    def _current(self, source: Source) -> list[OnlineLayout]:
+        """Layouts of the source's views that have a number in the store."""
+        found = []
+        numbers = self._online.list_numbers()
+        for view in self.views:
+            number = numbers.get(view.version) if view.source.version == source.version else None
+            if number is not None:
+                if number not in self._layouts:
+                    self._layouts[number] = OnlineLayout(view, number, self.sources.schema(view.source))
+                found.append(self._layouts[number])
+        return found
+
+
+class _Prepared:
+    """Set items of one view for rows that are being pushed; reads the store, writes nothing."""
+
+    def __init__(self, layout: OnlineLayout, rows: pa.Table, store: OnlineStore) -> None:
+        self.layout = layout
+        table = key_rows(layout, rows)
+        by_key: dict[bytes, list[bytes]] = {key: [] for key in table.keys}
+        for code, row in zip(table.codes.tolist(), encode_rows(layout, table.rows), strict=True):
+            by_key[table.keys[code]].append(row)
+        closed: Iterable[bytes | None] = [None] * len(by_key)
+        held: list[list[bytes]] = [[]] * len(by_key)
+        if layout.view.windows:
+            closed, held = store.read(list(by_key), list(by_key) if layout.counted else ())
+            held = held or [[]] * len(by_key)
+        self.items: list[tuple[bytes, bytes]] = []
+        self.late = 0
+        for (key, new), shut, items in zip(by_key.items(), closed, held, strict=True):
+            self.items += [(key, item) for item in layout.numbered(new, items)]
+            if shut is not None:
+                watermark = layout.decode_closed(shut).watermark
+                self.late += sum(split_order(one)[0] < watermark for one in new)

@@ -62,7 +62,9 @@ class Events:
         return len(self.offsets) - 1
 
 
-def order_rows(codes: Integers, keys: int, ts: Integers, created: Integers | None, rows: pa.Table, schema: Schema) -> Ordered:
+def order_rows(
+    codes: Integers, keys: int, *, ts: Integers, created: Integers | None, rows: pa.Table, schema: Schema
+) -> Ordered:
     """Put rows in order.
 
     Parameters

@@ -267,7 +267,7 @@ def fold(
                 span = window.feature.window
                 if span not in states:
                     states[span] = _run(group, span, tiles, valued, keys, times, blocked)
-                columns[place] = finish_window(window, group.state, *states[span], keys, tiles.dictionary)
+                columns[place] = _finished(window, group.state, *states[span], keys, tiles.dictionary)
     return Folded([one for one in columns if one is not None], blocked.astype(np.bool_))
 
 
@@ -333,7 +333,7 @@ def _run(
     return ints, floats
 
 
-def finish_window(
+def _finished(
     window: PlannedWindow, state: State, ints: Integers, floats: Floats, keys: Integers, dictionary: pa.Array | None
 ) -> pa.Array:
     """States to a column of the feature's type: an empty state takes the default, a null key is null."""

@@ -40,7 +40,7 @@ def main(folder: Path, *, port: int = 0) -> None:
     world = World()
     for version in range(1, 100):
         world.add(version)
-    log = PredictionLog(folder / "predictions", system_clock)
+    log = PredictionLog(folder / "predictions")
     answerer = Answerer(
         [Deployment("eta", "eta")],
         routes=Routes(database, system_clock),

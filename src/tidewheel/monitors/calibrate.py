@@ -32,6 +32,8 @@ PRACTICAL_PSI = 0.1
 """PSI below this is called "no change" by the field's convention; a limit is never lower."""
 _LEAST_SHARE = 0.25  # of the typical window's rows: a window with fewer says more about sampling than about the season
 
+_FEW_FACTOR = 4.0  # standard deviations of the few real windows; Student's quantile for so few would never alarm
+
 Places = npt.NDArray[np.int64]
 
 
@@ -163,6 +165,7 @@ class _Cut:
     """Windows of a baseline, each as the rows in it; resampled ones may hold a row more than once."""
 
     members: tuple[Places, ...]
+    real: tuple[Places, ...]
     method: Literal["windows", "bootstrap"]
     whole: int
     freedom: int
@@ -176,8 +179,9 @@ class _Cut:
         typical = float(np.median([len(rows) for rows in members]))
         members = [rows for rows in members if len(rows) >= max(1.0, _LEAST_SHARE * typical)]
         if len(members) >= FEW_WINDOWS:
-            return cls(tuple(members), "windows", whole, len(members) - 1)
-        return cls(*_resampled(at - first, window, random), whole=whole, freedom=_blocks(at - first, window) - 1)
+            return cls(tuple(members), tuple(members), "windows", whole, len(members) - 1)
+        made = _resampled(at - first, window, random)
+        return cls(made, tuple(members), "bootstrap", whole, _blocks(at - first, window) - 1)
 
 
 def _blocks(since: Places, window: Micros) -> int:
@@ -189,9 +193,7 @@ def _block(window: Micros) -> int:
     return DAY if window >= 2 * DAY else max(1, window // 12)
 
 
-def _resampled(
-    since: Places, window: Micros, random: np.random.Generator
-) -> tuple[tuple[Places, ...], Literal["windows", "bootstrap"]]:
+def _resampled(since: Places, window: Micros, random: np.random.Generator) -> tuple[Places, ...]:
     """Windows made of random blocks; a block comes from its own place in the window (Monday from Mondays) if there are two."""
     block = _block(window)
     places = max(1, -(-window // block))
@@ -201,25 +203,40 @@ def _resampled(
     if min(len(choices) for choices in by_place) < 2:
         by_place = [list(rows)] * places
     made = [np.concatenate([rows[int(random.choice(choices))] for choices in by_place]) for _ in range(RESAMPLES)]
-    return tuple(made), "bootstrap"
+    return tuple(made)
 
 
 def _column_limit(column: pa.ChunkedArray, cut: _Cut, chance: float) -> ColumnLimit:
     bins = Bins.of(column)
     place = bins.places(column)
     total = np.bincount(place, minlength=bins.size).astype(np.int64)
-    grouped, groups = bins.grouped(total), len(set(bins.groups))
-    strays = []
-    for rows in cut.members:
-        mine = bins.grouped(np.bincount(place[rows], minlength=bins.size).astype(np.int64))
-        # Against the others: a window that is part of its own reference looks tamer than it is.
-        others = np.maximum(grouped - mine, 0) if cut.method == "windows" else grouped
-        strays.append(max(0.0, psi(others, mine) - psi_noise(groups, float(others.sum()), float(mine.sum()))))
-    # The root of PSI is a distance, whose spread over windows is far closer to normal than that of PSI, which is its square.
-    roots = np.sqrt(strays)
-    reach = float(roots.mean()) + _factor(chance, cut) * float(roots.std(ddof=1))
+    roots = _strays(bins, place, cut.real, total)
+    if cut.method == "windows":
+        reach = float(roots.mean()) + _factor(chance, cut) * float(roots.std(ddof=1))
+    else:
+        # Blocks of days do not know that a whole week can differ from the next one; the few real windows do, a little.
+        made = _strays(bins, place, cut.members, total)
+        reach = float(made.mean()) + _factor(chance, cut) * float(made.std(ddof=1))
+        if len(roots) > 1:
+            reach = max(reach, float(roots.mean()) + _FEW_FACTOR * float(roots.std(ddof=1)))
     typical = float(np.median([len(rows) for rows in cut.members]))
-    return ColumnLimit(bins, total, max(reach, float(roots.max())) ** 2, chance, typical)
+    return ColumnLimit(bins, total, max(reach, float(max(roots, default=0.0))) ** 2, chance, typical)
+
+
+def _strays(bins: Bins, place: Places, windows: Sequence[Places], total: Counts) -> Floats:
+    """How far each window lies from the others: the root of its PSI without the noise of sampling.
+
+    The root is a distance, whose spread over windows is far closer to normal than that of PSI, which is its square. A window
+    that is part of its own reference would look tamer than it is.
+    """
+    grouped, groups = bins.grouped(total), len(set(bins.groups))
+    found = []
+    for rows in windows:
+        mine = bins.grouped(np.bincount(place[rows], minlength=bins.size).astype(np.int64))
+        others = np.maximum(grouped - mine, 0)
+        if others.sum() > 0:
+            found.append(math.sqrt(max(0.0, psi(others, mine) - psi_noise(groups, float(others.sum()), float(mine.sum())))))
+    return np.array(found, np.float64)
 
 
 def _factor(chance: float, cut: _Cut) -> float:
@@ -236,7 +253,8 @@ def _metric_limit(baseline: pa.Table, name: str, window: Micros, chance: float, 
     table = baseline.filter(pc.is_valid(baseline["label"]))
     metric = find_loss(name)
     held_out = table
-    if "split" in table.schema.names:
+    if "split" in table.schema.names and metric.better != "zero":
+        # The bias of one held-out month says more about that month than about the model, and training rows do not hide it.
         test = table.filter(pc.equal(table["split"], "test"))
         held_out = test if test.num_rows >= 30 else table
     losses, cut = _window_means(held_out, name, window, seed)
@@ -245,8 +263,7 @@ def _metric_limit(baseline: pa.Table, name: str, window: Micros, chance: float, 
     if held_out.num_rows < table.num_rows:
         learned, train = _window_means(table.filter(pc.equal(table["split"], "train")), name, window, seed)
         steady = np.array([learned[rows].mean() for rows in train.members])
-        level = 1.0 if metric.better == "zero" else center / max(1e-12, float(learned.mean()))
-        spread = max(spread, float(steady.std(ddof=1)) * level)
+        spread = max(spread, float(steady.std(ddof=1)) * center / max(1e-12, float(learned.mean())))
         cut = train if train.method == "windows" else cut
     factor = _factor(chance / 2 if metric.better == "zero" else chance, cut)
     return MetricLimit(name, center, spread, float(losses.std()), factor, float(np.median([len(rows) for rows in cut.members])))
@@ -264,7 +281,7 @@ def _is_comparable(column: pa.ChunkedArray) -> bool:
 def _check(baseline: pa.Table, features: Sequence[str]) -> None:
     if "at" not in baseline.schema.names or baseline.num_rows < 30:
         raise Invalid(
-            f"a baseline of {baseline.num_rows} rows with the columns {', '.join(baseline.schema.names)} cannot calibrate a monitor",
+            f"a baseline of {baseline.num_rows} rows ({', '.join(baseline.schema.names)}) cannot calibrate a monitor",
             where="baseline",
             fix="train the model on 30 rows or more, with their times in the column at",
         )

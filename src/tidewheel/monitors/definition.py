@@ -127,7 +127,8 @@ def monitor(
     metrics
         ``mae``, ``bias``, ``rmse``, ``accuracy``, ``log_loss``.
     on_breach
-        ``"retrain"`` runs the model's pipeline, ``"rollback"`` goes back to the route before; once per alert.
+        ``"retrain"`` runs the model's pipeline, ``"rollback"`` goes back to the route before: when an alert opens, and while
+        it lasts again after 2, 4, 8 ... windows.
     webhook
         URL that gets a POST with JSON when an alert opens and when it closes; retried until it answers 2xx.
 

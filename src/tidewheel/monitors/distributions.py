@@ -101,7 +101,7 @@ def kolmogorov_tail(value: float) -> float:
         root = math.sqrt(2 * math.pi) / value
         below = root * sum(math.exp(-(((2 * k - 1) * math.pi / value) ** 2) / 8) for k in range(1, 8))
         return max(0.0, 1 - below)
-    return min(1.0, 2 * sum((-1) ** (k - 1) * math.exp(-2 * (k * value) ** 2) for k in range(1, 8)))
+    return min(1.0, 2 * sum((1 if k % 2 else -1) * math.exp(-2 * (k * value) ** 2) for k in range(1, 8)))
 
 
 def normal_quantile(probability: float) -> float:

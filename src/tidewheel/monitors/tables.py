@@ -1,0 +1,50 @@
+"""Tables of monitors: what was found in each window, alerts, and what is still to be told to webhooks."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from tidewheel.database.tables import metadata
+
+windows = sa.Table(
+    "monitor_windows",
+    metadata,
+    sa.Column("monitor", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("end", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+    sa.Column("evaluated_at", sa.BigInteger, nullable=False),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("monitor", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("first_window", sa.BigInteger, nullable=False),
+    sa.Column("alert", sa.Text, nullable=False),
+    sa.Column("action", sa.Text),
+    sa.Column("action_done_at", sa.BigInteger),
+    sa.Index(None, "monitor", "kind", "closed_at"),
+)
+
+deliveries = sa.Table(
+    "alert_deliveries",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("alert", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("attempts", sa.BigInteger, nullable=False),
+    sa.Column("next_at", sa.BigInteger),
+    sa.Column("delivered_at", sa.BigInteger),
+    sa.Column("error", sa.Text),
+    sa.Index(None, "next_at"),
+)

@@ -83,12 +83,12 @@ class Provenance:
     signature: Signature
     recipe: Digest
     run_id: str
+    training_set: Digest
+    project_snapshot: Digest
     metric: str = "mae"
     metrics: Mapping[str, float] = field(default_factory=dict)
-    training_set: Digest | None = None
     service: str = ""
     views: Mapping[str, Digest] = field(default_factory=dict)
-    project_snapshot: Digest | None = None
     baseline: str = ""
     profile: Mapping[str, FeatureProfile] = field(default_factory=dict)
     environment_lock: Mapping[str, str] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class ModelVersion:
         return self.provenance.run_id
 
     @property
-    def training_set(self) -> Digest | None:
+    def training_set(self) -> Digest:
         """Content of the training set."""
         return self.provenance.training_set
 
@@ -163,7 +163,7 @@ class ModelVersion:
         return self.provenance.views
 
     @property
-    def project_snapshot(self) -> Digest | None:
+    def project_snapshot(self) -> Digest:
         """Artifact with the project's code."""
         return self.provenance.project_snapshot
 

@@ -39,10 +39,11 @@ class Run:
     most 0.2 seconds after they were logged: that is what a kill -9 can lose. Everything else is written when the call returns.
     """
 
-    def __init__(self, runs: Runs, run_id: str, *, task: str | None = None) -> None:
+    def __init__(self, runs: Runs, run_id: str) -> None:
         self.id = run_id
         self._runs = runs
-        self._task = task
+        self._formats = runs.formats
+        self._task: str | None = None
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._waiting: list[tuple[str, MetricPoint]] = []
@@ -127,9 +128,22 @@ class Run:
 
         The model answers through the same code as in serving. What the scores are: :func:`tidewheel.runs.score.score`.
         """
-        found = score(split.y, predict_examples(model, split, self._runs.formats), task=self._task)
+        found = score(split.y, predict_examples(model, split, self._formats), task=self._task)
         self._log(None, {prefix + name: value for name, value in found.items()})
         return found
+
+    def judge(self, formats: Sequence[ModelFormat], *, task: str | None) -> None:
+        """Say how :meth:`evaluate` asks and scores models.
+
+        Parameters
+        ----------
+        formats
+            Whose predictors answer, the first that accepts a model; without one, the model's own ``predict``.
+        task
+            ``"regression"`` or ``"classification"``; ``None`` lets the scores see by themselves.
+        """
+        self._formats = tuple(formats)
+        self._task = task
 
     def finish(self, status: RunStatus = RunStatus.FINISHED, *, error: str = "") -> None:
         """End the run; idempotent."""
@@ -227,7 +241,6 @@ class Runs:
         actor: str = "",
         environment_lock: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
-        task: str | None = None,
     ) -> Run:
         """Start a run in this process.
 
@@ -235,8 +248,6 @@ class Runs:
         ----------
         environment_lock
             Distribution to version; ``None`` records what is installed.
-        task
-            What :meth:`Run.evaluate` scores: ``"regression"`` or ``"classification"``; ``None`` lets it see by itself.
         """
         if not name or not experiment:
             raise Invalid("a run needs a name and an experiment", where="experiment" if name else "name", fix="give it a text")
@@ -245,7 +256,7 @@ class Runs:
         process = observe_process()
         assert process is not None
         now = self.clock()
-        run = Run(self, secrets.token_hex(16), task=task)
+        run = Run(self, secrets.token_hex(16))
         with self.database.write() as connection:
             connection.execute(
                 sa.insert(runs_table).values(

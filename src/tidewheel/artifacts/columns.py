@@ -48,6 +48,8 @@ class ColumnDigest:
             array = array.storage
         if kinds.is_dictionary(array.type):
             array = array.dictionary_decode()
+        if kinds.is_map(array.type):
+            array = array.cast(pa.list_(_children(array.type)[0]))
         rows = len(array)
         self._rows += rows
         valid = b"\1" * rows if array.null_count == 0 else array.is_valid().to_numpy(zero_copy_only=False).tobytes()
@@ -55,8 +57,7 @@ class ColumnDigest:
         if _is_listing(array.type):
             lengths = pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())
             self._lengths.update(lengths.to_numpy(zero_copy_only=False).tobytes())
-            for child, values in zip(self._children, _items(array), strict=True):
-                child.add(values)
+            self._children[0].add(array.flatten())
         elif kinds.is_struct(array.type):
             for child, values in zip(self._children, array.flatten(), strict=True):
                 child.add(values)
@@ -125,13 +126,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _is_listing(kind: pa.DataType) -> bool:
-    return bool(kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind) or kinds.is_map(kind))
-
-
-def _items(array: pa.Array) -> list[pa.Array]:
-    if kinds.is_map(array.type):
-        array = array.cast(pa.list_(pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])))
-    return [array.flatten()]
+    return bool(kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind))
 
 
 def _children(kind: pa.DataType) -> list[pa.DataType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def at(hour: int, minute: int = 0) -> datetime:
     return datetime(2026, 1, 1, hour, minute)
 
 
-def write(path: Path, **columns: list[object]) -> None:
+def write(path: Path, **columns: Sequence[object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path)
 

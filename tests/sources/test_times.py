@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -53,7 +54,7 @@ def test_the_zone_of_the_source_is_not_used_on_times_that_have_one() -> None:
 
 
 def test_strings_dates_seconds_and_integers_are_times() -> None:
-    def micros(values: list[object], kind: pa.DataType) -> list[int]:
+    def micros(values: Sequence[object], kind: pa.DataType) -> list[int]:
         answer: list[int] = to_utc_micros(pa.chunked_array([pa.array(values, kind)]), name="t").to_pylist()
         return answer
 

@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.artifacts.columns import column_digests
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.artifacts.table import Table
-from tidewheel.clock import Micros
 from tidewheel.datasets.definition import Spine, TrainingSet
 from tidewheel.datasets.handle import Dataset, Split
 from tidewheel.datasets.report import FeatureReport, Report, ViewReport
-from tidewheel.datasets.spines import SpineRows, check_leaks, check_names, spine_table, typed_spine
+from tidewheel.datasets.spines import SpineRows, check_leaks, check_names, spine_table
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import MissingColumns, near_miss
 from tidewheel.features.columns import view_columns
 from tidewheel.features.definition import FeatureView, ServiceDefinition
 from tidewheel.features.retrieve import Retrieved, retrieve
+from tidewheel.features.spine import spine_times
 from tidewheel.sources.query import AVAILABLE, CREATED, TS
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
 
 Snapshots = Mapping[str, Snapshot]
+Integers = npt.NDArray[np.int64]
+_KNOWN = "__known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,14 @@ def join(
     """
     table = spine_table(spine, time)
     check_names(table, service, label)
-    typed = typed_spine(table, service, time=time)
     check_leaks(table, service, time=time, label=label)
     taken = _snapshots(service, sources, snapshots)
-    found = retrieve(service, typed, time=time, sources=sources, snapshots=taken)
+    found = retrieve(service, table, time=time, sources=sources, snapshots=taken)
+    report = _report(service, found, spine_times(table, time), sources=sources, snapshots=taken)
     for output in service.outputs:
         if output.name not in table.column_names:
             table = table.append_column(found.table.schema.field(output.name), found.table[output.name])
-    return table, _report(service, found, typed, time=time, sources=sources, snapshots=taken)
+    return table, report
 
 
 def build_training_set(
@@ -107,17 +111,14 @@ def build_training_set(
     time = definition.spine.time
     joined, report = join(rows.table, service, time=time, sources=sources, label=definition.label, snapshots=taken)
     train, test = _split(definition, joined)
-    instants = joined[time].cast(pa.int64())
-    counts = dict(rows.counts)
+    counts = dict(rows.counts) | dict(report.counts)
     if test.num_rows and definition.split is not None:
-        counts["rows to train on whose label came after the first row to test with"] = _overlap(rows.table, train, test, time)
+        counts["rows to train on whose label came after the first row to test with"] = _overlap(train, test, time)
     report = replace(
         report,
         dropped=rows.dropped,
         counts=counts,
         leaks=_suspects(joined, service, definition.label),
-        start=pc.min(instants).as_py(),
-        end=pc.max(instants).as_py(),
     )
     frozen = [
         Split(Table.write(artifacts, part.drop_columns([_KNOWN])), features=service.names, label=definition.label, time=time)
@@ -127,9 +128,6 @@ def build_training_set(
         report = replace(report, changed=report.changes(previous.report))
     dataset = Dataset(definition.name, train=frozen[0], test=frozen[1], report=report)
     return Dataset(definition.name, train=frozen[0], test=frozen[1], report=replace(report, fingerprint=dataset.content))
-
-
-_KNOWN = "__known"
 
 
 def _snapshots(service: ServiceDefinition, sources: Sources, given: Snapshots | None) -> Snapshots:
@@ -147,7 +145,7 @@ def _spine_rows(definition: TrainingSet, sources: Sources, snapshot: Snapshot) -
     needed = [spine.time, *(key.name for key in service.keys), *(one.name for one in service.request), *spine.columns, label]
     names = list(dict.fromkeys(needed))
     for name in names:
-        if name not in schema:
+        if name not in schema and name not in spine.columns:
             what = f"source {spine.source.name} has no column {name!r}, which training set {definition.name} needs"
             raise MissingColumns(what, where=name, fix=near_miss(name, schema.names))
     sortable = [name for name in names if name in schema]
@@ -155,9 +153,6 @@ def _spine_rows(definition: TrainingSet, sources: Sources, snapshot: Snapshot) -
     counted = sources.counts[spine.source.name]
     counts = {"NaN taken for null": counted.nan, "rows of the source without a time": counted.null_time}
     table, dropped = _known(found, spine, label, int(sources.clock()))
-    for field in (*service.keys, *service.request):
-        index = table.column_names.index(field.name)
-        table = table.set_column(index, field.name, table[field.name])
     return _Rows(table.drop_columns([TS, CREATED]).rename_columns({AVAILABLE: _KNOWN}), dropped, counts)
 
 
@@ -188,52 +183,45 @@ def _split(definition: TrainingSet, joined: pa.Table) -> tuple[pa.Table, pa.Tabl
     return joined.filter(pc.less_equal(times, cut)), joined.filter(pc.greater(times, cut))
 
 
-def _overlap(rows: pa.Table, train: pa.Table, test: pa.Table, time: str) -> int:
-    del rows
+def _overlap(train: pa.Table, test: pa.Table, time: str) -> int:
     first = pc.min(test[time].cast(pa.int64())).as_py()
     return int(pc.sum(pc.greater(train[_KNOWN], first)).as_py() or 0)
 
 
-def _report(
-    service: ServiceDefinition,
-    found: Retrieved,
-    typed: pa.Table,
-    *,
-    time: str,
-    sources: Sources,
-    snapshots: Snapshots,
-) -> Report:
-    features = tuple(
-        FeatureReport(output.name, output.origin, found.table.num_rows, found.table[output.name].null_count)
-        for output in service.outputs
+def _report(service: ServiceDefinition, found: Retrieved, times: Integers, *, sources: Sources, snapshots: Snapshots) -> Report:
+    rows = found.table.num_rows
+    features = tuple(FeatureReport(one.name, one.origin, rows, rows - found.coverage[one.name]) for one in service.outputs)
+    contents = {view.name: _content(view, sources, snapshots[view.source.name]) for view in service.views}
+    homes = {view.name: view.source.name for view in service.views}
+    views = tuple(
+        ViewReport(
+            one.view,
+            one.prefix,
+            homes[one.view],
+            contents[one.view],
+            rows=one.rows,
+            unknown=one.unknown,
+            too_old=one.too_old,
+            ties=one.ambiguous,
+            null_keys=one.null_keys,
+            late=one.late,
+        )
+        for one in found.views
     )
-    views = tuple(_view_report(view, found, sources, snapshots[view.source.name]) for view in service.views)
-    instants = typed[time].cast(pa.int64())
-    return Report(typed.num_rows, features, views, start=pc.min(instants).as_py(), end=pc.max(instants).as_py())
+    counts = {f"{one.transform} failed, first with {one.first_error}": one.errors for one in found.transforms if one.errors}
+    span = (int(times.min()), int(times.max())) if len(times) else (None, None)
+    return Report(rows, features, views, counts=counts, start=span[0], end=span[1])
 
 
-def _view_report(view: FeatureView, found: Retrieved, sources: Sources, snapshot: Snapshot) -> ViewReport:
+def _content(view: FeatureView, sources: Sources, snapshot: Snapshot) -> Digest:
+    """Digest of the source's rows as a view sees them: equal for files that say the same in other bytes or another order."""
     columns = list(view_columns(view))
     rows = sources.scan(view.source, columns, snapshot=snapshot, order_by=[*columns, TS, CREATED, AVAILABLE])
-    content: Digest = digest(["rows-1", rows.num_rows, list(column_digests(rows.column_names, rows.columns).items())])
-    late = pc.sum(pc.greater(rows[AVAILABLE], rows[TS])).as_py() or 0
-    told = found.reports[view.name]
-    return ViewReport(
-        view.name,
-        view.source.name,
-        content,
-        rows=rows.num_rows,
-        matched=told.matched,
-        ties=told.ties,
-        null_keys=told.null_keys,
-        late=int(late),
-    )
+    return digest(["rows-1", rows.num_rows, list(column_digests(rows.column_names, rows.columns).items())])
 
 
 def _suspects(joined: pa.Table, service: ServiceDefinition, label: str) -> tuple[str, ...]:
     """Features that say almost exactly what the label is: nobody forbids them, and most often they are leaks."""
-    import numpy as np
-
     kinds = (pa.types.is_integer, pa.types.is_floating)
     if joined.num_rows < 50 or not any(test(joined.schema.field(label).type) for test in kinds):
         return ()
@@ -250,6 +238,3 @@ def _suspects(joined: pa.Table, service: ServiceDefinition, label: str) -> tuple
         if abs(correlation) > 0.999:
             found.append(f"{name} has a correlation of {correlation:.4f} with the label")
     return tuple(found)
-
-
-__all__ = ["Micros", "build_training_set", "join"]

@@ -28,16 +28,18 @@ class FeatureReport:
 
 @dataclass(frozen=True, slots=True)
 class ViewReport:
-    """One view over the rows of the spine.
+    """One view, under one alias, over the rows of the spine.
 
     Parameters
     ----------
     content
         Digest of the source's rows as the view sees them, whatever files hold them.
     rows
-        Rows of the source.
-    matched
-        Rows of the spine whose key the source knows at all.
+        Rows of the source that were in reach.
+    unknown
+        Rows of the spine whose key has no row in reach.
+    too_old
+        Rows of the spine whose row was older than ``ttl``.
     ties
         Keys and times at which rows differ only in value.
     null_keys
@@ -47,10 +49,12 @@ class ViewReport:
     """
 
     name: str
+    prefix: str
     source: str
     content: Digest
     rows: int = 0
-    matched: int = 0
+    unknown: int = 0
+    too_old: int = 0
     ties: int = 0
     null_keys: int = 0
     late: int = 0
@@ -85,7 +89,7 @@ class Report:
     def changes(self, earlier: Report) -> tuple[str, ...]:
         """Names of the views whose source rows differ from those of an earlier report, new views included."""
         before = {view.name: view.content for view in earlier.views}
-        return tuple(view.name for view in self.views if before.get(view.name) != view.content)
+        return tuple(dict.fromkeys(view.name for view in self.views if before.get(view.name) != view.content))
 
     def render(self) -> str:
         """The report as text."""
@@ -97,8 +101,8 @@ class Report:
             cells = [(one.name, one.origin, f"{one.coverage:.1%}".replace("%", " %"), str(one.nulls)) for one in self.features]
             lines += _columns([("feature", "from", "coverage", "nulls"), *cells])
         if self.views:
-            heads = ("view", "source", "rows", "matched", "ties", "null keys", "late")
-            rows = [(v.name, v.source, *(str(n) for n in (v.rows, v.matched, v.ties, v.null_keys, v.late))) for v in self.views]
+            heads = ("view", "source", "rows", "unknown keys", "too old", "ties", "null keys", "late")
+            rows = [(one.prefix + one.name, one.source, *(str(number) for number in _numbers(one))) for one in self.views]
             lines += _columns([heads, *rows])
         lines += [f"leak? {leak}" for leak in self.leaks]
         if self.changed:
@@ -115,6 +119,10 @@ class Report:
     def from_json(cls, data: bytes | str) -> Report:
         """Read what :meth:`to_json` wrote."""
         return msgspec.json.decode(data, type=cls)
+
+
+def _numbers(view: ViewReport) -> tuple[int, ...]:
+    return (view.rows, view.unknown, view.too_old, view.ties, view.null_keys, view.late)
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:

@@ -64,8 +64,9 @@ class LoadedModel:
             When the array has another shape or type than the signature says, or the model answers another number of rows.
         """
         if columns.ndim != 2 or columns.shape[1] != self._width or columns.dtype != np.float64:
+            given = f"{columns.dtype} of shape {columns.shape}"
             raise Incompatible(
-                f"{self.version.name} takes float64 of shape (rows, {self._width}), not {columns.dtype} of shape {columns.shape}",
+                f"{self.version.name} takes float64 of shape (rows, {self._width}), not {given}",
                 where=self.version.name,
                 fix=f"give one column for each of {', '.join(self.features)}",
             )

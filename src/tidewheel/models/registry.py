@@ -274,10 +274,11 @@ class Registry:
         for format in self.formats:
             if format.name == version.format:
                 return format
+        known = ", ".join(format.name for format in self.formats) or "none"
         raise MissingExtra(
             f"{version.name} is stored as {version.format}, which no installed backend reads",
             where=version.name,
-            fix=f"known: {', '.join(format.name for format in self.formats) or 'none'}; install the extra of the model's library",
+            fix=f"install the extra of the model's library; formats known here: {known}",
         )
 
 

@@ -124,12 +124,12 @@ def parse_order(text: str) -> Order:
     if not parser.done:
         word = parser.take()
         if word.text.upper() not in ("ASC", "DESC"):
-            parser.fail(
+            raise parser.fail(
                 word, f"{word.text!r} is no direction", "write ASC or DESC after the key, and give several keys as a list"
             )
         descending = word.text.upper() == "DESC"
     if not parser.done:
-        parser.fail(parser.take(), "text after the direction", "give several keys as a list")
+        raise parser.fail(parser.take(), "text after the direction", "give several keys as a list")
     return Order(key, descending)
 
 

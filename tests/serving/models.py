@@ -32,6 +32,7 @@ Array = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class Values:
     values: Sequence[Sequence[object]]
+    transform_errors: Mapping[str, int] = field(default_factory=dict)
 
 
 class Pace:

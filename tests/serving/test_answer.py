@@ -119,7 +119,7 @@ def test_wrong_inputs_are_refused_by_name_and_not_logged(inputs: object, error: 
 
 def test_requests_that_contradict_themselves_are_refused() -> None:
     _, answerer = one_version()
-    for request in (
+    requests: list[dict[str, object]] = [
         {"inputs": []},
         {"inputs": [GOOD], "id": "a"},
         {"inputs": GOOD, "ids": ["a"]},
@@ -133,7 +133,8 @@ def test_requests_that_contradict_themselves_are_refused() -> None:
         {"inputs": GOOD, "at": 10**30},
         {"inputs": GOOD, "at": NOW + 3_600_000_000},
         {"inputs": GOOD, "surprise": 1},
-    ):
+    ]
+    for request in requests:
         with pytest.raises((TypeMismatch, FutureEvent, Exception)) as caught:
             ask(answerer, **request)
         assert caught.type.__module__ == "tidewheel.errors", request

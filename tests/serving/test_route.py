@@ -1,9 +1,6 @@
-"""Routes: revisions, conflicts, rollback, on a real SQLite file."""
+"""Routes: revisions, conflicts, rollback, on both databases."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +14,9 @@ NOW = Micros(1_000)
 
 
 @pytest.fixture
-def routes(tmp_path: Path) -> Iterator[Routes]:
-    database = Database.open(f"sqlite:///{tmp_path / 'tidewheel.db'}")
-    yield Routes(database, lambda: NOW)
-    database.close()
+def routes(database: Database) -> Routes:
+    """Routes on SQLite, and on PostgreSQL where there is a server."""
+    return Routes(database, lambda: NOW)
 
 
 def test_a_deployment_starts_at_revision_0_without_arms(routes: Routes) -> None:

@@ -56,7 +56,9 @@ def test_infer_answers_like_predict_logs_and_echoes_the_id() -> None:
     taken, app = application()
     status, told = call(app, "POST", INFER, {"id": "ü1", "inputs": tensors(132, 5)})
     assert (status, told["model_name"], told["model_version"], told["id"]) == (200, "eta", "1", "ü1")
-    prediction, ids = told["outputs"]  # type: ignore[misc]
+    outputs = told["outputs"]
+    assert isinstance(outputs, list)
+    prediction, ids = outputs
     assert prediction == {"name": "prediction", "datatype": "FP64", "shape": [2], "data": [1325.001, 55.001]}
     assert ids["data"] == [row.prediction_id for row in taken.world.logged]
     assert taken.world.logged[0].inputs == GOOD

@@ -239,6 +239,8 @@ class Answerer:
             computed = batch.compute(arm, indexes)
             self.measurements.spent(name, "features", computed.feature_seconds)
             self.measurements.spent(name, "model", computed.model_seconds)
+            for transform, failed in computed.transform_errors.items():
+                self.measurements.transform_failed(name, transform, failed)
             counts[arm.arm.model, str(arm.arm.version), arm.arm.role] = len(indexes)
             latency = int((perf_counter() - started) * 1e6)
             rows += batch.log_rows(arm, indexes, computed, [fresh[i][0] for i in indexes], (self._clock(), latency))

@@ -25,6 +25,7 @@ class Computed:
 
     features: Sequence[Sequence[object]]
     predictions: Sequence[Prediction]
+    transform_errors: Mapping[str, int]
     feature_seconds: float
     model_seconds: float
 
@@ -51,7 +52,8 @@ def compute(live: LiveArm, rows: Sequence[Mapping[str, object]], at: Sequence[Mi
         When it does so on a row without nulls: the model is what is broken.
     """
     tick = _Timer()
-    values = live.served.lookup.answer(rows, at=at).values
+    found = live.served.lookup.answer(rows, at=at)
+    values = found.values
     matrix = np.empty((len(values), len(live.served.features)), dtype=np.float64)
     with Border(lambda error: _failure(live, values, f"raised {describe(error)}")):
         for index, row in enumerate(values):
@@ -63,7 +65,7 @@ def compute(live: LiveArm, rows: Sequence[Mapping[str, object]], at: Sequence[Mi
         if len(matrix) > 1:
             _raise_for_first_bad_row(live, matrix, values)
         raise
-    return Computed(values, predictions, feature_seconds, tick.lap())
+    return Computed(values, predictions, found.transform_errors, feature_seconds, tick.lap())
 
 
 def _raise_for_first_bad_row(live: LiveArm, matrix: npt.NDArray[np.float64], values: Sequence[Sequence[object]]) -> None:

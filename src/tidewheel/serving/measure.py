@@ -60,6 +60,9 @@ class Measurements:
             buckets=_BUCKETS,
             registry=registry,
         )
+        self._transforms = Counter(
+            "tidewheel_transform_errors", "Rows on which a transform failed.", ["deployment", "transform"], registry=registry
+        )
         self._revision = Gauge("tidewheel_route_revision", "Revision of the loaded route.", ["deployment"], registry=registry)
         self._shed = Counter("tidewheel_shed_requests", "Requests refused because too much was queued.", registry=registry)
         self._shadows = Counter("tidewheel_dropped_shadows", "Shadow requests dropped under load.", registry=registry)
@@ -80,6 +83,10 @@ class Measurements:
     def spent(self, deployment: str, phase: str, seconds: float) -> None:
         """Observe one part of a prediction."""
         self._histogram(self._phases, deployment, phase).observe(seconds)
+
+    def transform_failed(self, deployment: str, transform: str, rows: int) -> None:
+        """Count rows on which a transform failed and gave null."""
+        self._transforms.labels(deployment, transform).inc(rows)
 
     def failed(self, deployment: str, code: str, seconds: float) -> None:
         """Count an error of a deployment that exists."""

@@ -22,6 +22,11 @@ class FeatureAnswer(Protocol):
         """One row per request, in the order of the service's outputs."""
         ...
 
+    @property
+    def transform_errors(self) -> Mapping[str, int]:
+        """Transforms that failed on a row and gave null there, and on how many rows."""
+        ...
+
 
 class FeatureLookup(Protocol):
     """Looks features up and runs the transforms: a prepared feature service."""

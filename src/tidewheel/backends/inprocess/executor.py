@@ -1,0 +1,77 @@
+"""Executor in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tidewheel.errors import NotFound, Unavailable
+from tidewheel.ports.executor import JobId, JobSpec, JobState, JobStatus
+
+
+def open_executor(
+    *, command: Sequence[str] = (), folder: Path | None = None, run: Callable[[bytes], bytes] | None = None
+) -> InProcessExecutor:
+    """An executor in this process.
+
+    Parameters
+    ----------
+    command, folder
+        Not used: there is no worker to start and no file to log to.
+    run
+        What runs a job's specification.
+    """
+    del command, folder
+    return InProcessExecutor(run)
+
+
+class InProcessExecutor:
+    """Runs a job while it is submitted. It cannot limit a job's time or stop it, and a job that crashes takes all with it."""
+
+    runs_here = True
+    """A session calls functions itself instead of sending specifications."""
+
+    def __init__(self, run: Callable[[bytes], bytes] | None = None) -> None:
+        self._function = run
+        self._finished: dict[JobId, JobStatus] = {}
+        self._logs: dict[JobId, str] = {}
+
+    def submit(self, job: JobSpec) -> JobId:
+        """Run the job to its end."""
+        if self._function is None:
+            raise Unavailable("this executor was opened without a function that runs jobs", fix="open_executor(run=...)")
+        made = JobId(uuid.uuid4().hex)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            try:
+                status = JobStatus(JobState.DONE, self._function(job.spec))
+            except Exception as error:  # noqa: BLE001 - the edge between a job and its executor: any failure is the job's state
+                status = JobStatus(JobState.FAILED, error=f"{type(error).__name__}: {error}")
+        self._finished[made], self._logs[made] = status, printed.getvalue()
+        return made
+
+    def poll(self, jobs: list[JobId], *, timeout_seconds: float = 0.0) -> dict[JobId, JobStatus]:
+        """Status of each job, all final."""
+        del timeout_seconds
+        return {job: self._get(job) for job in jobs}
+
+    def cancel(self, job: JobId) -> None:
+        """Nothing to stop: every accepted job is final."""
+        self._get(job)
+
+    def logs(self, job: JobId) -> str:
+        """What the job printed."""
+        self._get(job)
+        return self._logs[job]
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _get(self, job: JobId) -> JobStatus:
+        found = self._finished.get(job)
+        if found is None:
+            raise NotFound(f"no job {job!r}", fix="ask for a job that this executor accepted")
+        return found

@@ -1,0 +1,212 @@
+"""Executor on warm worker processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tidewheel.backends.local.worker import DONE, Died, Worker
+from tidewheel.errors import Invalid, NotFound
+from tidewheel.ports.executor import JobId, JobSpec, JobState, JobStatus
+
+_FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+
+
+@dataclass(slots=True)
+class _Job:
+    id: JobId
+    spec: JobSpec
+    cpus: float
+    status: JobStatus = field(default_factory=lambda: JobStatus(JobState.QUEUED))
+    cancelled: bool = False
+    log: Path | None = None
+    start: int = 0
+    end: int | None = None
+
+
+def open_executor(*, command: Sequence[str], folder: Path | None = None, workers: int | None = None) -> LocalExecutor:
+    """Start an executor; worker processes start with the first jobs.
+
+    Parameters
+    ----------
+    command
+        What starts a worker; ``--serve`` is added, and it then reads jobs from stdin until that closes.
+    folder
+        Where logs are kept while the executor is open; by default a temporary folder, removed on close.
+    workers
+        Processors to share out: at most that many jobs run at once. By default, this machine's.
+    """
+    return LocalExecutor([*command, "--serve"], folder=folder, workers=workers)
+
+
+class LocalExecutor:
+    """Runs jobs in processes that are kept warm between jobs.
+
+    One thread per worker waits for it, so a job ends with its worker: killed, it is ``FAILED`` and the next job gets a fresh
+    process. Workers end themselves when this process goes away, however it goes.
+    """
+
+    def __init__(self, command: Sequence[str], *, folder: Path | None = None, workers: int | None = None) -> None:
+        if workers is not None and workers < 1:
+            raise Invalid(f"{workers} workers", where="workers", fix="give 1 or more")
+        self._command = list(command)
+        self._temporary = folder is None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="tidewheel-jobs-"))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._total = float(workers or os.cpu_count() or 1)
+        self._free = self._total
+        self._changed = threading.Condition()
+        self._jobs: dict[JobId, _Job] = {}
+        self._queue: list[_Job] = []
+        self._workers: dict[int, Worker] = {}
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, job: JobSpec) -> JobId:
+        """Accept a job; it starts when enough processors are free."""
+        made = _Job(JobId(uuid.uuid4().hex), job, min(max(job.cpus, 0.01), self._total))
+        with self._changed:
+            if self._closed:
+                raise Invalid("the executor is closed", fix="open another one")
+            self._jobs[made.id] = made
+            self._queue.append(made)
+            if self._idle < len(self._queue) and len(self._threads) < self._total:
+                thread = threading.Thread(target=self._serve, name=f"tidewheel-worker-{len(self._threads)}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._changed.notify_all()
+        return made.id
+
+    def poll(self, jobs: list[JobId], *, timeout_seconds: float = 0.0) -> dict[JobId, JobStatus]:
+        """Status of each job; waits until at least one is final."""
+        with self._changed:
+            found = [self._get(each) for each in jobs]
+            if found:
+                self._changed.wait_for(lambda: any(each.status.state in _FINAL for each in found), timeout_seconds)
+            return {each.id: each.status for each in found}
+
+    def cancel(self, job: JobId) -> None:
+        """Stop a job with all of its child processes."""
+        with self._changed:
+            found = self._get(job)
+            if found.status.state in _FINAL:
+                return
+            found.cancelled = True
+            if found in self._queue:
+                self._queue.remove(found)
+                self._finish(found, JobStatus(JobState.CANCELLED))
+            self._changed.wait_for(lambda: found.status.state in _FINAL)
+
+    def logs(self, job: JobId) -> str:
+        """What the job has printed so far."""
+        with self._changed:
+            found = self._get(job)
+        if found.log is None or not found.log.exists():
+            return ""
+        with found.log.open("rb") as file:
+            file.seek(found.start)
+            data = file.read() if found.end is None else file.read(found.end - found.start)
+        return data.decode(errors="replace")
+
+    def close(self) -> None:
+        """Cancel what runs and end all workers; idempotent."""
+        with self._changed:
+            self._closed = True
+            for job in self._queue:
+                self._finish(job, JobStatus(JobState.CANCELLED))
+            self._queue.clear()
+            for job in self._jobs.values():
+                job.cancelled = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        if self._temporary:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # ── one thread per worker ────────────────────────────────────────────────────────────────────
+
+    def _serve(self) -> None:
+        worker: Worker | None = None
+        try:
+            while True:
+                job = self._next()
+                if job is None:
+                    return
+                worker = self._run(job, worker)
+        finally:
+            if worker is not None:
+                worker.kill()
+
+    def _next(self) -> _Job | None:
+        with self._changed:
+            self._idle += 1
+            # First come, first served: a job that needs many processors is not overtaken for ever by small ones.
+            self._changed.wait_for(lambda: self._closed or (bool(self._queue) and self._queue[0].cpus <= self._free))
+            self._idle -= 1
+            if self._closed:
+                return None
+            job = self._queue.pop(0)
+            self._free -= job.cpus
+            job.status = JobStatus(JobState.RUNNING)
+            self._changed.notify_all()
+            return job
+
+    def _run(self, job: _Job, worker: Worker | None) -> Worker | None:
+        """Run a job; answer the worker when it can be used again."""
+        usable = False
+        status = JobStatus(JobState.FAILED, error="the worker could not be started")
+        try:
+            if worker is not None and not worker.alive:
+                worker.kill()
+                worker = None
+            fresh = worker is None
+            if worker is None:
+                worker = Worker(self._command, self._folder / f"worker-{uuid.uuid4().hex[:8]}.log")
+            with self._changed:
+                job.log, job.start = worker.log, worker.log.stat().st_size
+            status, usable = self._ask(job, worker, fresh=fresh)
+        except OSError as error:
+            status = JobStatus(JobState.FAILED, error=f"the worker could not be started: {error}")
+        finally:
+            if worker is not None and not usable:
+                worker.kill()
+            with self._changed:
+                job.end = worker.log.stat().st_size if worker is not None and worker.log.exists() else None
+                self._free += job.cpus
+                self._finish(job, status)
+        return worker if usable else None
+
+    def _ask(self, job: _Job, worker: Worker, *, fresh: bool) -> tuple[JobStatus, bool]:
+        seconds = job.spec.timeout_seconds
+        try:
+            if fresh:
+                worker.start(stopped=lambda: job.cancelled)
+            deadline = None if seconds is None else time.monotonic() + seconds
+            kind, answer = worker.ask(job.spec.spec, job.spec.environment, deadline=deadline, stopped=lambda: job.cancelled)
+        except Died as error:
+            return JobStatus(JobState.FAILED, error=f"the worker died: {error}"), False
+        except TimeoutError:
+            if job.cancelled:
+                return JobStatus(JobState.CANCELLED), False
+            return JobStatus(JobState.FAILED, error=f"the job ran longer than its limit of {seconds:g} s and was killed"), False
+        if kind == DONE:
+            return JobStatus(JobState.DONE, answer), True
+        return JobStatus(JobState.FAILED, error=answer.decode(errors="replace")), True
+
+    def _finish(self, job: _Job, status: JobStatus) -> None:
+        job.status = status
+        self._changed.notify_all()
+
+    def _get(self, job: JobId) -> _Job:
+        found = self._jobs.get(job)
+        if found is None:
+            raise NotFound(f"no job {job!r}", fix="ask for a job that this executor accepted")
+        return found

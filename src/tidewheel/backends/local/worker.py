@@ -1,0 +1,131 @@
+"""One warm worker process, as its executor sees it: start, ask, kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+LENGTH_BYTES = 8
+READY, DONE, FAILED = b"R", b"D", b"F"
+
+
+class Died(Exception):
+    """The process ended, or was ended, before it answered."""
+
+
+class Worker:
+    """A process that runs one job after the other, in a process group of its own so that its children die with it.
+
+    The wire is two pipes: a frame is eight bytes of length and that many bytes. A request is a line of JSON (the
+    environment variables) and the job's specification; an answer is one byte, ``D`` or ``F``, and the result or the error. Before
+    all of these the process writes one byte, ``R``, when it is ready: starting Python is not a job's time.
+
+    Parameters
+    ----------
+    command
+        What to start; it reads frames from stdin and answers on stdout until stdin closes.
+    log
+        File that gets everything the process prints.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, start_new_session=True
+            )
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        """The process, which is also its group."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def start(self, *, stopped: Callable[[], bool]) -> None:
+        """Wait until the process takes jobs.
+
+        Raises
+        ------
+        Died, TimeoutError
+            As :meth:`ask`.
+        """
+        if self._read(1, None, stopped) != READY:
+            raise Died("it does not speak the executor's language: is it `tidewheel exec --serve`?")
+
+    def ask(
+        self, spec: bytes, environment: Mapping[str, str], *, deadline: float | None, stopped: Callable[[], bool]
+    ) -> tuple[bytes, bytes]:
+        """Run one job; answer ``D`` or ``F`` with the result or the error.
+
+        Parameters
+        ----------
+        deadline
+            ``time.monotonic()`` after which to give up.
+        stopped
+            Asked a few times a second whether to give up.
+
+        Raises
+        ------
+        Died
+            When the process ended. The worker is of no use any more.
+        TimeoutError
+            When the deadline passed or it was stopped. The job still runs: kill the worker.
+        """
+        assert self._stdin is not None
+        body = json.dumps(dict(environment)).encode() + b"\n" + spec
+        try:
+            self._stdin.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+            self._stdin.flush()
+        except OSError as error:
+            raise Died(self._how()) from error
+        size = int.from_bytes(self._read(LENGTH_BYTES, deadline, stopped), "big")
+        answer = self._read(size, deadline, stopped)
+        return answer[:1], answer[1:]
+
+    def _read(self, size: int, deadline: float | None, stopped: Callable[[], bool]) -> bytes:
+        assert self._stdout is not None
+        number, parts, missing = self._stdout.fileno(), [], size
+        while missing:
+            if stopped() or (deadline is not None and time.monotonic() >= deadline):
+                raise TimeoutError
+            ready, _, _ = select.select([number], [], [], 0.05)
+            if not ready:
+                continue
+            part = os.read(number, min(missing, 1 << 20))
+            if not part:
+                raise Died(self._how())
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def _how(self) -> str:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "it closed its pipes"
+        return f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+
+    def kill(self) -> None:
+        """End the process and all of its children; idempotent."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self._stdin, self._stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue  # what was not sent to a dead process is lost with it

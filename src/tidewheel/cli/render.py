@@ -10,7 +10,8 @@ import click
 from tidewheel.clock import format_instant
 
 if TYPE_CHECKING:
-    from tidewheel.access import AuditEntry
+    from tidewheel.access.audit import Entry
+    from tidewheel.monitors.window import Check
     from tidewheel.project.apply import Applied
     from tidewheel.project.check import CheckReport
     from tidewheel.project.plan import Change, Plan, Reason
@@ -99,12 +100,17 @@ def render_applied(applied: Applied) -> str:
 def render_monitoring(judged: Monitoring) -> str:
     """What a monitor saw."""
     rows = [
-        [format_instant(w.start)[:10], str(w.rows), w.state, ", ".join(w.breaches) or "-"] for w in judged.windows
+        [format_instant(w.start)[:10], w.kind, str(w.rows), w.status, ", ".join(_check(c) for c in w.breached[:3]) or w.reason or "-"]
+        for w in judged.windows
     ]
-    lines = [table(["window from", "rows", "state", "breaches"], rows)] if rows else ["no complete window to judge"]
-    lines += [f"alert {alert.id} opened: {alert.summary}" for alert in judged.opened]
-    lines += [f"alert {alert.id} closed" for alert in judged.closed]
+    lines = [table(["window from", "kind", "rows", "status", "over its limit"], rows)] if rows else ["no window to judge"]
+    lines += [f"alert {alert.id} opened: {alert.kind}, {', '.join(_check(c) for c in alert.checks[:3])}" for alert in judged.opened]
+    lines += [f"alert {alert.id} closed: {alert.kind}" for alert in judged.closed]
     return "\n".join(lines + list(judged.reports))
+
+
+def _check(check: Check) -> str:
+    return f"{check.column.removeprefix('f.')} {check.metric} {check.value:.3g} (limit {check.limit:.3g})"
 
 
 def render_check(report: CheckReport) -> str:
@@ -171,7 +177,7 @@ def render_moves(moves: Moves) -> str:
     return "\n".join([moves.title, *(f"  {line}" for line in moves.lines)])
 
 
-def render_audit(entries: Sequence[AuditEntry]) -> str:
+def render_audit(entries: Sequence[Entry]) -> str:
     """The audit trail."""
     rows = [[format_instant(e.at), e.actor, e.verb, e.object, f"{e.before or ''} -> {e.after or ''}"] for e in entries]
     return table(["at", "who", "did", "to", "change"], rows)
@@ -181,7 +187,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Plain columns, aligned."""
     held = [list(row) for row in rows]
     widths = [max(len(row[i]) for row in [list(head), *held]) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [list(head), *held]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [list(head), *held]
+    ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 

@@ -25,7 +25,9 @@ def init(name: str, as_json: bool) -> None:
 
 @click.command()
 @environment_argument
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, to be applied exactly or not at all.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, to be applied exactly or not at all."
+)
 @project_options
 def plan(environment: str | None, out: Path | None, folder: Path, workspace: str | None, as_json: bool) -> int:
     """Show what differs between the files and ENVIRONMENT, and why. Exit code 2 when something does."""
@@ -46,13 +48,22 @@ def plan(environment: str | None, out: Path | None, folder: Path, workspace: str
 
 @click.command()
 @environment_argument
-@click.option("--plan", "saved", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Apply this saved plan exactly.")
+@click.option(
+    "--plan", "saved", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Apply this saved plan exactly."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--reason", default="", help="Kept in the environment's history.")
 @project_options
 def apply(
-    environment: str | None, saved: Path | None, yes: bool, dry_run: bool, reason: str, folder: Path, workspace: str | None, as_json: bool
+    environment: str | None,
+    saved: Path | None,
+    yes: bool,
+    dry_run: bool,
+    reason: str,
+    folder: Path,
+    workspace: str | None,
+    as_json: bool,
 ) -> int:
     """Bring ENVIRONMENT to what the files say: build what is missing, then move the pointers."""
     from tidewheel.cli.progress import progress
@@ -84,7 +95,9 @@ def apply(
 @click.option("--reason", default="by hand", help="Kept with what is built.")
 @click.option("--dry-run", is_flag=True, help="Show what would be built and stop.")
 @project_options
-def run(node: str, environment: str | None, reason: str, dry_run: bool, folder: Path, workspace: str | None, as_json: bool) -> int:
+def run(
+    node: str, environment: str | None, reason: str, dry_run: bool, folder: Path, workspace: str | None, as_json: bool
+) -> int:
     """Build NODE and what it needs from the data as it is now; a model goes on to its gate and deployment.
 
     Running a monitor judges every window that is complete and not judged yet.

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tidewheel.errors import Invalid, NotFound, TidewheelError
-from tidewheel.ledger.definition import Declaration, collecting
+from tidewheel.ledger.definition import Declaration, NodeId, collecting
 from tidewheel.project.configuration import Configuration, parse_configuration
 from tidewheel.project.graph import Graph
 
@@ -85,7 +85,7 @@ def load_project(root: Path) -> Project:
     importlib.invalidate_caches()
     with collecting() as declared:
         modules = tuple(module.__name__ for name in names for module in _import_all(root, name))
-    return Project(root, configuration, Graph.of([_relative(root, declaration) for declaration in declared]), modules)
+    return Project(root, configuration, Graph.of(_gated([_relative(root, declaration) for declaration in declared])), modules)
 
 
 @contextmanager
@@ -174,6 +174,22 @@ def _place_of(root: Path, error: BaseException) -> str | None:
             place = f"{Path(file).relative_to(root)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
+
+
+def _gated(declared: list[Declaration]) -> list[Declaration]:
+    """A deployment needs the gates of its model, though neither definition names the other."""
+    gates: dict[NodeId, tuple[NodeId, ...]] = {}
+    for declaration in declared:
+        if declaration.kind == "gate":
+            for model in declaration.upstream:
+                gates[model] = (*gates.get(model, ()), declaration.id)
+    linked = []
+    for declaration in declared:
+        if declaration.kind == "deployment":
+            needed = dict.fromkeys([*declaration.upstream, *(gate for model in declaration.upstream for gate in gates.get(model, ()))])
+            declaration = replace(declaration, upstream=tuple(needed))
+        linked.append(declaration)
+    return linked
 
 
 def _relative(root: Path, declaration: Declaration) -> Declaration:

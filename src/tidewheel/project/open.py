@@ -43,7 +43,9 @@ FOLDER = ".tidewheel"
 _ACTOR, _WORKSPACE = "TIDEWHEEL_ACTOR", "TIDEWHEEL_WORKSPACE"
 
 
-def open_workspace(root: Path | str = ".", name: str | None = None, *, clock: Clock = system_clock, actor: str | None = None) -> Workspace:
+def open_workspace(
+    root: Path | str = ".", name: str | None = None, *, clock: Clock = system_clock, actor: str | None = None
+) -> Workspace:
     """The workspace of a project.
 
     Parameters
@@ -125,7 +127,7 @@ class Workspace:
     def engine(self) -> QueryEngine:
         """What scans and sorts."""
         factory = cast("Callable[..., QueryEngine]", load_backend("query_engine", self._scheme(self.configuration.engine)))
-        opened = factory(spill=self.home / "spill")
+        opened = factory(temporary=self.home / "spill")
         return self._closing(opened, opened.close)
 
     @cached_property

@@ -29,7 +29,9 @@ def code_files(root: Path) -> Iterator[Path]:
     found: list[Path] = []
     for folder, folders, names in os.walk(root):
         here = Path(folder)
-        folders[:] = [n for n in folders if not n.startswith(".") and n not in _SKIPPED and not (here / n / "pyvenv.cfg").exists()]
+        folders[:] = [
+            n for n in folders if not n.startswith(".") and n not in _SKIPPED and not (here / n / "pyvenv.cfg").exists()
+        ]
         found += [here / name for name in names if Path(name).suffix in _SUFFIXES or (here == root and name == FILE)]
     yield from sorted(found)
 

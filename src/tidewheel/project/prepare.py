@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.prepare import prepare
+from tidewheel.features.register import OnlineViews
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
-from tidewheel.schema import Field, Schema
+from tidewheel.schema import Schema
 from tidewheel.serving.served import ServedModel
 
 
@@ -28,14 +29,15 @@ def open_version(
     found = workspace.registry.get(f"{model}:{version}")
     service = pinned.service(found)
     loaded = workspace.registry.load(found)
-    prepared = prepare(service, store=workspace.online, view_ids=workspace.materializer.views.list_ids())
+    schemas = {view.source.name: workspace.sources.schema(view.source) for view in service.views}
+    numbers = OnlineViews(workspace.database, workspace.clock).list_ids()
+    prepared = prepare(service, store=workspace.online, view_ids=numbers, schemas=schemas)
     keys = tuple(key.name for key in service.keys)
-    requested = tuple(Field(f.name, f.type, f.nullable) for f in service.request)
     served = ServedModel(
         model=model,
         version=version,
         features=found.features,
-        inputs=Schema((*service.keys, *requested)),
+        inputs=Schema((*service.keys, *service.request)),
         keys=keys,
         lookup=prepared,
         predictor=loaded.predictor,

@@ -161,7 +161,9 @@ def diff_environments(workspace: Workspace, left: str, right: str) -> list[Diffe
     known = workspace.ledger.list_environments()
     for name in (left, right):
         if name not in known:
-            raise NotFound(f"no environment {name!r}", where=name, fix="known: " + (", ".join(known) or "none; tidewheel apply makes one"))
+            raise NotFound(
+                f"no environment {name!r}", where=name, fix="known: " + (", ".join(known) or "none; tidewheel apply makes one")
+            )
     before, _ = read_environment(workspace.ledger, left)
     after, _ = read_environment(workspace.ledger, right)
     found = []
@@ -183,7 +185,9 @@ def explain_node(project: Project, workspace: Workspace, name: str, *, environme
     changes: Mapping[NodeId, Change] = {change.node: change for change in plan.changes}
     change = changes.get(declaration.id)
     if change is None:
-        return Explanation(declaration.id, f"up to date in {environment}: its recipe has a build, and no component differs", (), ())
+        return Explanation(
+            declaration.id, f"up to date in {environment}: its recipe has a build, and no component differs", (), ()
+        )
     causes = []
     for upstream in project.graph.upstream(declaration.id):
         cause = changes.get(upstream)

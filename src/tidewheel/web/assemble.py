@@ -96,16 +96,16 @@ class _Pushes:
         made = {}
         for name, source in self._sources.items():
             fed = [view for view in self._views.values() if view.source.name == name]
-            log = self._workspace.push_log(name)
-            made[name] = Pusher(self._workspace.sources, log, self._workspace.online, fed)
+            ws = self._workspace
+            allowance = Micros(ws.future_allowance)
+            made[name] = Pusher(ws.sources, ws.push_log(name), ws.online, fed, ws.database, ws.clock, allowance)
         self._pushers = made
 
     def push(self, source: str, rows: Sequence[Mapping[str, object]]) -> int:
         pusher = self._pushers.get(source)
         if pusher is None:
             raise NotFound(f"no source {source!r}", where=source, fix=near_miss(source, self._sources))
-        now = Micros(self._workspace.clock())
-        return pusher.push(self._sources[source], rows, now).accepted
+        return pusher.push(self._sources[source], rows).accepted
 
 
 def overview(project: Project, workspace: Workspace) -> Overview:

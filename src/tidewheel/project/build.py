@@ -1,0 +1,231 @@
+"""Builders: how a node of each kind comes to be. One function per kind, chosen by the table at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidewheel.clock import Micros, format_instant
+from tidewheel.datasets.build import build_training_set
+from tidewheel.datasets.definition import TrainingSet
+from tidewheel.datasets.handle import Dataset
+from tidewheel.digest import Digest
+from tidewheel.errors import Invalid
+from tidewheel.features.definition import FeatureView, view_of
+from tidewheel.fingerprint.reads import Read
+from tidewheel.fingerprint.recipe import Recipe
+from tidewheel.ledger.definition import Declaration, NodeId, node_id
+from tidewheel.ledger.record import Build
+from tidewheel.models.definition import ModelDefinition
+from tidewheel.models.train import train_model
+from tidewheel.models.version import ModelVersion
+from tidewheel.pipelines.execute import Session
+from tidewheel.project.load import Project
+from tidewheel.project.open import Workspace
+from tidewheel.project.pack import pack
+from tidewheel.project.progress import Progress
+from tidewheel.project.survey import Surveyor
+from tidewheel.releases.definition import Gate
+from tidewheel.releases.report import GateReport
+from tidewheel.serving.definition import Deployment
+from tidewheel.sources.definition import Source
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a builder answers: the content, what is needed to open it (JSON), one line for a person."""
+
+    content: Digest
+    output: bytes
+    summary: str
+    trace: tuple[Read, ...] = ()
+
+
+@dataclass
+class BuildContext:
+    """What builders share during one apply."""
+
+    project: Project
+    workspace: Workspace
+    surveyor: Surveyor
+    environment: str
+    reason: str
+    progress: Progress
+    contents: dict[NodeId, Digest] = field(default_factory=dict)
+    builds: dict[NodeId, Build] = field(default_factory=dict)
+    reports: list[str] = field(default_factory=list)
+    gate_failed: bool = False
+
+    @cached_property
+    def code(self) -> Digest:
+        """The project's code, packed once per apply."""
+        return pack(self.project.root, self.workspace.artifacts)
+
+    def dataset(self, node: NodeId) -> Dataset:
+        """A built training set."""
+        return Dataset.from_json(self.workspace.artifacts, self.builds[node].output)
+
+    def version(self, node: NodeId) -> ModelVersion:
+        """A built model."""
+        return self.workspace.registry.get(json.loads(self.builds[node].output)["version"])
+
+
+def build_source(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
+    """Record the snapshot that everything downstream reads."""
+    snapshot = context.surveyor.snapshots[declaration.id]
+    size = sum(file.size_bytes for file in snapshot.files) + sum(push.size_bytes for push in snapshot.pushes)
+    parts = [f"{len(snapshot.files)} files"] if snapshot.files else []
+    parts += [f"{len(snapshot.pushes)} segments of pushes"] if snapshot.pushes else []
+    return Built(snapshot.content, snapshot.to_json(), f"{', '.join(parts) or 'a table'}, {size / 1e6:.1f} MB")
+
+
+def build_view(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
+    """Bring the view into the online store, up to the newest row that is known."""
+    view = _view(declaration)
+    until = _newest(context.workspace, view.source)
+    if until is None:
+        return Built(recipe.digest, b"{}", "its source has no rows yet")
+    report = context.workspace.materializer.materialize(view, until=until)
+    output = json.dumps({"until": until, "keys": report.keys}).encode()
+    return Built(recipe.digest, output, f"{report.keys} keys online, as of {format_instant(until)}")
+
+
+def _view(declaration: Declaration) -> FeatureView:
+    definition = declaration.definition
+    assert isinstance(definition, FeatureView | type)
+    return view_of(definition)
+
+
+def _newest(workspace: Workspace, source: Source) -> Micros | None:
+    times = workspace.sources.scan(source, [])["__ts"]
+    newest = pc.min(pa.array([pc.max(times).as_py(), int(workspace.clock())])).as_py() if len(times) else None
+    return None if newest is None else Micros(newest)
+
+
+def build_dataset(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
+    """Join, split and freeze a training set."""
+    definition = declaration.definition
+    assert isinstance(definition, TrainingSet)
+    builds = context.workspace.ledger.list_builds(declaration.id, limit=1)
+    previous = Dataset.from_json(context.workspace.artifacts, builds[0].output) if builds else None
+    dataset = build_training_set(
+        definition,
+        sources=context.workspace.sources,
+        artifacts=context.workspace.artifacts,
+        snapshots={node.partition(":")[2]: snapshot for node, snapshot in context.surveyor.snapshots.items()},
+        previous=previous,
+    )
+    if not len(dataset.train):
+        raise Invalid(
+            f"training set {declaration.name} has no rows to train on",
+            where=declaration.where,
+            fix="look at its source, its label, and the span of its spine and test split",
+        )
+    context.reports.append(dataset.report.render())
+    summary = f"{len(dataset.train)} rows to train, {len(dataset.test)} to test"
+    return Built(dataset.content, dataset.to_json(), summary)
+
+
+def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
+    """Train and register a model version; it becomes challenger where there is a champion."""
+    definition, workspace = declaration.definition, context.workspace
+    assert isinstance(definition, ModelDefinition)
+    session = Session(
+        ledger=workspace.ledger,
+        artifacts=workspace.artifacts,
+        executor=workspace.executor,
+        fingerprinter=workspace.fingerprinter,
+        formats=workspace.formats,
+        clock=workspace.clock,
+        actor=workspace.actor,
+        progress=context.progress.step,
+    )
+    version = train_model(
+        definition,
+        context.dataset(node_id("training_set", definition.data.name)),
+        runs=workspace.runs,
+        session=session,
+        registry=workspace.registry,
+        recipe=recipe.digest,
+        project_snapshot=context.code,
+        actor=workspace.actor,
+    )
+    champion = workspace.registry.aliases(version.model).get(CHAMPION)
+    if champion is not None and champion != version.version:
+        workspace.registry.set_alias(
+            version.model, CHALLENGER, version.version, actor=workspace.actor, reason=context.reason or "trained"
+        )
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(version.metrics.items()))
+    return Built(version.content, json.dumps({"version": version.name}).encode(), f"{version.name}: {metrics}")
+
+
+def build_gate(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
+    """Compare the new version with the champion on the held-out rows."""
+    gate, workspace = declaration.definition, context.workspace
+    assert isinstance(gate, Gate)
+    challenger = context.version(node_id("model", gate.model))
+    definition = context.project.graph.nodes[node_id("model", gate.model)].definition
+    assert isinstance(definition, ModelDefinition)
+    report = workspace.releases.evaluate(
+        gate, challenger, context.dataset(node_id("training_set", definition.data.name)).test
+    )
+    context.reports.append(report.render())
+    summary = "passed" if report.passed else "FAILED"
+    return Built(recipe.digest, json.dumps({"report": report.id, "passed": report.passed}).encode(), summary)
+
+
+def build_deployment(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
+    """Route traffic to the version that was built, when its gates let it pass."""
+    deployment, workspace = declaration.definition, context.workspace
+    assert isinstance(deployment, Deployment)
+    version = context.version(node_id("model", deployment.model))
+    failed = _failed_gates(context, deployment.model)
+    if failed:
+        context.gate_failed = True
+        summary = f"{version.name} does not answer: gate {', '.join(failed)} failed"
+    else:
+        first = deployment.canary[0] if len(deployment.canary) > 1 else 100
+        release = workspace.releases.promote(
+            deployment.name,
+            version,
+            percent=first,
+            actor=workspace.actor,
+            reason=context.reason or f"apply {context.environment}",
+        )
+        summary = f"{version.name} answers {first} % of the traffic, route revision {release.revision}"
+    return Built(recipe.digest, json.dumps({"version": version.name, "failed": failed}).encode(), summary)
+
+
+def _failed_gates(context: BuildContext, model: str) -> list[str]:
+    failed = []
+    for node, declaration in context.project.graph.nodes.items():
+        if isinstance(declaration.definition, Gate) and declaration.definition.model == model and node in context.builds:
+            if not json.loads(context.builds[node].output)["passed"]:
+                failed.append(declaration.name)
+    return failed
+
+
+def build_monitor(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
+    """Nothing to make: a monitor calibrates itself from the champion's baseline when it runs."""
+    window = declaration.parameters.get("window")
+    return Built(recipe.digest, b"{}", f"judges windows of {window}")
+
+
+Builder = Callable[[BuildContext, Declaration, Recipe], Built]
+
+BUILDERS: Mapping[str, Builder] = {
+    "source": build_source,
+    "view": build_view,
+    "training_set": build_dataset,
+    "model": build_model,
+    "gate": build_gate,
+    "deployment": build_deployment,
+    "monitor": build_monitor,
+}

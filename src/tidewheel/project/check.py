@@ -1,0 +1,115 @@
+"""Check a project: lint its definitions, and replay what it served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidewheel.features.retrieve import retrieve
+from tidewheel.fingerprint.lint import lint
+from tidewheel.ledger.definition import node_id
+from tidewheel.project.load import Project
+from tidewheel.project.open import Workspace
+from tidewheel.project.parity import Mismatch, Parity, compare_features, spine_of
+from tidewheel.project.pinned import PinnedProjects
+from tidewheel.project.progress import Progress, silent
+from tidewheel.schema import Schema
+
+_EXAMPLES = 20
+_ROWS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a definition that will go wrong, or may."""
+
+    level: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Lint findings, and parity per deployment."""
+
+    findings: tuple[Finding, ...]
+    parities: tuple[Parity, ...]
+
+    @property
+    def clean(self) -> bool:
+        """No error, and no served value that differs."""
+        return not any(f.level == "error" for f in self.findings) and not any(p.mismatches for p in self.parities)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {"clean": self.clean} | asdict(self)
+
+
+def check_project(
+    project: Project, workspace: Workspace, *, node: str | None = None, limit: int | None = None, progress: Progress = silent
+) -> CheckReport:
+    """Lint all definitions and replay the logged predictions of the deployments.
+
+    Parameters
+    ----------
+    node
+        Replay only this deployment.
+    limit
+        Replay only the newest this many predictions of each.
+    """
+    findings = tuple(lint_project(project))
+    wanted = (
+        [project.graph.find(node if ":" in node else node_id("deployment", node))] if node else project.graph.nodes.values()
+    )
+    pinned = PinnedProjects(project, workspace)
+    parities = []
+    for declaration in wanted:
+        if declaration.kind == "deployment":
+            with progress.doing(f"replay {declaration.name}"):
+                parities.append(replay(workspace, pinned, declaration.name, limit=limit, progress=progress))
+    return CheckReport(findings, tuple(parities))
+
+
+def lint_project(project: Project) -> Iterator[Finding]:
+    """What can be seen in the code of the definitions."""
+    for declaration in project.graph.nodes.values():
+        for found in lint(declaration.functions, root=project.root):
+            yield Finding("warning", f"{found.file}:{found.line}", f"{declaration.id}: {found.message}")
+
+
+def replay(
+    workspace: Workspace, pinned: PinnedProjects, deployment: str, *, limit: int | None = None, progress: Progress = silent
+) -> Parity:
+    """Compute the features of logged predictions again, offline, at the logged instants, and compare bit by bit.
+
+    Each prediction is replayed with the definitions that its model version was trained with.
+    """
+    log = workspace.prediction_log(deployment).read()
+    if limit is not None:
+        log = log.slice(max(0, log.num_rows - limit))
+    checked = mismatches = values = 0
+    examples: list[Mismatch] = []
+    for model, version in _versions(log):
+        mine = pc.and_(pc.equal(log["model"], model), pc.equal(log["version"], version))
+        rows = log.filter(mine)
+        service = pinned.service(workspace.registry.get(f"{model}:{version}"))
+        schema = Schema((*service.keys, *service.request))
+        for start in range(0, rows.num_rows, _ROWS):
+            part = rows.slice(start, _ROWS)
+            computed = retrieve(service, spine_of(part, schema), time="at", sources=workspace.sources).table
+            for mismatch in compare_features(part, computed, service.names):
+                mismatches += 1
+                if len(examples) < _EXAMPLES:
+                    examples.append(mismatch)
+            checked += part.num_rows
+            values += part.num_rows * len(service.names)
+            progress.step(f"replay {deployment}", checked, log.num_rows)
+    return Parity(deployment, checked, values, mismatches, tuple(examples))
+
+
+def _versions(log: pa.Table) -> list[tuple[str, int]]:
+    found = log.group_by(["model", "version"]).aggregate([]).to_pylist()
+    return sorted((row["model"], row["version"]) for row in found)

@@ -1,0 +1,108 @@
+"""A backend engineer's day: ask, push, label, be wrong, and be killed."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from tests.journeys.acting import Project, Server, serve
+
+pytestmark = pytest.mark.slow
+
+INPUTS = {"shop_id": 3, "items": 2}
+NOON = "2026-03-01T12:00:00Z"
+
+
+def logged(project: Project) -> list[str]:
+    from tidewheel.project.open import open_workspace
+
+    with open_workspace(project.root) as ws:
+        ids: list[str] = ws.prediction_log("amount").read(columns=["prediction_id"])["prediction_id"].to_pylist()
+    return ids
+
+
+def test_predict_push_label_and_check(bakery: Project, server: Server) -> None:
+    status, first = server.post("/predict/amount", {"inputs": INPUTS, "id": "one", "at": NOON})
+    assert (status, first["id"], first["version"]) == (200, "one", 1)
+    order = {"order_id": "p1", "order_time": "2026-03-01T11:00:00Z", "paid_time": "2026-03-01T11:30:00Z", "shop_id": 3}
+    status, told = server.post("/push/orders", {"rows": [order | {"items": 2, "amount": 999.0}]})
+    assert (status, told["accepted"]) == (200, 1)
+    status, second = server.post("/predict/amount", {"inputs": INPUTS, "id": "two", "at": NOON})
+    assert status == 200
+    assert second["prediction"] != first["prediction"]
+    assert server.post("/labels/amount", {"labels": [{"id": "one", "value": 21.5}]})[0] == 200
+    status, answer = server.post("/predict/amount", {"inputs": [INPUTS, {"shop_id": 4, "items": 1}], "ids": ["a", "b"]})
+    assert (status, len(answer["predictions"])) == (200, 2)  # type: ignore[arg-type]
+    assert {"one", "two", "a", "b"} <= set(logged(bakery))
+    # "one" was answered before an event that is now known arrived, with an event time before it: the one late value is listed.
+    report = bakery.json("check", code=2)
+    (parity,) = report["parities"]  # type: ignore[misc]
+    assert {m["prediction_id"] for m in parity["examples"]} == {"one"}  # type: ignore[index, call-overload]
+
+
+def test_garbage_is_answered_with_a_code_the_field_and_the_fix_and_never_logged(bakery: Project, server: Server) -> None:
+    before = logged(bakery)
+    garbage: list[tuple[str, object, int]] = [
+        ("/predict/nope", {"inputs": INPUTS}, 404),
+        ("/predict/amount", {"inputs": {"items": 2}}, 422),
+        ("/predict/amount", {"inputs": {"shop_id": "three", "items": 2}}, 422),
+        ("/predict/amount", b'{"inputs": {"shop_id": 3, "items": NaN}}', 422),
+        ("/predict/amount", b'{"inputs": {"shop_id": 3, "items": 2}, "pad": "' + b"x" * 10_500_000 + b'"}', 413),
+        ("/predict/amount", b"not json", 400),
+        ("/predict/amount", b"\xff\xfe{}", 400),
+        ("/predict/amount", b"[" * 30_000, 400),
+        ("/predict/amount", {"inputs": INPUTS, "at": "yesterday"}, 422),
+        ("/push/nope", {"rows": [{}]}, 404),
+        ("/push/orders", {"rows": [{"order_id": "x"}]}, 422),
+        ("/labels/amount", {"labels": [{"value": 3}]}, 422),
+    ]
+    for path, body, expected in garbage:
+        status, told = server.post(path, body)
+        assert status == expected, (path, str(body)[:80], status, told)
+        assert {"code", "error", "fix"} <= set(told), told
+    assert logged(bakery) == before
+
+
+def test_kill_9_while_it_is_called_loses_no_answered_prediction(fresh: Project) -> None:
+    fresh.run("apply", "--yes")
+    server = serve(fresh)
+    answered: list[str] = []
+    stop = threading.Event()
+
+    def call(name: str) -> None:
+        number = 0
+        while not stop.is_set():
+            try:
+                status, told = server.post("/predict/amount", {"inputs": INPUTS, "id": f"{name}-{number}"})
+            except (OSError, json.JSONDecodeError):
+                return
+            assert status == 200
+            answered.append(str(told["id"]))
+            number += 1
+
+    callers = [threading.Thread(target=call, args=(name,)) for name in "abcd"]
+    for caller in callers:
+        caller.start()
+    while len(answered) < 300:
+        stop.wait(0.01)
+    server.kill()
+    stop.set()
+    for caller in callers:
+        caller.join()
+    found = logged(fresh)
+    assert set(answered) <= set(found)
+    assert len(found) == len(set(found))
+    again = serve(fresh)
+    try:
+        assert again.post("/predict/amount", {"inputs": INPUTS, "id": "after"})[0] == 200
+    finally:
+        again.kill()
+    assert fresh.json("check")["clean"] is True
+
+
+def test_health_metrics_and_the_status_page(server: Server) -> None:
+    assert json.loads(server.get("/health/ready"))["ready"] is True
+    assert "tidewheel" in server.get("/metrics")
+    assert "amount" in server.get("/")

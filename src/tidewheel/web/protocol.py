@@ -16,7 +16,7 @@ from tidewheel.web.application import Application
 from tidewheel.web.problem import JSON, Response
 
 _HEADER = "inference-header-content-length"
-_SERVER = {"name": "tidewheel", "version": "0.1.0", "extensions": ["model_repository", "binary_tensor_data", "statistics"]}
+_SERVER = {"name": "tidewheel", "version": "0.1.0", "extensions": ["model_repository", "binary_tensor_data"]}
 
 
 def answer_protocol(app: Application, method: str, rest: str, headers: Mapping[str, str], body: bytes) -> Response:

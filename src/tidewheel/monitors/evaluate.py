@@ -75,8 +75,8 @@ class Monitors:
         version
             Judge the rows of this model version only, shadows left out.
         on_breach
-            Called once for each alert that asks for an action and has not had it; until it returns, the action counts as not
-            done.
+            Called for each alert that asks for an action: when it opens, and while it lasts after 2, 4, 8 ... windows. Until it
+            returns, the action counts as not done.
 
         Returns
         -------

@@ -28,20 +28,27 @@ install_absent() {
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+clean_up() {
+  cat "$folder"/redis.log "$folder"/postgres/log >&2 2>/dev/null || true
+  TIDEWHEEL_TEST_SERVERS=$folder stop
+}
+
 start() {
   install_absent
-  local folder bin port
+  local bin port
   folder=$(mktemp -d "${TMPDIR:-/tmp}/tidewheel-servers.XXXXXX")
+  trap clean_up EXIT
   chmod 755 "$folder"
   bin=$(find_postgres)
 
   mkdir "$folder/postgres"
   [ "$(id -u)" != 0 ] || chown postgres "$folder/postgres"
-  as_postgres "$bin/initdb -D '$folder/postgres/data' -U tidewheel -A trust -E UTF8 --locale=C.UTF-8 --no-sync" >"$folder/initdb.log" 2>&1
+  as_postgres "$bin/initdb -D '$folder/postgres/data' -U tidewheel -A trust -E UTF8 --locale=C.UTF-8 --no-sync" \
+    >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
   port=$(free_port)
   as_postgres "$bin/pg_ctl -D '$folder/postgres/data' -l '$folder/postgres/log' -w -t 60 start -o \
     '-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder/postgres -c fsync=off -c max_connections=300'" >&2
-  echo "export TIDEWHEEL_TEST_POSTGRES=postgresql://tidewheel@127.0.0.1:$port/postgres"
+  local postgres=postgresql://tidewheel@127.0.0.1:$port/postgres
 
   port=$(free_port)
   redis-server --bind 127.0.0.1 --port "$port" --dir "$folder" --daemonize yes --pidfile "$folder/redis.pid" \
@@ -51,12 +58,14 @@ start() {
     sleep 0.1
   done
   redis-cli -p "$port" ping >/dev/null
+  echo "export TIDEWHEEL_TEST_POSTGRES=$postgres"
   echo "export TIDEWHEEL_TEST_REDIS=redis://127.0.0.1:$port/0"
   echo "export TIDEWHEEL_TEST_SERVERS=$folder"
+  trap - EXIT
 }
 
 stop() {
-  local folder=${TIDEWHEEL_TEST_SERVERS:-}
+  local folder=${TIDEWHEEL_TEST_SERVERS:-}  # given by what start has printed
   [ -n "$folder" ] && [ -d "$folder" ] || { say "nothing to stop: TIDEWHEEL_TEST_SERVERS names no folder"; return; }
   as_postgres "$(find_postgres)/pg_ctl -D '$folder/postgres/data' -m immediate stop" >&2 || true
   [ ! -f "$folder/redis.pid" ] || kill "$(cat "$folder/redis.pid")" || true
@@ -64,7 +73,9 @@ stop() {
 }
 
 case "${1:-}" in
-  start) start ;;
+  # "eval" of a command that fails goes on as if nothing were wrong; so a failure, too, is printed as what to run.
+  start) "$0" start-or-fail || { echo "echo 'servers: did not start' >&2; false"; exit 1; } ;;
+  start-or-fail) start ;;
   stop) stop ;;
   *) echo "usage: $0 start|stop" >&2; exit 1 ;;
 esac

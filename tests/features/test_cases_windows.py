@@ -28,7 +28,16 @@ ALL = {
     "std_pop": std_pop("x", "10m", hop="5m"),
     "last": last("x", "10m", hop="5m"),
 }
-EMPTY = {"sum": 0, "count": 0, "max": None, "min": None, "mean": None, "std": None, "std_pop": None, "last": None}
+EMPTY: dict[str, object] = {
+    "sum": 0,
+    "count": 0,
+    "max": None,
+    "min": None,
+    "mean": None,
+    "std": None,
+    "std_pop": None,
+    "last": None,
+}
 
 
 def fold(

@@ -207,6 +207,7 @@ def find_arrivals(old: Snapshot, new: Snapshot) -> Snapshot | None:
     Examples
     --------
     >>> from tidewheel.digest import Digest
+    >>> from tidewheel.sources.snapshot import PushSnapshot
     >>> old = Snapshot("s", pushes=(PushSnapshot("a", 10, Digest("x")),))
     >>> new = Snapshot("s", pushes=(PushSnapshot("a", 15, Digest("y")), PushSnapshot("b", 5, Digest("z"))))
     >>> [(one.segment, one.start, one.size_bytes) for one in find_arrivals(old, new).pushes]
@@ -299,7 +300,7 @@ class _Run:
             return [tuple(one) for one in found]
         schema = row_schema(self.layout.view, self.layout.schema)
         ts, created = table.column("__ts"), table.column("__created")
-        ordered = order_rows(table.codes, len(table.keys), ts, created, table.rows, schema)
+        ordered = order_rows(table.codes, len(table.keys), ts=ts, created=created, rows=table.rows, schema=schema)
         visible = (ts <= self.until) & (table.column("__avail") <= self.until)
         for slot, name in enumerate(self.layout.slots):
             mask = visible if name is None else visible & np.asarray(table.rows[name].is_valid())
@@ -317,10 +318,10 @@ class _Run:
         ts = table.column("__ts")
         wanted = (ts < watermarks[table.codes]) & (ts >= watermarks[table.codes] - self.plan.longest)
         places = np.flatnonzero(wanted)
-        rows = table.rows.select(list(self.plan.events.names)).take(pa.array(places))
+        rows = _take(table.rows.select(list(self.plan.events.names)), places)
         times, known = ts[places], table.column("__avail")[places]
-        ordered = order_rows(table.codes[places], len(table.keys), times, None, rows, self.plan.events)
-        events = Events(ordered.offsets, times[ordered.order], known[ordered.order], rows.take(pa.array(ordered.order)))
+        ordered = order_rows(table.codes[places], len(table.keys), ts=times, created=None, rows=rows, schema=self.plan.events)
+        events = Events(ordered.offsets, times[ordered.order], known[ordered.order], _take(rows, ordered.order))
         return build_tiles(self.plan, events)
 
     def opened(self, table: _Keyed, watermarks: Integers) -> dict[int, list[bytes]]:
@@ -342,6 +343,10 @@ def encode_rows(layout: OnlineLayout, rows: pa.Table) -> Iterator[bytes]:
     values = zip(*columns, strict=True) if columns else iter([()] * rows.num_rows)
     for when, then, known, row in zip(ts, created, available, values, strict=True):
         yield layout.row(when, then, known, row)
+
+
+def _take(rows: pa.Table, places: Integers) -> pa.Table:
+    return rows.take(pa.array(places)) if rows.num_columns else rows  # a table without columns has no rows to take
 
 
 def _batches(pairs: Sequence[tuple[bytes, bytes]]) -> Iterator[Sequence[tuple[bytes, bytes]]]:

@@ -1,0 +1,235 @@
+"""One view's answers from what the online store holds of some keys: pure, and the same fold as for training sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import pyarrow as pa
+
+from tidewheel.clock import format_instant
+from tidewheel.errors import HistoryUnavailable
+from tidewheel.features.columns import feature_type
+from tidewheel.features.encoding import typed_default
+from tidewheel.features.events import Events, order_rows
+from tidewheel.features.feature import Feature
+from tidewheel.features.online import Closed, OnlineLayout
+from tidewheel.features.plan import plan_windows
+from tidewheel.features.row_arrays import ArrayDecoder
+from tidewheel.features.rows import split_order
+from tidewheel.features.tile_bytes import unpack_tiles
+from tidewheel.features.tiles import fold
+
+_LEAST = -(1 << 62)
+
+
+class Status(Enum):
+    """Why a value is what it is."""
+
+    PRESENT = "present"
+    NULL_VALUE = "null_value"
+    NOT_FOUND = "not_found"
+    OUTSIDE_MAX_AGE = "outside_max_age"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the store holds of one key: the closed part, and open set items in order."""
+
+    closed: Closed | None
+    items: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A key, by its place among those that were read, and the instant asked."""
+
+    key: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ViewAnswer:
+    """One feature's values, one per query, with their statuses, and the event time of the row that gave each, if one did."""
+
+    values: list[object]
+    statuses: list[Status]
+    event_times: list[int | None]
+
+
+class OnlineView:
+    """Answers the features of one view.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import entity, features, lookup, view_of
+    >>> from tidewheel.schema import DataType, Field, Schema
+    >>> from tidewheel.sources.definition import source
+    >>> @features(source("ratings", "r.parquet", time="ts"), by=entity("driver", driver=int))
+    ... class Rating:
+    ...     rating = lookup("rating")
+    >>> schema = Schema((Field("driver", DataType.INT64), Field("rating", DataType.FLOAT64)))
+    >>> layout = OnlineLayout(view_of(Rating), 1, schema)
+    >>> held = Held(None, list(layout.numbered([layout.row(5, 0, 5, (4.5,))])))
+    >>> OnlineView(layout).answer([held], [Query(0, 4), Query(0, 5)])[0].values
+    [None, 4.5]
+    """
+
+    def __init__(self, layout: OnlineLayout) -> None:
+        view, schema = layout.view, layout.schema
+        self.layout = layout
+        self._plan = plan_windows(view, schema)
+        self._decoder = ArrayDecoder(layout.codec, self._plan.events.names)
+        self._available = len(layout.columns)
+        self._window_place = {one.feature.name: place for place, one in enumerate(self._plan.windows)}
+        self._defaults = {
+            one.name: typed_default(one.default, feature_type(one, schema), where=f"{view.name}.{one.name}").as_py()
+            for one in view.lookups
+            if one.default is not None
+        }
+        slots = {name: slot for slot, name in enumerate(layout.slots)}
+        column = {name: place for place, name in enumerate(layout.columns)}
+        self._looked_up = {
+            one.name: (slots[one.column] if one.fill == "last_known" else 0, column[one.column])
+            for one in view.lookups
+            if one.column is not None
+        }
+
+    def answer(self, held: Sequence[Held], queries: Sequence[Query], *, since: int = _LEAST) -> list[ViewAnswer]:
+        """Answers of every feature of the view, in the view's order.
+
+        Parameters
+        ----------
+        since
+            Windows are complete from this instant on.
+
+        Raises
+        ------
+        HistoryUnavailable
+            When a query lies before what is still known.
+        FeatureOverflow
+            When an exact sum does not fit.
+        """
+        rows = [self.layout.distinct(one.items) for one in held]
+        windows = self._windows(held, rows, queries, since) if self._plan.windows else []
+        found = [self._candidates(held[one.key], rows[one.key], one.at) for one in queries] if self._looked_up else []
+        answers = []
+        for feature in self.layout.view.features:
+            if feature.kind == "window":
+                values = windows[self._window_place[feature.name]]
+                statuses = [Status.NULL_VALUE if value is None else Status.PRESENT for value in values]
+                answers.append(ViewAnswer(values, statuses, [None] * len(values)))
+            else:
+                answers.append(self._lookup(feature, found, queries))
+        return answers
+
+    # ── windows ──────────────────────────────────────────────────────────────────────────────────
+
+    def _windows(
+        self, held: Sequence[Held], rows: Sequence[Sequence[bytes]], queries: Sequence[Query], since: int
+    ) -> list[list[object]]:
+        keys = np.fromiter((one.key for one in queries), dtype=np.int64, count=len(queries))
+        times = np.fromiter((one.at for one in queries), dtype=np.int64, count=len(queries))
+        marks = [_LEAST if one.closed is None else one.closed.watermark for one in held]
+        for one in queries:
+            if one.at < since or one.at < marks[one.key]:
+                raise self._too_early(one.at, max(since, marks[one.key]))
+        if not len(queries):
+            return [[] for _ in self._plan.windows]
+        hop = self.layout.hop
+        reach = (int(times.min()) - self._plan.longest) // hop * hop
+        end = int(times.max())
+        kept: list[bytes] = []
+        offsets = [0]
+        for mark, own in zip(marks, rows, strict=True):
+            low, high = self.layout.between(own, max(mark, reach), end)
+            kept.extend(own[low:high])
+            offsets.append(len(kept))
+        events = self._events(np.array(offsets, dtype=np.int64), kept)
+        closed = unpack_tiles(self._plan, [None if one.closed is None else one.closed.tiles for one in held])
+        folded = fold(self._plan, events, keys, times, closed=closed, watermark=np.array(marks, dtype=np.int64))
+        if folded.blocked.any():
+            raise self._too_early(int(times[int(np.argmax(folded.blocked))]), since)
+        return [column.to_pylist() for column in folded.columns]
+
+    def _events(self, offsets: np.ndarray[tuple[int], np.dtype[np.int64]], rows: Sequence[bytes]) -> Events:
+        ts, table = self._decoder.decode(rows)
+        if self.layout.delayed:
+            known = self._decoder.integers(rows, self._available)
+        else:
+            known = ts + self.layout.after if self.layout.after else ts
+        tied = ts[1:] == ts[:-1]
+        if tied.any():  # rows stand in order of (ts, created, all columns); events order by (ts, event columns)
+            codes = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
+            ordered = order_rows(codes, len(offsets) - 1, ts=ts, created=None, rows=table, schema=self._plan.events)
+            ts, known = ts[ordered.order], known[ordered.order]
+            table = table.take(pa.array(ordered.order)) if table.num_columns else table
+        return Events(offsets, ts, known, table)
+
+    # ── look-ups ─────────────────────────────────────────────────────────────────────────────────
+
+    def _candidates(self, held: Held, rows: Sequence[bytes], at: int) -> tuple[bytes | None, ...]:
+        """The greatest visible row of each slot."""
+        _, high = self.layout.between(rows, _LEAST, at + 1)
+        found = []
+        for slot in range(len(self.layout.slots)):
+            best = self._greatest(rows, high, at, slot)
+            closed = None if held.closed is None else held.closed.lookups[slot]
+            if closed is not None:
+                ts, known = self.layout.times(closed)
+                if ts > at or known > at:
+                    raise self._too_early(at, max(ts, known))
+                best = closed if best is None else self.layout.latest((best, closed), slot)
+            found.append(best)
+        return tuple(found)
+
+    def _greatest(self, rows: Sequence[bytes], high: int, at: int, slot: int) -> bytes | None:
+        for row in self._visible(rows, high, at):
+            if self.layout.latest((row,), slot) is None:
+                continue
+            order = row[:16]
+            tied = [one for one in self._visible(rows, high, at) if one[:16] == order] if self._ties(rows, row) else [row]
+            return self.layout.latest(tied, slot)
+        return None
+
+    def _visible(self, rows: Sequence[bytes], high: int, at: int) -> Iterator[bytes]:
+        for place in range(high - 1, -1, -1):
+            if not (self.layout.delayed or self.layout.after) or self.layout.times(rows[place])[1] <= at:
+                yield rows[place]
+
+    def _ties(self, rows: Sequence[bytes], row: bytes) -> bool:
+        ts, _ = split_order(row)
+        low, high = self.layout.between(rows, ts, ts + 1)
+        return high - low > 1
+
+    def _lookup(self, feature: Feature, found: Sequence[tuple[bytes | None, ...]], queries: Sequence[Query]) -> ViewAnswer:
+        slot, place = self._looked_up[feature.name]
+        default, ttl = self._defaults.get(feature.name), self.layout.view.ttl
+        answer = ViewAnswer([], [], [])
+        for candidates, query in zip(found, queries, strict=True):
+            row = candidates[slot]
+            value: object = None
+            status, ts = Status.NOT_FOUND, None
+            if row is not None:
+                ts, _ = split_order(row)
+                if ttl is not None and query.at - ts > ttl:
+                    status = Status.OUTSIDE_MAX_AGE
+                else:
+                    value = self.layout.codec.decode(row).values[place]
+                    status = Status.NULL_VALUE if value is None else Status.PRESENT
+            answer.values.append(default if value is None else value)
+            answer.statuses.append(status)
+            answer.event_times.append(ts)
+        return answer
+
+    def _too_early(self, at: int, since: int) -> HistoryUnavailable:
+        name = self.layout.view.name
+        return HistoryUnavailable(
+            f"view {name} is not known online any more as it was at {format_instant(at)}",
+            where=name,
+            fix=f"ask for {format_instant(since)} or later, or retrieve it offline"
+            if since > _LEAST
+            else "retrieve it offline",
+        )

@@ -1,7 +1,7 @@
 """The whole loop on real trips: what ``make demo`` runs.
 
-Types the commands that a user would type, starts the real server, replays January to June 2020 against it in the order in which it
-happened, lets the monitor raise its alarms and retrain, and checks every logged prediction.
+Types the commands that a user would type, starts the real server, replays January to June 2020 against it in the order
+in which it happened, lets the monitor raise its alarms and retrain, and checks every logged prediction.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from replay import STREET, Client, Replay, read_trips
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tidewheel.clock import format_instant, to_micros
+from tidewheel.project.run import Monitoring
+
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 FIRST, LAST = "2020-01", "2020-06"
@@ -34,7 +37,9 @@ console = Console(highlight=False)
 def tidewheel(*arguments: str, allowed: tuple[int, ...] = (0,), quiet: bool = False) -> str:
     """Run the command in the example's folder and show it; answer its stdout."""
     console.print(f"[bold]$ tidewheel {' '.join(arguments)}[/bold]")
-    done = subprocess.run([sys.executable, "-m", "tidewheel", *arguments], cwd=HERE, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tidewheel", *arguments], cwd=HERE, stdout=subprocess.PIPE, text=True, check=False
+    )
     if not quiet:
         console.print(done.stdout.rstrip(), markup=False)
     if done.returncode not in allowed:
@@ -61,14 +66,20 @@ def server() -> Iterator[tuple[str, int]]:
         process.wait(timeout=30)
 
 
-def replay_half_a_year(address: tuple[str, int]) -> tuple[Replay, list[report.Judged]]:
+def replay_half_a_year(address: tuple[str, int]) -> tuple[Replay, report.Watch]:
     """Replay week by week; after each week the monitor runs, and may retrain."""
     trips = read_trips(HERE / "replay", FIRST, LAST)
     replay = Replay(Client(address), trips)
-    judged: list[report.Judged] = []
+    watch = report.Watch(HERE)
     edge = datetime(2020, 1, 1, tzinfo=STREET)
     end = trips[-1].start + timedelta(hours=6)
-    columns = (TextColumn("replay {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("trips"), TimeElapsedColumn())
+    columns = (
+        TextColumn("replay {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("trips"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=not console.is_terminal) as shown:
         task = shown.add_task("", total=len(trips))
         while edge < end:
@@ -76,8 +87,25 @@ def replay_half_a_year(address: tuple[str, int]) -> tuple[Replay, list[report.Ju
             shown.update(task, description=f"to {edge:%Y-%m-%d}")
             replay.until(edge)
             shown.update(task, completed=replay.predictions)
-            judged += report.run_monitor(HERE, shown.console)
-    return replay, judged
+            tell(watch.run(to_micros(edge)), shown.console)
+    return replay, watch
+
+
+def tell(done: Monitoring, shown: Console) -> None:
+    """Alarms and retraining, as they happen."""
+    for alert in done.opened:
+        over = ", ".join(
+            f"{check.column.removeprefix('f.')} {check.metric} {check.value:.2f} (limit {check.limit:.2f})"
+            for check in alert.checks[:3]
+        )
+        shown.print(
+            f"[bold yellow]ALARM[/bold yellow] {alert.kind}, week from {format_instant(alert.first_window)[:10]}: {over}"
+        )
+    for alert in done.closed:
+        shown.print(f"[green]alarm over[/green]: {alert.kind}")
+    for text in done.reports:
+        if text.startswith("gate"):
+            shown.print(text, markup=False)
 
 
 def main() -> None:
@@ -98,11 +126,11 @@ def main() -> None:
 
     console.rule("2. serve, and replay January to June 2020 in the order in which it happened")
     with server() as address:
-        replay, judged = replay_half_a_year(address)
+        replay, watch = replay_half_a_year(address)
     console.print(f"{replay.predictions} predictions, {replay.events} events, {replay.labels} labels")
 
     console.rule("3. what the monitor saw, and what retraining brought")
-    outcome = report.measure(HERE, judged)
+    outcome = report.measure(HERE, watch)
     console.print(report.render(outcome))
     picture = report.plot(outcome, OUT / "demo.png")
 

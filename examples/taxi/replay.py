@@ -18,7 +18,6 @@ from pathlib import Path
 from threading import local
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -53,7 +52,9 @@ def read_trips(folder: Path, first: str, last: str) -> list[Trip]:
             continue
         table = pq.read_table(path, columns=list(RAW))
         month = pc.strftime(table["pickup_time"], format="%Y-%m")
-        keep = pc.and_(pc.equal(month, path.stem), pc.and_(pc.greater(table["trip_distance"], 0), pc.less(table["trip_distance"], 200)))
+        keep = pc.and_(
+            pc.equal(month, path.stem), pc.and_(pc.greater(table["trip_distance"], 0), pc.less(table["trip_distance"], 200))
+        )
         for number, row in enumerate(table.filter(keep).to_pylist()):
             start, end = row["pickup_time"].replace(tzinfo=STREET), row["dropoff_time"].replace(tzinfo=STREET)
             trips.append(Trip(f"{path.stem}-{number}", row, start, end))
@@ -109,8 +110,8 @@ class Replay:
         """Everything that starts or ends before the moment."""
         while self._starting and self._starting[0].start < moment:
             edge = min(moment, self._starting[0].start + step)
-            self._finish(_take_while(self._ending, lambda trip: trip.end < edge))
-            self._ask(_take_while(self._starting, lambda trip: trip.start < edge))
+            self._finish(_take_while(self._ending, lambda trip, edge=edge: trip.end < edge))
+            self._ask(_take_while(self._starting, lambda trip, edge=edge: trip.start < edge))
         self._finish(_take_while(self._ending, lambda trip: trip.end < moment))
 
     def _ask(self, trips: Sequence[Trip]) -> None:
@@ -143,11 +144,3 @@ def _take_while(trips: deque[Trip], holds: Callable[[Trip], bool]) -> list[Trip]
 
 def _row(trip: Trip) -> dict[str, object]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in trip.raw.items()}
-
-
-def naive_predictions(history: pa.Table, distances: Sequence[float]) -> tuple[float, list[float]]:
-    """Two baselines that need no model: the mean duration, and a straight line over the distance."""
-    minutes, miles = history["minutes"].to_numpy(), history["trip_distance"].to_numpy()
-    slope = float(((miles - miles.mean()) * (minutes - minutes.mean())).sum() / ((miles - miles.mean()) ** 2).sum())
-    offset = float(minutes.mean() - slope * miles.mean())
-    return float(minutes.mean()), [offset + slope * distance for distance in distances]

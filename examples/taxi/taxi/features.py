@@ -20,7 +20,8 @@ trips = tw.source(
     description="Yellow taxi trips, cleaned: a random sample of 10,000 a month",
     select="""
         SELECT
-            hash(vendor_id, pickup_time, dropoff_time, pickup_zone, dropoff_zone, trip_distance, total_amount)::VARCHAR AS trip_id,
+            hash(vendor_id, pickup_time, dropoff_time, pickup_zone, dropoff_zone, trip_distance, total_amount)::VARCHAR
+                AS trip_id,
             pickup_time, dropoff_time, pickup_zone, dropoff_zone, trip_distance,
             epoch(dropoff_time - pickup_time) / 60 AS minutes,
             epoch(dropoff_time - pickup_time) / 60 / trip_distance AS pace

@@ -10,7 +10,7 @@ import click
 from tidewheel.clock import format_instant
 
 if TYPE_CHECKING:
-    from tidewheel.access.audit import Entry
+    from tidewheel.access.definition import Entry
     from tidewheel.monitors.window import Check
     from tidewheel.project.apply import Applied
     from tidewheel.project.check import CheckReport
@@ -100,11 +100,19 @@ def render_applied(applied: Applied) -> str:
 def render_monitoring(judged: Monitoring) -> str:
     """What a monitor saw."""
     rows = [
-        [format_instant(w.start)[:10], w.kind, str(w.rows), w.status, ", ".join(_check(c) for c in w.breached[:3]) or w.reason or "-"]
+        [
+            format_instant(w.start)[:10],
+            w.kind,
+            str(w.rows),
+            w.status,
+            ", ".join(_check(c) for c in w.breached[:3]) or w.reason or "-",
+        ]
         for w in judged.windows
     ]
     lines = [table(["window from", "kind", "rows", "status", "over its limit"], rows)] if rows else ["no window to judge"]
-    lines += [f"alert {alert.id} opened: {alert.kind}, {', '.join(_check(c) for c in alert.checks[:3])}" for alert in judged.opened]
+    lines += [
+        f"alert {alert.id} opened: {alert.kind}, {', '.join(_check(c) for c in alert.checks[:3])}" for alert in judged.opened
+    ]
     lines += [f"alert {alert.id} closed: {alert.kind}" for alert in judged.closed]
     return "\n".join(lines + list(judged.reports))
 

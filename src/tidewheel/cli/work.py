@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -148,4 +149,4 @@ def history(folder: Path, workspace: str | None, as_json: bool) -> None:
 
     _, opened = open_project(folder, workspace)
     entries = opened.audit.list()
-    emit([entry.to_json() for entry in entries]) if as_json else click.echo(render_audit(entries))
+    emit([asdict(entry) for entry in entries]) if as_json else click.echo(render_audit(entries))

@@ -6,6 +6,7 @@ once: both may build (equal recipes give one build), one moves the pointers, the
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -141,6 +142,7 @@ class _Runner:
                 started_at=started,
                 ended_at=Micros(ended),
                 actor=workspace.actor,
+                id=uuid.uuid4().hex,
             )
         )
 

@@ -29,13 +29,14 @@ from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pack import pack
 from tidewheel.project.progress import Progress
+from tidewheel.project.release import CHALLENGER, release_built
 from tidewheel.project.survey import Surveyor
 from tidewheel.releases.definition import Gate
 from tidewheel.releases.report import GateReport
 from tidewheel.serving.definition import Deployment
 from tidewheel.sources.definition import Source
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION = "champion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,7 @@ def build_gate(context: BuildContext, declaration: Declaration, recipe: Recipe) 
     challenger = context.version(node_id("model", gate.model))
     definition = context.project.graph.nodes[node_id("model", gate.model)].definition
     assert isinstance(definition, ModelDefinition)
-    report = workspace.releases.evaluate(
-        gate, challenger, context.dataset(node_id("training_set", definition.data.name)).test
-    )
+    report = workspace.releases.evaluate(gate, challenger, context.dataset(node_id("training_set", definition.data.name)).test)
     context.reports.append(report.render())
     summary = "passed" if report.passed else "FAILED"
     return Built(recipe.digest, json.dumps({"report": report.id, "passed": report.passed}).encode(), summary)
@@ -186,30 +185,26 @@ def build_deployment(context: BuildContext, declaration: Declaration, recipe: Re
     deployment, workspace = declaration.definition, context.workspace
     assert isinstance(deployment, Deployment)
     version = context.version(node_id("model", deployment.model))
-    failed = _failed_gates(context, deployment.model)
+    reports = _gate_reports(context, declaration)
+    failed = [report.gate for report in reports if not report.passed]
     if failed:
         context.gate_failed = True
         summary = f"{version.name} does not answer: gate {', '.join(failed)} failed"
     else:
-        first = deployment.canary[0] if len(deployment.canary) > 1 else 100
-        release = workspace.releases.promote(
-            deployment.name,
-            version,
-            percent=first,
-            actor=workspace.actor,
-            reason=context.reason or f"apply {context.environment}",
-        )
-        summary = f"{version.name} answers {first} % of the traffic, route revision {release.revision}"
+        reason = context.reason or f"apply {context.environment}"
+        evidence = reports[-1] if reports else None
+        summary = release_built(workspace, deployment, version, evidence, reason=reason)
     return Built(recipe.digest, json.dumps({"version": version.name, "failed": failed}).encode(), summary)
 
 
-def _failed_gates(context: BuildContext, model: str) -> list[str]:
-    failed = []
-    for node, declaration in context.project.graph.nodes.items():
-        if isinstance(declaration.definition, Gate) and declaration.definition.model == model and node in context.builds:
-            if not json.loads(context.builds[node].output)["passed"]:
-                failed.append(declaration.name)
-    return failed
+def _gate_reports(context: BuildContext, declaration: Declaration) -> list[GateReport]:
+    found = []
+    for node in declaration.upstream:
+        if node.startswith("gate:"):
+            report = context.workspace.releases.find_report(json.loads(context.builds[node].output)["report"])
+            if report is not None:
+                found.append(report)
+    return found
 
 
 def build_monitor(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.features.retrieve import retrieve
-from tidewheel.fingerprint.lint import lint
+from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.ledger.definition import node_id
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
@@ -60,7 +60,7 @@ def check_project(
     limit
         Replay only the newest this many predictions of each.
     """
-    findings = tuple(lint_project(project))
+    findings = tuple(lint_project(project, workspace.fingerprinter))
     wanted = (
         [project.graph.find(node if ":" in node else node_id("deployment", node))] if node else project.graph.nodes.values()
     )
@@ -73,11 +73,12 @@ def check_project(
     return CheckReport(findings, tuple(parities))
 
 
-def lint_project(project: Project) -> Iterator[Finding]:
-    """What can be seen in the code of the definitions."""
+def lint_project(project: Project, fingerprinter: Fingerprinter) -> Iterator[Finding]:
+    """What the code of the definitions uses that no recipe can hold: clocks, unseeded draws, paths that C++ readers open."""
     for declaration in project.graph.nodes.values():
-        for found in lint(declaration.functions, root=project.root):
-            yield Finding("warning", f"{found.file}:{found.line}", f"{declaration.id}: {found.message}")
+        if declaration.functions:
+            for found in fingerprinter.findings(declaration.functions):
+                yield Finding("warning", found.where or declaration.where, f"{declaration.id}: {found.message}")
 
 
 def replay(

@@ -186,7 +186,9 @@ def _gated(declared: list[Declaration]) -> list[Declaration]:
     linked = []
     for declaration in declared:
         if declaration.kind == "deployment":
-            needed = dict.fromkeys([*declaration.upstream, *(gate for model in declaration.upstream for gate in gates.get(model, ()))])
+            needed = dict.fromkeys(
+                [*declaration.upstream, *(gate for model in declaration.upstream for gate in gates.get(model, ()))]
+            )
             declaration = replace(declaration, upstream=tuple(needed))
         linked.append(declaration)
     return linked

@@ -225,7 +225,7 @@ class Workspace:
         """Gates, promotions and rollbacks, with their evidence."""
         from tidewheel.releases.promote import Releases
 
-        return Releases(self.database, self.registry, self.routes, self.clock)
+        return Releases(self.database, self.clock, registry=self.registry, routes=self.routes)
 
     def push_log(self, source: str) -> PushLog:
         """Rows pushed to a source."""

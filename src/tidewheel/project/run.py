@@ -159,9 +159,7 @@ def _labels(workspace: Workspace, monitor: Monitor) -> list[pa.Table]:
 class _Retraining:
     """Answers alerts as the monitor says, at most once in one run."""
 
-    def __init__(
-        self, project: Project, workspace: Workspace, environment: str, monitor: Monitor, progress: Progress
-    ) -> None:
+    def __init__(self, project: Project, workspace: Workspace, environment: str, monitor: Monitor, progress: Progress) -> None:
         self._project = project
         self._workspace = workspace
         self._environment = environment

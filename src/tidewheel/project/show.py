@@ -124,15 +124,18 @@ def describe_node(project: Project, workspace: Workspace, name: str) -> NodeDesc
     survey = surveyor.survey()
     recipe = survey.state.recipes[declaration.id]
     builds = workspace.ledger.list_builds(declaration.id, limit=_MAX_BUILDS)
+    parts = {key: f"{part.note or part.value}  {part.where or ''}".rstrip() for key, part in recipe.components.items()}
+    built = {format_instant(b.started_at): f"{b.seconds:.2f} s by {b.actor}, content {b.content[:16]}" for b in builds}
+    users = {node: _owner(project.graph.nodes[node]) or "" for node in project.graph.downstream(declaration.id)}
     sections = [
         ("meta", tuple((key, str(value)) for key, value in declaration.meta.items() if value)),
         ("parameters", tuple((key, str(value)) for key, value in declaration.parameters.items())),
-        ("recipe", tuple((key, f"{part.note or part.value}  {part.where or ''}".rstrip()) for key, part in recipe.components.items())),
-        ("builds", tuple((format_instant(b.started_at), f"{b.seconds:.2f} s by {b.actor}, content {b.content[:16]}") for b in builds)),
+        ("recipe", tuple(parts.items())),
+        ("builds", tuple(built.items())),
         ("upstream", tuple((node, "") for node in declaration.upstream)),
-        ("downstream", tuple((node, _owner(project.graph.nodes[node]) or "") for node in project.graph.downstream(declaration.id))),
+        ("downstream", tuple(users.items())),
         *_of_kind(workspace, declaration),
-    ]  # fmt: skip
+    ]
     return NodeDescription(declaration.id, declaration.where, tuple((title, pairs) for title, pairs in sections if pairs))
 
 

@@ -172,7 +172,7 @@ def _data_components(snapshot: Snapshot) -> dict[str, Component]:
     parts = {}
     if len(snapshot.files) <= _MAX_NAMED_FILES:
         for file in snapshot.files:
-            parts[f"data:{file.path}"] = Component(file.digest, note=f"{file.size} bytes")
+            parts[f"data:{file.path}"] = Component(file.digest, note=f"{file.size_bytes} bytes")
     else:
         listed = [[file.path, file.digest] for file in snapshot.files]
         parts["data:files"] = Component(digest(listed), note=f"{len(snapshot.files)} files")

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tidewheel.clock import Micros
-from tidewheel.errors import Invalid, NotFound, near_miss
-from tidewheel.features.definition import FeatureView, ServiceDefinition, view_of
+from tidewheel.errors import NotFound, near_miss
+from tidewheel.features.definition import FeatureView, view_of
 from tidewheel.features.push import Pusher
-from tidewheel.ledger.definition import node_id
 from tidewheel.predictions import Label
 from tidewheel.predictions.row import PredictionRow
 from tidewheel.project.load import Project
@@ -74,7 +73,9 @@ def _deployments(project: Project, names: Sequence[str]) -> list[Deployment]:
         if name not in declared:
             raise NotFound(f"the project declares no deployment {name!r}", where=name, fix=near_miss(name, declared))
     if not declared:
-        raise NotFound("the project declares no deployment", where=str(project.root), fix='add tw.deployment("name", model=...)')
+        raise NotFound(
+            "the project declares no deployment", where=str(project.root), fix='add tw.deployment("name", model=...)'
+        )
     return [declared[name] for name in names] if names else list(declared.values())
 
 
@@ -89,12 +90,14 @@ class _Pushes:
         for declaration in project.graph.nodes.values():
             if isinstance(declaration.definition, Source):
                 self._sources[declaration.name] = declaration.definition
-        self.serve([view_of(d.definition) for d in project.graph.nodes.values() if isinstance(d.definition, FeatureView | type)])
+        self.serve(
+            [view_of(d.definition) for d in project.graph.nodes.values() if isinstance(d.definition, FeatureView | type)]
+        )
 
     def serve(self, views: Sequence[FeatureView]) -> None:
         self._views.update({view.version: view for view in views})
         made = {}
-        for name, source in self._sources.items():
+        for name in self._sources:
             fed = [view for view in self._views.values() if view.source.name == name]
             ws = self._workspace
             allowance = Micros(ws.future_allowance)
@@ -124,7 +127,9 @@ def overview(project: Project, workspace: Workspace) -> Overview:
             aliases = workspace.registry.aliases(declaration.name)
             for version in workspace.registry.list(declaration.name):
                 held = tuple(alias for alias, number in aliases.items() if number == version.version)
-                models.append(ModelLine(version.model, version.version, held, version.created_at, version.metrics, version.format))
+                models.append(
+                    ModelLine(version.model, version.version, held, version.created_at, version.metrics, version.format)
+                )
     return Overview(alerts, runs, models, [_environment(workspace, name) for name in workspace.ledger.list_environments()])
 
 

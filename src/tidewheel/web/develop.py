@@ -18,12 +18,19 @@ from tidewheel.web.serve import serve
 
 
 def develop(
-    project: Project, workspace: Workspace, *, host: str, port: int, every: str, announce: Callable[[str], None], progress: Progress
+    project: Project,
+    workspace: Workspace,
+    *,
+    host: str,
+    port: int,
+    every: str,
+    announce: Callable[[str], None],
+    progress: Progress,
 ) -> None:
     """Apply what differs, then serve all deployments and run every monitor each ``every`` until stopped.
 
-    The status page is at ``/``. Monitors run in a thread of their own on a workspace of their own; what they raise is told and they
-    go on.
+    The status page is at ``/``. Monitors run in a thread of their own on a workspace of their own; what they raise is told
+    and they go on.
     """
     environment = project.configuration.environment
     plan = make_plan(project, workspace, environment)
@@ -33,7 +40,10 @@ def develop(
             progress.note(report)
     stop = threading.Event()
     watcher = threading.Thread(
-        target=_watch, args=(project, workspace, parse_duration(every) / 1e6, stop, progress), name="tidewheel-monitors", daemon=True
+        target=_watch,
+        args=(project, workspace, parse_duration(every) / 1e6, stop, progress),
+        name="tidewheel-monitors",
+        daemon=True,
     )
     watcher.start()
     try:
@@ -49,7 +59,9 @@ def _watch(project: Project, workspace: Workspace, seconds: float, stop: threadi
         with open_workspace(workspace.root, workspace.configuration.name, clock=workspace.clock, actor="monitor") as own:
             for declaration in monitors:
                 try:
-                    judged = run_monitor(project, own, declaration, environment=project.configuration.environment, progress=progress)
+                    judged = run_monitor(
+                        project, own, declaration, environment=project.configuration.environment, progress=progress
+                    )
                 except TidewheelError as error:
                     progress.note(f"{declaration.id}: {error}")
                     continue

@@ -6,6 +6,8 @@ import atexit
 import threading
 from typing import Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from tidewheel.errors import TidewheelError
 
 FLUSH_SECONDS = 0.2
@@ -90,5 +92,5 @@ def _attempt(run: Beating, *, beat: bool) -> None:
         run.flush()
         if beat:
             run.beat()
-    except TidewheelError:
+    except (TidewheelError, SQLAlchemyError):
         return

@@ -6,6 +6,7 @@ A backend's test derives from :class:`ModelFormatContract` and answers two quest
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,16 +35,18 @@ class NotAModel:
     """What no format accepts."""
 
 
-class ModelFormatContract:
+class ModelFormatContract(ABC):
     """What every model format does. Derive, and implement :meth:`make_format` and :meth:`make_models`."""
 
+    @abstractmethod
     def make_format(self) -> ModelFormat:
         """The format under test."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def make_models(self) -> Sequence[FittedModel]:
         """Small fitted models: at least a regressor, a classifier of two classes and one of three."""
-        raise NotImplementedError
+        ...
 
     def test_has_a_name(self) -> None:
         """The name is stored with each model, so it is a plain word."""

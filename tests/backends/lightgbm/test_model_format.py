@@ -37,14 +37,18 @@ def values(x: Floats) -> Floats:
     return np.asarray(x[:, 0] * 2 + np.sin(x[:, 1] * 3) + np.nan_to_num(x[:, 2]), dtype=np.float64)
 
 
+def classifier(trees: int) -> lightgbm.LGBMClassifier:
+    return lightgbm.LGBMClassifier(n_estimators=trees, num_leaves=7, random_state=1, n_jobs=1, verbose=-1)
+
+
 @cache
 def models() -> Sequence[FittedModel]:
     x = rows(400)
     y = values(x)
     asked = rows(60)
     regressor = lightgbm.train({**SETTINGS, "objective": "regression"}, lightgbm.Dataset(x, y), 20)
-    two = lightgbm.LGBMClassifier(n_estimators=10, **SETTINGS).fit(x, (y > 0).astype(int))
-    three = lightgbm.LGBMClassifier(n_estimators=10, **SETTINGS).fit(x, np.digitize(y, [-1, 1]))
+    two = classifier(10).fit(x, (y > 0).astype(int))
+    three = classifier(10).fit(x, np.digitize(y, [-1, 1]))
     stopped = lightgbm.train(
         {**SETTINGS, "objective": "regression", "learning_rate": 0.5},
         lightgbm.Dataset(x, y),
@@ -95,7 +99,7 @@ def test_columns_fitted_in_another_order_are_refused() -> None:
 
 def test_classes_that_are_not_numbered_from_zero_are_refused() -> None:
     x = rows(100)
-    model = lightgbm.LGBMClassifier(n_estimators=2, **SETTINGS).fit(x, np.where(x[:, 0] > 0, 5, 3))
+    model = classifier(2).fit(x, np.where(x[:, 0] > 0, 5, 3))
     with pytest.raises(Invalid, match=r"classes are"):
         LightgbmFormat().save(model)
 

@@ -58,7 +58,7 @@ def fitted(model: BaseEstimator, y: Floats, name: str = "") -> FittedModel:
 @cache
 def models() -> Sequence[FittedModel]:
     y = values(rows(150))
-    two, three = (y > 0).astype(int), np.digitize(y, [-1, 1])
+    two, three = (y > 0).astype(np.float64), np.digitize(y, [-1, 1]).astype(np.float64)
     return (
         fitted(LinearRegression(), y),
         fitted(make_pipeline(StandardScaler(), Ridge()), y),

@@ -49,6 +49,11 @@ class ArtifactStore:
         self._copies = copies
         self._verified: dict[Digest, tuple[int, int, int]] = {}
 
+    @property
+    def url(self) -> str:
+        """Where the store is, for another process to open it."""
+        return self._url
+
     @classmethod
     def open(cls, url: str, *, copies: Path | None = None) -> ArtifactStore:
         """Open a store; a local folder is made when it is absent.

@@ -229,6 +229,31 @@ def test_the_report_tells_of_overlap_and_suspicion(folder: Path, sources: Source
     assert "leak? fare" in report.render()
 
 
+def test_a_look_up_of_the_label_that_could_be_the_rows_own_is_a_leak(
+    folder: Path, sources: Sources, artifacts: ArtifactStore
+) -> None:
+    rides = source("trips", "trips.parquet", time="ended")
+
+    @features(rides, by=entity("zone", zone=int))
+    class Zone:
+        last_fare = lookup("fare")
+
+    inputs = service("inputs", Zone)
+    safe = training_set("safe", spine=spine(rides, time="started"), label="fare", features=inputs)
+    assert build_training_set(safe, sources=sources, artifacts=artifacts).train.num_rows == 240
+    leaky = training_set("leaky", spine=spine(rides, time="ended"), label="fare", features=inputs)
+    with pytest.raises(FutureLeak, match=r"last_fare.*240 rows"):
+        build_training_set(leaky, sources=sources, artifacts=artifacts)
+
+
+def test_rows_that_end_before_they_start_are_reported(folder: Path, sources: Sources, artifacts: ArtifactStore) -> None:
+    rows = trips().to_pylist()
+    rows[5]["ended"] = rows[5]["started"] - timedelta(hours=2)
+    write(folder, pa.Table.from_pylist(rows, schema=trips().schema))
+    (leak,) = build(sources, artifacts).report.leaks
+    assert leak.startswith("1 rows end before their started")
+
+
 def test_a_training_set_names_its_source_and_service() -> None:
     with collecting() as declared:
         made = define(owner="me")

@@ -18,7 +18,7 @@ from tidewheel.datasets.handle import Dataset, Split
 from tidewheel.datasets.report import FeatureReport, Report, ViewReport
 from tidewheel.datasets.spines import SpineRows, check_leaks, check_names, spine_table
 from tidewheel.digest import Digest, digest
-from tidewheel.errors import MissingColumns, near_miss
+from tidewheel.errors import FutureLeak, MissingColumns, near_miss
 from tidewheel.features.columns import view_columns
 from tidewheel.features.definition import FeatureView, ServiceDefinition
 from tidewheel.features.retrieve import Retrieved, retrieve
@@ -37,6 +37,7 @@ class _Rows:
     table: pa.Table
     dropped: dict[str, int]
     counts: dict[str, int]
+    early: int
 
 
 def join(
@@ -118,7 +119,7 @@ def build_training_set(
         report,
         dropped=rows.dropped,
         counts=counts,
-        leaks=_suspects(joined, service, definition.label),
+        leaks=(*_early(definition, rows.early), *_suspects(joined, service, definition.label)),
     )
     frozen = [
         Split(Table.write(artifacts, part.drop_columns([_KNOWN])), features=service.names, label=definition.label, time=time)
@@ -153,7 +154,34 @@ def _spine_rows(definition: TrainingSet, sources: Sources, snapshot: Snapshot) -
     counted = sources.counts[spine.source.name]
     counts = {"NaN taken for null": counted.nan, "rows of the source without a time": counted.null_time}
     table, dropped = _known(found, spine, label, int(sources.clock()))
-    return _Rows(table.drop_columns([TS, CREATED]).rename_columns({AVAILABLE: _KNOWN}), dropped, counts)
+    early = _own_labels(definition, table)
+    return _Rows(table.drop_columns([TS, CREATED]).rename_columns({AVAILABLE: _KNOWN}), dropped, counts, early)
+
+
+def _own_labels(definition: TrainingSet, table: pa.Table) -> int:
+    """Rows whose own event a window of the same source can see, label and all; a look-up of the label may see none.
+
+    Raises
+    ------
+    FutureLeak
+        When a feature looks the label up in rows that may be the spine's own.
+    """
+    spine = definition.spine
+    times = table[spine.time].cast(pa.int64())
+    visible = pc.less_equal(table[AVAILABLE], times)
+    own = [view for view in definition.features.views if view.source.name == spine.source.name]
+    for view in own:
+        for feature in view.lookups:
+            rows = pc.sum(pc.and_(visible, pc.less_equal(table[TS], times))).as_py() or 0
+            if feature.column == definition.label and rows:
+                raise FutureLeak(
+                    f"{view.name}.{feature.name} looks up the label {definition.label}, and {rows} rows would see their own",
+                    where=feature.name,
+                    fix="use a window, which leaves out the row's own time, or a spine time before the source's",
+                )
+    if not any(view.windows for view in own):
+        return 0
+    return int(pc.sum(pc.and_(visible, pc.less(table[TS], times))).as_py() or 0)
 
 
 def _known(found: pa.Table, spine: Spine, label: str, now: int) -> tuple[pa.Table, dict[str, int]]:
@@ -218,6 +246,13 @@ def _content(view: FeatureView, sources: Sources, snapshot: Snapshot) -> Digest:
     columns = list(view_columns(view))
     rows = sources.scan(view.source, columns, snapshot=snapshot, order_by=[*columns, TS, CREATED, AVAILABLE])
     return digest(["rows-1", rows.num_rows, list(column_digests(rows.column_names, rows.columns).items())])
+
+
+def _early(definition: TrainingSet, rows: int) -> tuple[str, ...]:
+    if not rows:
+        return ()
+    spine = definition.spine
+    return (f"{rows} rows end before their {spine.time}, so windows over {spine.source.name} see their own label",)
 
 
 def _suspects(joined: pa.Table, service: ServiceDefinition, label: str) -> tuple[str, ...]:

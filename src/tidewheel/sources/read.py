@@ -249,9 +249,10 @@ class Sources:
     def _base(self, source: Source, snapshot: Snapshot | None) -> Files | InMemory:
         if source.format == "memory":
             table, content = self._memory(source)
-            if snapshot is not None and snapshot.table != content:
-                return InMemory(table.slice(0, 0))
-            return InMemory(table)
+            if snapshot is not None and snapshot.table not in (None, content):
+                what = f"the table of source {source.name} is not what it was in the snapshot"
+                raise Conflict(what, where=source.where, fix="take a new snapshot")
+            return InMemory(table.slice(0, 0) if snapshot is not None and snapshot.table is None else table)
         if snapshot is None:
             paths = [str(path) for path in self._paths(source)]
         else:

@@ -18,6 +18,11 @@ class FileSnapshot:
     mtime_ns: int
     digest: Digest
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.size_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class PushSnapshot:

@@ -17,6 +17,7 @@ from tidewheel.errors import NotFound
 from tidewheel.predictions import Label, PredictionLog
 from tidewheel.serving.answer import Answerer
 from tidewheel.serving.definition import Deployment
+from tidewheel.serving.recall import recall
 from tidewheel.serving.route import Routes
 from tidewheel.web.application import Application
 from tidewheel.web.serve import serve
@@ -48,6 +49,7 @@ def main(folder: Path, *, port: int = 0) -> None:
         log=log.append,
         clock=system_clock,
     )
+    answerer.recall("eta", recall(log, system_clock))
     app = Application("taxi", answerer, push, label)
     serve(app, port=port, announce=lambda line: print(line, flush=True), drain_seconds=10)
     log.close()

@@ -194,11 +194,17 @@ def test_after_kill_9_every_answer_is_in_the_log_once(running: Running) -> None:
     assert {one["id"] for one in answers} <= set(logged)
     assert len(logged) - len(answers) <= 4  # at most what was under way: logged, not yet answered
 
+    running.routes.set("eta", [Arm("eta", 2)], expected_revision=1, actor="ada", reason="next")
     process, running.port = start(running.folder)
     assert running.process.stdout is not None
     running.process.stdout.close()
     running.process = process
     assert running.call("POST", PREDICT, BODY)[0] == 200
+    assert len(running.logged()) == len(logged) + 1
+    again = json.dumps({"inputs": GOOD, "id": answers[0]["id"]}).encode()
+    assert running.call("POST", PREDICT, again) == (200, answers[0])  # a retry after the crash gets what was logged
+    other = json.dumps({"inputs": {**GOOD, "pickup_zone": 1}, "id": answers[0]["id"]}).encode()
+    assert running.call("POST", PREDICT, other)[1]["code"] == "DuplicateId"
     assert len(running.logged()) == len(logged) + 1
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from threading import Lock
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Protocol
-
-import msgspec
 
 from tidewheel.clock import MINUTE, Clock, Micros, format_instant
 from tidewheel.errors import BodyTooLarge, FutureEvent, NotFound, TidewheelError, Unavailable, near_miss
@@ -21,7 +18,7 @@ from tidewheel.serving.envelope import Asked, read_request, write_answer
 from tidewheel.serving.live import LiveArm, LiveDeployment, LiveTable
 from tidewheel.serving.load import load_route
 from tidewheel.serving.measure import Measurements
-from tidewheel.serving.memory import Given, Memory
+from tidewheel.serving.memory import Given, Memory, content_of
 from tidewheel.serving.served import Log, OpenVersion
 from tidewheel.serving.shadow import Shadows
 
@@ -193,6 +190,11 @@ class Answerer:
             self._cast_shadows(batch, [place for _, place in picked], fresh)
         return [given[index] for index in range(len(at))]
 
+    def recall(self, deployment: str, logged: Iterable[tuple[Given, object]]) -> None:
+        """Be told answers of an earlier process, with their inputs, so that a retry after a restart gets the logged answer."""
+        for given, inputs in logged:
+            self._memory.keep(deployment, content_of(inputs), given)
+
     def close(self) -> None:
         """Finish the shadows that run; idempotent."""
         self._shadows.close()
@@ -215,8 +217,8 @@ class Answerer:
                 if id is None:
                     fresh[index] = (_new_id(at[index]), b"")
                     continue
-                content = blake2b(msgspec.json.encode([asked.rows[index], asked.at[index]]), digest_size=16).digest()
-                repeated = self._memory.claim(deployment, id, content)
+                content = content_of(asked.rows[index])
+                repeated = self._memory.claim(deployment, id, content, asked.at[index])
                 if repeated is None:
                     fresh[index] = (id, content)
                 else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tidewheel import errors
+import tidewheel.errors as errors
 from tidewheel.errors import TidewheelError
 
 _STATUS: tuple[tuple[type[TidewheelError], int], ...] = (  # the first that fits counts

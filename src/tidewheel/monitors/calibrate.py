@@ -32,6 +32,7 @@ PRACTICAL_PSI = 0.1
 """PSI below this is called "no change" by the field's convention; a limit is never lower."""
 _LEAST_SHARE = 0.25  # of the typical window's rows: a window with fewer says more about sampling than about the season
 
+_ONE_WINDOW = 1.5
 _FEW_FACTOR = 4.0  # standard deviations of the few real windows; Student's quantile for so few would never alarm
 
 Places = npt.NDArray[np.int64]
@@ -210,30 +211,33 @@ def _column_limit(column: pa.ChunkedArray, cut: _Cut, chance: float) -> ColumnLi
     bins = Bins.of(column)
     place = bins.places(column)
     total = np.bincount(place, minlength=bins.size).astype(np.int64)
-    roots = _strays(bins, place, cut.real, total)
+    roots = _strays(bins, place, cut.real, total, apart=True)
     if cut.method == "windows":
         reach = float(roots.mean()) + _factor(chance, cut) * float(roots.std(ddof=1))
     else:
         # Blocks of days do not know that a whole week can differ from the next one; the few real windows do, a little.
-        made = _strays(bins, place, cut.members, total)
+        made = _strays(bins, place, cut.members, total, apart=False)
         reach = float(made.mean()) + _factor(chance, cut) * float(made.std(ddof=1))
         if len(roots) > 1:
             reach = max(reach, float(roots.mean()) + _FEW_FACTOR * float(roots.std(ddof=1)))
+        else:
+            reach *= _ONE_WINDOW  # one window cannot tell at all how two differ
     typical = float(np.median([len(rows) for rows in cut.members]))
     return ColumnLimit(bins, total, max(reach, float(max(roots, default=0.0))) ** 2, chance, typical)
 
 
-def _strays(bins: Bins, place: Places, windows: Sequence[Places], total: Counts) -> Floats:
-    """How far each window lies from the others: the root of its PSI without the noise of sampling.
+def _strays(bins: Bins, place: Places, windows: Sequence[Places], total: Counts, *, apart: bool) -> Floats:
+    """How far each window lies from the baseline: the root of its PSI without the noise of sampling.
 
     The root is a distance, whose spread over windows is far closer to normal than that of PSI, which is its square. A window
-    that is part of its own reference would look tamer than it is.
+    that is part of its own reference would look tamer than it is, so real windows are compared with the others only
+    (``apart``).
     """
     grouped, groups = bins.grouped(total), len(set(bins.groups))
     found = []
     for rows in windows:
         mine = bins.grouped(np.bincount(place[rows], minlength=bins.size).astype(np.int64))
-        others = np.maximum(grouped - mine, 0)
+        others = grouped - mine if apart else grouped
         if others.sum() > 0:
             found.append(math.sqrt(max(0.0, psi(others, mine) - psi_noise(groups, float(others.sum()), float(mine.sum())))))
     return np.array(found, np.float64)

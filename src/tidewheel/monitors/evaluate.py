@@ -122,6 +122,8 @@ class Monitors:
         """
         start = self._next_start(monitor, log, version)
         if start is None or start >= until:
+            if on_breach is not None:
+                self.act(monitor.name, on_breach)  # what a crash left undone
             return []
         return self.evaluate(
             monitor, log, labels=labels, baseline=baseline, start=start, end=until, version=version, on_breach=on_breach

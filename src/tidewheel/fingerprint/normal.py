@@ -41,7 +41,8 @@ class Normal:
 
     ``text`` leaves annotations out and ``annotated`` holds them; the walk takes the second when something in the closure reads
     annotations. ``literals`` are first arguments and subscripts that are constant strings, by the name that is called or
-    subscripted; ``strings`` are all constant strings; ``imports`` the import statements inside functions.
+    subscripted; ``bare_calls`` are calls without arguments; ``lines`` says where a name is first used; ``strings`` are all
+    constant strings; ``imports`` the import statements inside functions.
     """
 
     text: str = ""
@@ -50,6 +51,8 @@ class Normal:
     annotation_chains: set[Chain] = field(default_factory=set)
     literals: dict[Chain, set[str]] = field(default_factory=dict)
     dynamic: set[Chain] = field(default_factory=set)
+    bare_calls: set[Chain] = field(default_factory=set)
+    lines: dict[Chain, int] = field(default_factory=dict)
     strings: set[str] = field(default_factory=set)
     attributes: set[str] = field(default_factory=set)
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
@@ -209,7 +212,7 @@ class _Writer:
         self.out.append(repr(node.value))
 
     def _name(self, node: ast.Name) -> None:
-        self._chain((node.id,))
+        self._chain((node.id,), node.lineno)
         self.out.append(f"Name({node.id!r})")
 
     def _attribute(self, node: ast.Attribute) -> None:
@@ -219,14 +222,18 @@ class _Writer:
             self._generic(node)
             return
         self.normal.attributes.update(chain[1:])
-        self._chain(chain)
+        self._chain(chain, node.lineno)
         self.out.append(f"Name({'.'.join(chain)!r})")
 
-    def _chain(self, chain: Chain) -> None:
+    def _chain(self, chain: Chain, line: int) -> None:
         self.chains.add(chain)
+        self.normal.lines.setdefault(chain, line)
 
     def _call(self, node: ast.Call) -> None:
-        self._literal(chain_of(node.func), node.args[0] if node.args else None)
+        chain = chain_of(node.func)
+        if chain is not None and not node.args and not node.keywords:
+            self.normal.bare_calls.add(chain)
+        self._literal(chain, node.args[0] if node.args else None)
         self._generic(node)
 
     def _subscript(self, node: ast.Subscript) -> None:

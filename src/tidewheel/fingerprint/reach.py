@@ -42,6 +42,13 @@ _CLASS_NOISE = frozenset(
 """What Python or dataclasses derive from a class's body, which is followed itself. So are an enum's ``_names_``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """A library's module, or a name in one, that the code imports when it runs."""
+
+    name: str
+
+
 @dataclass(slots=True)
 class Reached:
     """What a walk found, and what must still hold for it to be true."""
@@ -249,12 +256,12 @@ class Reach:
                 self._inside(item, depth + 1)
 
     def _unit(self, label: str, unit: Unit, spaces: tuple[Space, ...]) -> None:
-        self.reached.units.append((label, unit, spaces))
         if unit.normal.attributes & _ANNOTATION_READERS or any(
             chain[-1] in _ANNOTATION_READERS for chain in unit.normal.chains
         ):
             self.reached.reads_annotations = True
         overlay = self._local_imports(unit, spaces)
+        self.reached.units.append((label, unit, (overlay, *spaces)))
         self._chains(label, unit, unit.normal.chains, (overlay, *spaces))
 
     def _local_imports(self, unit: Unit, spaces: tuple[Space, ...]) -> dict[str, object]:
@@ -262,6 +269,9 @@ class Reach:
         for module_name, name, alias in unit.local_imports(cast("str | None", spaces[-1].get("__package__"))):
             module = self._import(module_name)
             if module is None:
+                overlay[alias or name or module_name.partition(".")[0]] = Unloaded(
+                    f"{module_name}.{name}" if name else module_name
+                )
                 continue
             if name is None:
                 top = module if alias is not None else sys.modules[module_name.partition(".")[0]]
@@ -298,6 +308,8 @@ class Reach:
                 self._library(unit.imported[root])
             for space in spaces:
                 value = space.get(root, _MISSING)
+                if isinstance(value, Unloaded):
+                    break
                 if value is not _MISSING:
                     self.reached.bindings.append((space, root, value))
                     found = self._resolve(chain, value, unit.normal, home=cast("str | None", space.get("__name__")))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import cast
 
-from tidewheel.digest import digest, digest_bytes, digest_chunks
+from tidewheel.digest import PREFIX, digest, digest_bytes, digest_chunks
 from tidewheel.fingerprint.origin import origin
 from tidewheel.fingerprint.reads import Read, ReadKind
 
@@ -38,7 +38,6 @@ class Recording:
         self._states: dict[str, _State | None] = {}
         self._own: set[str] = set()
         self._lock = threading.RLock()
-        self._busy = threading.local()
 
     def __iter__(self) -> Iterator[Read]:
         for (kind, name), value in sorted(self._values.items()):
@@ -52,9 +51,7 @@ class Recording:
         path = _absolute(path)
         if self._is_ours(path):
             return
-        with self._quiet() as quiet:
-            if not quiet:
-                return
+        with self._quiet():
             key: tuple[ReadKind, str] = ("file", self._name(path))
             if writing:
                 if key not in self._values:
@@ -68,9 +65,9 @@ class Recording:
         path = _absolute(path)
         if self._is_ours(path):
             return
-        with self._quiet() as quiet:
+        with self._quiet():
             key: tuple[ReadKind, str] = ("listing", self._name(path))
-            if quiet and key not in self._values:
+            if key not in self._values:
                 self._values[key] = listing_value(path)
 
     def made(self, path: str) -> None:
@@ -79,9 +76,14 @@ class Recording:
 
     def asked(self, name: str) -> None:
         """Note that an environment variable was read."""
-        with self._quiet() as quiet:
-            if quiet:
-                self._values.setdefault(("env", name), environment_value(name))
+        with self._quiet():
+            self._values.setdefault(("env", name), environment_value(name))
+
+    def include(self, reads: Iterable[Read]) -> None:
+        """Take over reads of a part whose result was used: what it depends on, the whole depends on."""
+        with self._lock:
+            for read in reads:
+                self._values.setdefault((read.kind, read.name), read.value)
 
     def close(self) -> None:
         """Find what changed under the run's hands."""
@@ -95,6 +97,8 @@ class Recording:
         return path[len(root) :] if path.startswith(root) else ("." if path == str(self.root) else path)
 
     def _is_ours(self, path: str) -> bool:
+        if os.path.basename(path).startswith(PREFIX):  # noqa: PTH119 - a hot path; a content's digest is its value
+            return True
         if path in self._own or path.startswith(_IGNORED) or "/.tidewheel/" in path or "/__pycache__" in path:
             return True
         if self._own and any(str(parent) in self._own for parent in Path(path).parents):
@@ -103,17 +107,44 @@ class Recording:
         return origin(path) in ("library", "standard", "own")
 
     @contextmanager
-    def _quiet(self) -> Iterator[bool]:
+    def _quiet(self) -> Iterator[None]:
         # Recording reads files itself; those events must not come back here.
-        if getattr(self._busy, "on", False):
-            yield False
-            return
-        self._busy.on = True
-        try:
-            with self._lock:
-                yield True
-        finally:
-            self._busy.on = False
+        with unheard(), self._lock:
+            yield
+
+
+_busy = threading.local()
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Do not record what this thread reads inside the block: work of Tidewheel's own, not of the function that is recorded.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> with recording(Path(".")) as reads, unheard():
+    ...     _ = os.environ.get("TIDEWHEEL_DOCTEST")
+    >>> len(reads)
+    0
+    """
+    before = getattr(_busy, "on", False)
+    _busy.on = True
+    try:
+        yield
+    finally:
+        _busy.on = before
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Record again inside of :func:`unheard`."""
+    before = getattr(_busy, "on", False)
+    _busy.on = False
+    try:
+        yield
+    finally:
+        _busy.on = before
 
 
 _current: ContextVar[Recording | None] = ContextVar("tidewheel_recording", default=None)
@@ -152,6 +183,11 @@ def recording(root: Path) -> Iterator[Recording]:
                 os.environ.__class__ = _PLAIN_ENVIRONMENT
         _current.reset(token)
         made.close()
+
+
+def current_recording() -> Recording | None:
+    """The recording that this code runs in, if any."""
+    return _current.get()
 
 
 def verify(reads: Sequence[Read], root: Path) -> list[Read]:
@@ -222,6 +258,8 @@ def _state(path: str) -> _State | None:
 
 
 def _recordings() -> list[Recording]:
+    if getattr(_busy, "on", False):
+        return []
     current = _current.get()
     # A thread that the run started has no context of ours; then whoever records gets it.
     return [current] if current is not None else list(_active)
@@ -235,7 +273,7 @@ def _hook() -> None:
 
 
 def _audit(event: str, args: tuple[object, ...]) -> None:
-    if not _active:
+    if not _active or getattr(_busy, "on", False):
         return
     if event == "open":
         path, _, flags = args

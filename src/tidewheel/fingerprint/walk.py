@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tidewheel.digest import digest
 from tidewheel.fingerprint.distributions import Distributions
+from tidewheel.fingerprint.lint import Finding, findings
 from tidewheel.fingerprint.reach import Reach, Reached, combine, still_holds
 from tidewheel.fingerprint.recipe import Component
 from tidewheel.fingerprint.record import environment_value
@@ -42,6 +43,7 @@ class Fingerprinter:
     def __init__(self, root: Path, lock: Mapping[str, str] | None = None) -> None:
         self.root = root
         self._units = Units(root, Distributions(lock))
+        self._findings: dict[int, tuple[Reached, list[Finding]]] = {}
         self._kept: dict[tuple[int, ...], tuple[tuple[object, ...], Reached, dict[str, Component]]] = {}
 
     def components(self, functions: Sequence[object]) -> dict[str, Component]:
@@ -71,6 +73,14 @@ class Fingerprinter:
         """What a walk finds, in full; the lint reads it."""
         self.components(functions)
         return self._kept[tuple(id(each) for each in functions)][1]
+
+    def findings(self, functions: Sequence[object]) -> list[Finding]:
+        """What the functions and all that they reach use that cannot be followed."""
+        reached = self.reached(functions)
+        known = self._findings.get(id(reached))
+        if known is None or known[0] is not reached:
+            known = self._findings[id(reached)] = (reached, findings(reached))
+        return known[1]
 
     @staticmethod
     def _static(reached: Reached) -> dict[str, Component]:

@@ -1,0 +1,114 @@
+"""What code uses that cannot be followed: files that C++ opens, the network, the clock, randomness without a seed."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tidewheel.fingerprint.reach import Reached, Unloaded
+
+Kind = Literal["reader", "network", "process", "clock", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One use of something that cannot be followed.
+
+    Examples
+    --------
+    >>> str(Finding("clock", "time.time", "taxi/eta.py:12"))
+    'taxi/eta.py:12: time.time reads the clock, which no recipe can hold'
+    """
+
+    kind: Kind
+    name: str
+    where: str | None
+
+    @property
+    def message(self) -> str:
+        """What is wrong with it."""
+        return f"{self.name} {_MESSAGES[self.kind]}"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+_MESSAGES: Mapping[Kind, str] = {
+    "reader": "opens files inside a C++ library, which cannot be followed: pass a tw.Table, or name the files in reads=",
+    "network": "reads the network, which cannot be followed: say for how long an answer holds, fresh='1h'",
+    "process": "runs another program, which cannot be followed: name what it reads in reads=",
+    "clock": "reads the clock, which no recipe can hold",
+    "random": "is random without a seed: give it one",
+}
+_PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("reader", re.compile(r"duckdb(\.\w+)*\.(connect|sql|query|execute|read_\w+|from_\w+)")),
+    ("reader", re.compile(r"_?polars(\.\w+)*\.(read|scan)_\w+")),
+    (
+        "reader",
+        re.compile(r"pyarrow\.(parquet|dataset|csv|json|feather|orc|_\w+)(\.\w+)*\.(read_\w+|dataset|open_\w+|ParquetFile)"),
+    ),
+    ("reader", re.compile(r"pandas(\.\w+)*\.read_(parquet|feather|orc)")),
+    ("reader", re.compile(r"(xgboost(\.\w+)*\.\w*DMatrix|lightgbm(\.\w+)*\.Dataset\.from_file)")),
+    ("network", re.compile(r"(requests|httpx|aiohttp|urllib3|socket|http\.client|ftplib|smtplib)\.\w.*")),
+    ("network", re.compile(r"urllib\.request\.(urlopen|urlretrieve)")),
+    ("process", re.compile(r"(subprocess\.\w+|os\.(system|popen|exec\w+|spawn\w+))")),
+    ("clock", re.compile(r"time\.(time|time_ns|localtime|gmtime|ctime)|datetime\.(datetime|date)\.(now|utcnow|today)")),
+    (
+        "random",
+        re.compile(r"random\.(?!Random$|seed$|getstate$|setstate$)[a-z]\w*|(numpy|numpy\.random\.mtrand)\.random\.[a-z]\w*"),
+    ),
+    ("random", re.compile(r"uuid\.uuid[14]|secrets\.\w+|os\.urandom|random\.SystemRandom.*")),
+)
+_HARMLESS = frozenset({"numpy.random.seed", "numpy.random.default_rng", "numpy.random.get_state", "subprocess.PIPE"})
+
+
+def findings(reached: Reached) -> list[Finding]:
+    """What a walk came across that cannot be followed, in order of place.
+
+    A call that seeds a generator of a module allows that module's random functions.
+    """
+    names = [(name, line, unit.where) for _, unit, spaces in reached.units for name, line in _names(unit.normal.lines, spaces)]
+    used = {name for name, _, _ in names}
+    bare = {name for _, unit, spaces in reached.units for name, _ in _names(dict.fromkeys(unit.normal.bare_calls, 1), spaces)}
+    seeded = {name.rpartition(".")[0] for name in used if name in ("random.seed", "numpy.random.seed")}
+    found = set()
+    for name, line, where in names:
+        place = f"{where.rpartition(':')[0]}:{line}" if where else None
+        if name == "numpy.random.default_rng" and name in bare:
+            found.add(Finding("random", name, place))
+        if name in _HARMLESS or name.rpartition(".")[0] in seeded:
+            continue
+        for kind, pattern in _PATTERNS:
+            if pattern.fullmatch(name):
+                found.add(Finding(kind, name, place))
+                break
+    return sorted(found, key=lambda each: (each.where or "", each.name))
+
+
+def _names(lines: Mapping[tuple[str, ...], int], spaces: tuple[Mapping[str, object], ...]) -> list[tuple[str, int]]:
+    found = []
+    for chain, line in lines.items():
+        for space in spaces:
+            if chain[0] in space:
+                found.append((".".join([_full_name(space[chain[0]]) or chain[0], *chain[1:]]), line))
+                break
+    return found
+
+
+def _full_name(value: object) -> str | None:
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    if isinstance(value, Unloaded):
+        return value.name
+    owner = getattr(value, "__self__", None)
+    if isinstance(value, types.BuiltinFunctionType | types.MethodType) and type(owner).__module__ in (
+        "random",
+        "numpy.random.mtrand",
+    ):
+        # Functions of the random modules are methods of a hidden generator.
+        return f"{type(owner).__module__.removesuffix('.mtrand')}.{value.__name__}"
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None

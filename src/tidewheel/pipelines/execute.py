@@ -1,0 +1,392 @@
+"""Run steps: look each call up by its recipe, run what is not known, here or on workers, and record it."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+import msgspec
+
+from tidewheel.artifacts.store import ArtifactStore
+from tidewheel.clock import SECOND, Clock, Micros, format_duration, system_clock
+from tidewheel.digest import Digest
+from tidewheel.errors import Corrupt, Invalid, NotFound, StepFailed, TidewheelError
+from tidewheel.fingerprint.reads import Read
+from tidewheel.fingerprint.recipe import Recipe
+from tidewheel.fingerprint.record import Recording, current_recording, heard, recording, unheard, verify
+from tidewheel.fingerprint.walk import Fingerprinter
+from tidewheel.ledger.build import Build
+from tidewheel.ledger.record import Ledger
+from tidewheel.pipelines.codec import Codec, Packed
+from tidewheel.pipelines.definition import Step, running
+from tidewheel.pipelines.recipe import call_recipe, with_nonce, with_reads
+from tidewheel.pipelines.worker import Answer, Spec, code_digest
+from tidewheel.ports.executor import Executor, JobId, JobSpec, JobState, JobStatus
+from tidewheel.ports.model_format import ModelFormat
+
+Progress = Callable[[str, int, int | None], None]
+"""Told what happened, and how many calls of how many are finished."""
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 30.0
+_LOG_LINES = 20
+
+
+@dataclass(slots=True)
+class _Call:
+    step: Step[..., object]
+    arguments: Mapping[str, object]
+    packed: Mapping[str, Packed]
+    recipe: Recipe
+    untracked: str = ""
+    tries: int = 0
+    started_at: Micros = field(default=Micros(0))
+    not_before: float = 0.0
+
+
+@dataclass(slots=True)
+class _Done:
+    value: object
+    trace: tuple[Read, ...] = ()
+
+
+@dataclass(slots=True)
+class _Tally:
+    progress: Progress
+    total: int
+    finished: int = 0
+    known: int = 0
+    results: dict[int, _Done] = field(default_factory=dict)
+
+    def tell(self, call: _Call, what: str, *, finished: int = 0) -> None:
+        """Report one call."""
+        self.finished += finished
+        self.progress(f"{call.step.name}: {what}", self.finished, self.total)
+
+
+def silent(what: str, done: int, of: int | None) -> None:
+    """Tell nobody.
+
+    Examples
+    --------
+    >>> silent("fit: known", 1, 4)
+    """
+    del what, done, of
+
+
+class Session:
+    """Runs the steps that are called while it is active.
+
+    A call's recipe is its code with all that this reaches, and the content of its arguments. When the ledger has a build of
+    it whose recorded reads are unchanged, that result is the answer; otherwise the step runs and its build is recorded. So a
+    pipeline that was killed is simply run again.
+
+    Parameters
+    ----------
+    executor
+        Where steps run; ``None``, or an executor that ``runs_here``, calls them in this process.
+    formats
+        How models are stored.
+    actor
+        Who is recorded as having built.
+    progress
+        Told of every call.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tidewheel.clock import system_clock
+    >>> from tidewheel.database.open import Database
+    >>> from tidewheel.pipelines.definition import step
+    >>> ledger = Ledger(Database.open("sqlite://"), system_clock)
+    >>> session = Session(ledger, ArtifactStore.open("memory:///"), fingerprinter=Fingerprinter(Path(".")), actor="ann")
+    >>> @step
+    ... def double(x: int) -> int:
+    ...     print("doubling", x)
+    ...     return 2 * x
+    >>> with session.active():
+    ...     double(4), double(4)
+    doubling 4
+    (8, 8)
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        artifacts: ArtifactStore,
+        *,
+        fingerprinter: Fingerprinter,
+        actor: str,
+        executor: Executor | None = None,
+        formats: Sequence[ModelFormat] = (),
+        clock: Clock = system_clock,
+        progress: Progress = silent,
+    ) -> None:
+        self.ledger = ledger
+        self.artifacts = artifacts
+        self.fingerprinter = fingerprinter
+        self.actor = actor
+        self._executor = None if getattr(executor, "runs_here", False) else executor
+        self._clock = clock
+        self._progress = progress
+        self._codecs = {allowed: Codec(artifacts, formats, pickle=allowed) for allowed in (False, True)}
+        self._signatures: dict[object, inspect.Signature] = {}
+
+    @contextmanager
+    def active(self, *, run_id: str | None = None) -> Iterator[Recording]:
+        """Run steps that are called inside of the block; the answer records what the block and its steps read.
+
+        ``run_id`` names the run that the block belongs to.
+        """
+        del run_id  # a build is found by its recipe, whatever run asked for it first
+        with recording(self.fingerprinter.root) as reads, running(self):
+            yield reads
+
+    def bind(self, step: Step[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]) -> Mapping[str, object]:
+        """Arguments by name, so that it does not matter how they were passed."""
+        signature = self._signatures.get(step.function)
+        if signature is None:
+            signature = self._signatures[step.function] = inspect.signature(step.function)
+            for parameter in signature.parameters.values():
+                if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+                    raise Invalid(
+                        f"step {step.name} takes {parameter}: arguments of a step have names",
+                        where=step.where,
+                        fix="name each parameter, and pass a list or a dict for many",
+                    )
+        return signature.bind(*args, **kwargs).arguments
+
+    def call(self, step: Step[..., object], arguments: Mapping[str, object]) -> object:
+        """Result of one call."""
+        return self.map(step, [arguments])[0]
+
+    def map(self, step: Step[..., object], calls: Sequence[Mapping[str, object]]) -> list[object]:
+        """Results of many calls, in their order; equal calls are run once.
+
+        Raises
+        ------
+        StepFailed
+            When a call failed for the last time. Calls that run on workers are stopped; what was finished is kept.
+        """
+        with unheard():
+            prepared = [self._prepare(step, arguments) for arguments in calls]
+            tally = _Tally(self._progress, len(prepared))
+            missing = self._look_up(prepared, tally)
+        if self._executor is None:
+            for indexes in missing:
+                self._finish(indexes, self._run_here(prepared[indexes[0]], tally), tally, prepared)
+        elif missing:
+            with unheard():
+                self._run_on_workers(self._executor, prepared, missing, tally)
+        outer = current_recording()
+        if outer is not None:
+            for done in tally.results.values():
+                outer.include(done.trace)
+        return [tally.results[index].value for index in range(len(prepared))]
+
+    # ── look up ──────────────────────────────────────────────────────────────────────────────────
+
+    def _prepare(self, step: Step[..., object], arguments: Mapping[str, object]) -> _Call:
+        codec = self._codecs[step.policy.pickle]
+        packed = {name: codec.pack(value) for name, value in arguments.items()}
+        recipe = call_recipe(step, packed, self.fingerprinter, shown=arguments, now=self._clock())
+        untracked = ""
+        if step.policy.fresh is None and not step.policy.reads:
+            found = self.fingerprinter.findings([step.function])
+            untracked = str(found[0]) if found else ""
+        return _Call(step, arguments, packed, recipe, untracked)
+
+    def _look_up(self, calls: Sequence[_Call], tally: _Tally) -> list[list[int]]:
+        """Answer what is known; return the indexes of the rest, equal calls together."""
+        tracked = [call.recipe.digest for call in calls if not call.untracked]
+        builds = self.ledger.find_builds(tracked) if tracked else {}
+        missing: dict[Digest, list[int]] = {}
+        for index, call in enumerate(calls):
+            if call.untracked:
+                call.recipe = with_nonce(call.recipe, call.untracked, uuid.uuid4().hex)
+                missing[call.recipe.digest] = [index]
+                continue
+            done = self._known(call, builds)
+            if done is None:
+                missing.setdefault(call.recipe.digest, []).append(index)
+            else:
+                tally.results[index] = done
+                tally.tell(call, "known", finished=1)
+        return list(missing.values())
+
+    def _known(self, call: _Call, builds: Mapping[Digest, Build]) -> _Done | None:
+        build = builds.get(call.recipe.digest)
+        root = self.fingerprinter.root
+        while build is not None:
+            if not verify(build.trace, root):
+                try:
+                    return _Done(self._codecs[call.step.policy.pickle].unpack(build.output), build.trace)
+                except (NotFound, Corrupt) as error:
+                    self.ledger.retire_build(build.recipe, actor=self.actor, reason=str(error))
+                    return None
+            # What it read has changed since. The values of now are part of the recipe then, and that may be known as well.
+            changed = with_reads(call.recipe, build.trace, root)
+            if changed.digest == call.recipe.digest:
+                call.recipe = with_nonce(call.recipe, "what it reads does not stand still", uuid.uuid4().hex)
+                return None
+            call.recipe = changed
+            build = self.ledger.find_build(call.recipe.digest)
+        return None
+
+    def _finish(self, indexes: Sequence[int], done: _Done, tally: _Tally, calls: Sequence[_Call]) -> None:
+        for index in indexes:
+            tally.results[index] = done
+        tally.tell(calls[indexes[0]], "done", finished=len(indexes))
+
+    def _record(self, call: _Call, packed: Packed, trace: Sequence[Read], unstable: Sequence[str]) -> _Done:
+        recipe = call.recipe
+        if unstable:
+            recipe = with_nonce(recipe, f"{', '.join(unstable)} changed while it was read", uuid.uuid4().hex)
+        build = Build(
+            recipe.digest,
+            call.step.node,
+            packed.content,
+            packed.data,
+            tuple(trace),
+            call.started_at,
+            self._clock(),
+            self.actor,
+            uuid.uuid4().hex,
+        )
+        self.ledger.put_recipe(call.step.node, recipe)
+        self.ledger.record_build(build)
+        return _Done(None, tuple(trace))
+
+    # ── in this process ──────────────────────────────────────────────────────────────────────────
+
+    def _run_here(self, call: _Call, tally: _Tally) -> _Done:
+        codec = self._codecs[call.step.policy.pickle]
+        while True:
+            call.tries += 1
+            call.started_at = self._clock()
+            tally.tell(call, "running")
+            try:
+                with heard(), recording(self.fingerprinter.root) as reads, _limit(call.step.policy.timeout):
+                    value = call.step.function(**call.arguments)
+                break
+            except Exception as error:
+                if call.tries > call.step.policy.retries:
+                    tally.tell(call, f"failed: {error}")
+                    raise self._failed(call, f"{type(error).__name__}: {error}", _place(error)) from error
+                tally.tell(call, f"failed, trying again: {error}")
+                time.sleep(_pause(call.tries))
+        with unheard():
+            done = self._record(call, codec.pack(value), list(reads), reads.unstable)
+        return _Done(value, done.trace)
+
+    def _failed(self, call: _Call, why: str, where: str | None = None) -> TidewheelError:
+        tries = f" after {call.tries} tries" if call.tries > 1 else ""
+        return StepFailed(
+            f"step {call.step.name} failed{tries}: {why}",
+            where=where or call.step.where,
+            fix="mend it and run again: finished steps are not run twice",
+        )
+
+    # ── on workers ───────────────────────────────────────────────────────────────────────────────
+
+    def _run_on_workers(
+        self, executor: Executor, calls: Sequence[_Call], missing: Sequence[Sequence[int]], tally: _Tally
+    ) -> None:
+        waiting: list[Sequence[int]] = list(missing)
+        jobs: dict[JobId, Sequence[int]] = {}
+        try:
+            while waiting or jobs:
+                now = time.monotonic()
+                for indexes in [each for each in waiting if calls[each[0]].not_before <= now]:
+                    waiting.remove(indexes)
+                    jobs[self._submit(executor, calls[indexes[0]])] = indexes
+                states = executor.poll(list(jobs), timeout_seconds=0.05 if waiting else 0.5) if jobs else {}
+                if not jobs:
+                    time.sleep(0.02)
+                for job, status in states.items():
+                    if status.state not in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
+                        continue
+                    indexes = jobs.pop(job)
+                    done = self._collect(executor, job, calls[indexes[0]], status, tally)
+                    if done is None:
+                        waiting.append(indexes)
+                    else:
+                        self._finish(indexes, done, tally, calls)
+        finally:
+            for job in jobs:  # something was raised, Ctrl-C perhaps: nothing is left running
+                executor.cancel(job)
+
+    def _submit(self, executor: Executor, call: _Call) -> JobId:
+        function, policy = call.step.function, call.step.policy
+        module, name = function.__module__, function.__qualname__
+        if module == "__main__" or "<" in name:
+            raise Invalid(
+                f"step {call.step.name} cannot be found by a worker, because it is {module}.{name}",
+                where=call.step.where,
+                fix="define it at the top level of a module of the project",
+            )
+        spec = Spec(
+            str(self.fingerprinter.root),
+            f"{module}:{name}",
+            {name: msgspec.Raw(packed.data) for name, packed in call.packed.items()},
+            self.artifacts.url,
+            code_digest(self.fingerprinter.components([function])),
+            policy.pickle,
+        )
+        call.tries += 1
+        call.started_at = self._clock()
+        limit = None if policy.timeout is None else policy.timeout / SECOND
+        return executor.submit(JobSpec(msgspec.json.encode(spec), cpus=policy.resources.cpu, timeout_seconds=limit))
+
+    def _collect(self, executor: Executor, job: JobId, call: _Call, status: JobStatus, tally: _Tally) -> _Done | None:
+        """Record a finished job's result; ``None`` when it is to be tried again."""
+        if status.state is not JobState.DONE:
+            why = status.error or status.state.value
+            if status.state is JobState.FAILED and call.tries <= call.step.policy.retries:
+                tally.tell(call, f"failed, trying again: {why}")
+                call.not_before = time.monotonic() + _pause(call.tries)
+                return None
+            tally.tell(call, f"failed: {why}")
+            printed = "\n".join(executor.logs(job).splitlines()[-_LOG_LINES:])
+            raise self._failed(call, why + (f"\n{printed}\n" if printed else ""))
+        answer = msgspec.json.decode(status.result, type=Answer)
+        packed = Packed(bytes(answer.value), answer.content)
+        done = self._record(call, packed, [Read(kind, name, value) for kind, name, value in answer.reads], answer.unstable)
+        return _Done(self._codecs[call.step.policy.pickle].unpack(packed.data), done.trace)
+
+
+def _pause(tries: int) -> float:
+    return min(_FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1), _LONGEST_PAUSE_SECONDS)
+
+
+def _place(error: BaseException) -> str | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
+@contextmanager
+def _limit(span: Micros | None) -> Iterator[None]:
+    """Raise ``TimeoutError`` in the block after a span. Only a main thread can be interrupted; elsewhere nothing is."""
+    if span is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: object) -> None:
+        del number, frame
+        raise TimeoutError(f"it ran longer than its limit of {format_duration(cast(int, span))}")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, span / SECOND)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

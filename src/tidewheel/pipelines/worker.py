@@ -1,0 +1,150 @@
+"""What a worker does: run one call of a step, described by a specification that needs nothing but the workspace's bytes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from tidewheel.artifacts.store import ArtifactStore
+from tidewheel.digest import Digest, digest
+from tidewheel.errors import Invalid, StalePlan
+from tidewheel.fingerprint.origin import origin
+from tidewheel.fingerprint.reads import ReadKind
+from tidewheel.fingerprint.recipe import Component
+from tidewheel.fingerprint.record import recording
+from tidewheel.fingerprint.walk import Fingerprinter
+from tidewheel.pipelines.codec import Codec
+from tidewheel.pipelines.definition import Step, running
+from tidewheel.pipelines.serve import serve
+from tidewheel.ports.model_format import ModelFormat
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """One call of a step, as JSON.
+
+    Parameters
+    ----------
+    root
+        The project's folder.
+    step
+        ``module:name``.
+    arguments
+        Packed arguments by name.
+    artifacts
+        URL of the artifact store.
+    code
+        Digest of the step's code as the driver sees it; another one on the worker is an error, not another result.
+    pickle
+        Whether arguments and result may be pickles.
+    """
+
+    root: str
+    step: str
+    arguments: dict[str, msgspec.Raw]
+    artifacts: str
+    code: Digest
+    pickle: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Result of a call, as JSON: the packed value, its content, what was read, and what of it was not stable."""
+
+    value: msgspec.Raw
+    content: Digest
+    reads: list[tuple[ReadKind, str, str | None]]
+    unstable: list[str]
+
+
+def run_spec(spec: bytes) -> bytes:
+    """Run one call and answer its result: what ``tidewheel exec SPEC`` does.
+
+    Raises
+    ------
+    StalePlan
+        When the code on this worker is not the driver's.
+    """
+    told = msgspec.json.decode(spec, type=Spec)
+    root = Path(told.root)
+    found = _load(root, told)
+    codec = Codec(_artifacts(told.artifacts), installed_formats(), pickle=told.pickle)
+    arguments = {name: codec.unpack(bytes(data)) for name, data in told.arguments.items()}
+    with recording(root) as reads, running(None):
+        value = found.function(**arguments)
+    packed = codec.pack(value)
+    listed = [(read.kind, read.name, read.value) for read in reads]
+    return msgspec.json.encode(Answer(msgspec.Raw(packed.data), packed.content, listed, reads.unstable))
+
+
+def serve_specs(incoming: BinaryIO, outgoing: BinaryIO) -> int:
+    """Run calls one after the other: what ``tidewheel exec --serve`` does. Answers the exit code."""
+    return serve(incoming, outgoing, run_spec)
+
+
+def code_digest(components: Mapping[str, Component]) -> Digest:
+    """Digest of a step's code: what driver and worker must agree on. The environment is not code and may differ."""
+    return digest({name: part.value for name, part in components.items() if not name.startswith("env:")})
+
+
+def installed_formats() -> list[ModelFormat]:
+    """Model formats whose libraries are installed, in order of name."""
+    return list(_formats())
+
+
+def _load(root: Path, told: Spec) -> Step[..., object]:
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    for _ in range(2):
+        importlib.invalidate_caches()
+        module, _, name = told.step.partition(":")
+        found: object = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if not isinstance(found, Step):
+            raise Invalid(f"{told.step} is no step", where=module, fix="define it with @tw.step at the top level of the module")
+        if code_digest(_fingerprinter(root).components([found.function])) == told.code:
+            return found
+        _forget()  # this worker is warm and may have loaded the project before an edit
+    raise StalePlan(
+        f"the code of {told.step} on the worker is not what it was when the run began",
+        where=module,
+        fix="do not edit the project's files while it runs, or start the run again",
+    )
+
+
+def _forget() -> None:
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name != "__main__" and file is not None and origin(file) == "project":
+            del sys.modules[name]
+
+
+@lru_cache(maxsize=8)
+def _fingerprinter(root: Path) -> Fingerprinter:
+    return Fingerprinter(root)
+
+
+@lru_cache(maxsize=8)
+def _artifacts(url: str) -> ArtifactStore:
+    return ArtifactStore.open(url)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[ModelFormat, ...]:
+    found = []
+    for point in sorted(entry_points(group="tidewheel.model_format"), key=lambda each: each.name):
+        try:
+            found.append(cast(ModelFormat, point.load()()))
+        except ImportError:
+            continue  # the technology's library is not installed, so no value of it can arrive
+    return tuple(found)
+
+
+if __name__ == "__main__":
+    sys.exit(serve_specs(sys.stdin.buffer, sys.stdout.buffer))

@@ -27,6 +27,8 @@ from tidewheel.predictions import PredictionLog
 from tidewheel.serving.arm import Arm
 from tidewheel.serving.route import Routes
 
+pytestmark = pytest.mark.slow  # each starts a real process
+
 PREDICT = "/predict/eta"
 BODY = json.dumps({"inputs": GOOD}).encode()
 
@@ -176,7 +178,6 @@ def test_sigterm_drains_answers_what_was_asked_and_exits_with_0(running: Running
     assert len(logged) - len(answers) <= 0
 
 
-@pytest.mark.slow
 def test_after_kill_9_every_answer_is_in_the_log_once(running: Running) -> None:
     stop, answers, problems = threading.Event(), list[dict[str, object]](), list[str]()
     threads = [threading.Thread(target=hammer, args=(running, stop, answers, problems)) for _ in range(4)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from tidewheel.clock import Clock, Micros
+from tidewheel.clock import Clock
 from tidewheel.database import Database
 from tidewheel.datasets.handle import Split
 from tidewheel.digest import digest
@@ -255,4 +255,4 @@ def _expect(route: Route, revision: int | None) -> None:
 
 
 def _release(row: sa.RowMapping) -> Release:
-    return msgspec.convert(dict(row) | {"at": Micros(row["at"])}, Release)
+    return msgspec.convert({name: row[name] for name in Release.__struct_fields__}, Release)

@@ -17,6 +17,7 @@ from tidewheel.project.pinned import PinnedProjects
 from tidewheel.project.prepare import open_version
 from tidewheel.serving.answer import Answerer
 from tidewheel.serving.definition import Deployment
+from tidewheel.serving.recall import recall
 from tidewheel.serving.served import ServedModel
 from tidewheel.sources.definition import Source
 from tidewheel.web.application import AlertLine, Application, EnvironmentLine, ModelLine, Overview, RunLine
@@ -51,12 +52,15 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str]) -> Ap
     def label(deployment: str, labels: Sequence[Label]) -> int:
         return workspace.label_log(deployment).add(labels)
 
+    answerer = Answerer(deployments, routes=workspace.routes, open_version=open_, log=log, clock=workspace.clock)
     for deployment in deployments:
-        workspace.prediction_log(deployment.name).start_compaction(COMPACT_SECONDS)
+        kept = workspace.prediction_log(deployment.name)
+        answerer.recall(deployment.name, recall(kept, workspace.clock))
+        kept.start_compaction(COMPACT_SECONDS)
         workspace.label_log(deployment.name).start_compaction(COMPACT_SECONDS)
     return Application(
         project=project.configuration.project,
-        answerer=Answerer(deployments, routes=workspace.routes, open_version=open_, log=log, clock=workspace.clock),
+        answerer=answerer,
         push=pushes.push,
         label=label,
         overview=lambda: overview(project, workspace),

@@ -186,6 +186,7 @@ def _push_until_killed(folder: Path, told: Connection) -> None:
         told.send(number)
 
 
+@pytest.mark.slow
 def test_accepted_rows_survive_kill_9(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     reading, writing = context.Pipe(duplex=False)

@@ -232,3 +232,32 @@ def test_a_pushed_row_goes_through_the_same_select(sources: Sources, tmp_path: P
             "__avail": TEN + 61 * MINUTE,
         }
     ]
+
+
+@pytest.mark.parametrize("event_id", [None, "id"])
+def test_a_batch_and_a_scan_give_the_same_rows(sources: Sources, event_id: str | None) -> None:
+    raw = pa.table(
+        {
+            "t": [at(11), at(12), None, at(13)],
+            "x": [5.0, float("nan"), 1.0, None],
+            "id": ["a", "b", "c", "d"],
+            "made": [at(11), None, at(12), at(13)],
+            "known": [at(12), at(12), at(12), None],
+        }
+    )
+    rides = source(
+        "rides",
+        raw,
+        time="t",
+        select="SELECT *, x * 2 AS twice FROM this WHERE id <> 'z'",
+        created="made",
+        available="known",
+        event_id=event_id,
+        timezone="Asia/Tokyo",
+    )
+    names = sources.schema(rides).names
+    scanned = sources.scan(rides, names, order_by=["__ts"])
+    assert scanned.num_rows == 2
+    assert sources.transform(rides, raw).sort_by("__ts").equals(scanned)
+    one = sources.transform(rides, raw.slice(1, 1))
+    assert one.equals(scanned.slice(1, 1))

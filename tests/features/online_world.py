@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tidewheel.backends.duckdb import DuckDB
 from tidewheel.clock import Micros, parse_instant
 from tidewheel.database.open import Database
 from tidewheel.features.definition import FeatureView, ServiceDefinition
@@ -19,6 +18,7 @@ from tidewheel.features.push import Pusher, PushReceipt
 from tidewheel.features.register import OnlineViews
 from tidewheel.features.retrieve import retrieve
 from tidewheel.ports.online_store import OnlineStore
+from tidewheel.ports.query_engine import QueryEngine
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push_log import PushLog
 from tidewheel.sources.read import Sources
@@ -34,12 +34,14 @@ def clock(text: str, day: str = "2026-01-01") -> Micros:
 class World:
     """Everything that the online side needs, in one folder and one store."""
 
-    def __init__(self, root: Path, store: OnlineStore, database: Database, *, lateness: int = 86_400_000_000) -> None:
+    def __init__(
+        self, root: Path, store: OnlineStore, database: Database, engine: QueryEngine, *, lateness: int = 86_400_000_000
+    ) -> None:
         self.root, self.store, self.database, self.lateness = root, store, database, lateness
         self.now = Micros(parse_instant("2030-01-01"))
         self._memory: dict[str, bytes] = {}
         pushes = root / "pushes"
-        self.sources = Sources(root, DuckDB(), pushes, self._memory.get, self._memory.__setitem__, lambda: self.now)
+        self.sources = Sources(root, engine, pushes, self._memory.get, self._memory.__setitem__, lambda: self.now)
         self._logs: dict[str, PushLog] = {}
         self.views = OnlineViews(database, lambda: self.now)
 
@@ -81,7 +83,6 @@ class World:
     def close(self) -> None:
         for log in self._logs.values():
             log.close()
-        self.sources.engine.close()
 
 
 def bits(value: object) -> object:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.features.online_world import NEW_YEAR, World, online_source, same_bits
 
+from tidewheel.backends.duckdb import DuckDB
 from tidewheel.backends.lmdb.online_store import LmdbOnlineStore
 from tidewheel.backends.memory.online_store import MemoryOnlineStore
 from tidewheel.clock import HOUR, MINUTE
@@ -142,10 +143,12 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     root: Path = tmp_path_factory.mktemp("world")
     store: OnlineStore = MemoryOnlineStore() if request.param == "memory" else LmdbOnlineStore(root / "online.lmdb")
     database = Database.open("sqlite://")
-    made = World(root, store, database, lateness=2 * HOUR)
+    engine = DuckDB()
+    made = World(root, store, database, engine, lateness=2 * HOUR)
     yield made
     made.close()
     store.close()
+    engine.close()
     database.close()
 
 

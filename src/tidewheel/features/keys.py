@@ -98,7 +98,7 @@ class KeyCodec:
         key = b"".join(out)
         if len(key) > MAX_BYTES:
             raise Invalid(
-                f"the key {dict(zip(self.schema.names, parts, strict=True))!r:.80} takes {len(key)} bytes; {MAX_BYTES} is the limit",
+                f"the key {list(parts)!r:.80} takes {len(key)} bytes; {MAX_BYTES} is the limit",
                 where=self.schema.names[0],
                 fix="key by something shorter",
             )

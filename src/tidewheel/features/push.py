@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
+from tidewheel.digest import Digest
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.materialize import encode_rows, key_rows
 from tidewheel.features.online import OnlineLayout
@@ -65,11 +66,13 @@ class Pusher:
     clock: Clock
     allowance: Micros = ALLOWANCE
     _online: OnlineViews = field(init=False)
+    _versions: list[tuple[FeatureView, Digest]] = field(init=False)
     _layouts: dict[int, OnlineLayout] = field(init=False, default_factory=dict)
     _turn: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._online = OnlineViews(self.database, self.clock)
+        self._versions = [(view, view.version) for view in self.views]
 
     def push(self, source: Source, rows: Sequence[Row], *, now: Micros | None = None) -> PushReceipt:
         """Check rows, keep them, and make them count online.
@@ -107,9 +110,9 @@ class Pusher:
         """Layouts of the source's views that have a number in the store."""
         found = []
         numbers = self._online.list_numbers()
-        for view in self.views:
-            number = numbers.get(view.version) if view.source.version == source.version else None
-            if number is not None:
+        for view, version in self._versions:
+            number = numbers.get(version)
+            if number is not None and view.source.name == source.name:
                 if number not in self._layouts:
                     self._layouts[number] = OnlineLayout(view, number, self.sources.schema(view.source))
                 found.append(self._layouts[number])

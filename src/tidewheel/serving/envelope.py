@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tidewheel.clock import Micros, format_instant, parse_instant
-from tidewheel.errors import BodyTooLarge, Invalid, MissingInput, NotJson, TypeMismatch
+from tidewheel.errors import BodyTooLarge, Invalid, MissingInput, NotJson, TypeMismatch, UnknownInput
 from tidewheel.serving.inputs import decode_json
 from tidewheel.serving.memory import Given
 
@@ -44,6 +44,7 @@ class _Many(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Sent)
 _ENCODER = msgspec.json.Encoder()
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 _LAW = '{"inputs": {...}, "id"?: "...", "at"?: "2020-01-01T10:00:00Z", "key"?: "..."}'
 
 
@@ -106,8 +107,14 @@ def _decode(body: bytes) -> _Sent:
         what = text[: found.start()] if found else text
         if "missing required field" in what:
             raise MissingInput('the request has no "inputs"', where="inputs", fix=f"send {_LAW}") from error
-        where = (found.group(1) if found else "") or "body"
-        raise TypeMismatch(f"{where}: {what[0].lower()}{what[1:]}", where=where, fix=f"send {_LAW}") from error
+        where = found.group(1) if found else ""
+        unknown = _UNKNOWN.search(what)
+        if unknown:
+            named = f"{where}.{unknown.group(1)}".lstrip(".")
+            raise UnknownInput(f"{named} is nothing that a request has", where=named, fix=f"send {_LAW}") from error
+        if not where and "out of range" not in what:
+            raise NotJson(f"the body is not a JSON object: {what}", where="body", fix=f"send {_LAW}") from error
+        raise TypeMismatch(f"{where or 'body'}: {what}", where=where or "body", fix=f"send {_LAW}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decode_json(body)  # raises the same again, with a message for each case
         raise NotJson("the body is not JSON", where="body", fix=f"send {_LAW}") from None

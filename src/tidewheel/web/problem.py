@@ -51,7 +51,8 @@ def status_of(error: TidewheelError) -> int:
 def problem(error: TidewheelError, endpoint: str) -> Response:
     """An error as our own endpoints write it: ``code``, ``error``, ``field`` and ``fix``."""
     status = status_of(error)
-    return Response(status, msgspec.json.encode(error.as_dict()), _headers(error, status), endpoint)
+    told = {"fix": "change the request as the error says", **error.as_dict()} if status < 500 else error.as_dict()
+    return Response(status, msgspec.json.encode(told), _headers(error, status), endpoint)
 
 
 def protocol_problem(error: TidewheelError, endpoint: str) -> Response:

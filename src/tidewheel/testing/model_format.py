@@ -119,7 +119,7 @@ class ModelFormatContract(ABC):
         wrong: list[int] = []
 
         def ask(start: int) -> None:
-            for turn in range(200):
+            for turn in range(100):
                 place = (start + turn) % len(fitted.rows)
                 if not np.allclose(predictor.predict(fitted.rows[place : place + 1]), fitted.expected[place], rtol=1e-12):
                     wrong.append(place)

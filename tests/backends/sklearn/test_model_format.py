@@ -28,6 +28,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from tidewheel.backends.sklearn.model_format import FILE, SklearnFormat
+from tidewheel.backends.sklearn.predictor import EstimatorPredictor
 from tidewheel.errors import Corrupt, Incompatible, Invalid, UnsafeFormat
 from tidewheel.ports.model_format import ModelFormat
 from tidewheel.testing.model_format import FittedModel, Floats, ModelFormatContract
@@ -46,7 +47,7 @@ def values(x: Floats) -> Floats:
 def fitted(model: BaseEstimator, y: Floats, name: str = "") -> FittedModel:
     x = rows(150)
     model.fit(x, y)
-    asked = rows(30)
+    asked = rows(8)
     if hasattr(model, "predict_proba"):
         spread = model.predict_proba(asked)
         expected = spread[:, 1] if spread.shape[1] == 2 else spread
@@ -81,16 +82,25 @@ class TestSklearnFormat(ModelFormatContract):
         return models()
 
 
+FIT_AND_HASH = """
+import hashlib
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tidewheel.backends.sklearn.model_format import SklearnFormat
+x = np.random.default_rng(0).normal(size=(150, 4))
+for model in (make_pipeline(StandardScaler(), Ridge()), RandomForestClassifier(5, random_state=0)):
+    model.fit(x, x[:, 0] > 0)
+    print(hashlib.sha256(SklearnFormat().save(model)["model.skops"]).hexdigest())
+"""
+
+
 def test_equal_models_of_two_processes_are_equal_bytes() -> None:
-    program = (
-        "import hashlib\n"
-        "from tests.backends.sklearn.test_model_format import models\n"
-        "from tidewheel.backends.sklearn.model_format import SklearnFormat\n"
-        "print([hashlib.sha256(SklearnFormat().save(m.model)['model.skops']).hexdigest() for m in models()])\n"
-    )
-    once, again = (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout for _ in range(2)
-    )
+    command = [sys.executable, "-c", FIT_AND_HASH]
+    once, again = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert once
     assert once == again
 
 
@@ -172,3 +182,38 @@ def test_classes_that_are_not_numbered_from_zero_are_refused() -> None:
     model = LogisticRegression().fit(x, np.where(x[:, 0] > 0, "yes", "no"))
     with pytest.raises(Invalid, match="number the classes"):
         SklearnFormat().predictor(model, FEATURES)
+
+
+def test_single_rows_equal_the_library_to_the_bit() -> None:
+    for found in models():
+        predictor = SklearnFormat().predictor(found.model, FEATURES)
+        assert isinstance(predictor, EstimatorPredictor)
+        for row in found.rows:
+            assert np.array_equal(predictor.predict(row[None]), predictor.predict_batch(row[None])), found.name
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestRegressor(3, random_state=0),
+        RandomForestClassifier(3, random_state=0),
+        HistGradientBoostingRegressor(max_iter=3, loss="poisson"),
+        HistGradientBoostingClassifier(max_iter=3),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_ensembles_of_trees_take_the_short_way_for_one_row(model: BaseEstimator) -> None:
+    y = (values(rows(150)) > 0).astype(np.float64)
+    predictor = SklearnFormat().predictor(model.fit(rows(150), y), FEATURES)
+    assert isinstance(predictor, EstimatorPredictor)
+    assert predictor.fast
+    for row in rows(50)[:10]:
+        assert np.array_equal(predictor.predict(row[None]), predictor.predict_batch(row[None]))
+
+
+def test_a_single_row_with_a_null_is_answered_as_the_library_answers() -> None:
+    row = np.array([[0.1, np.nan, 0.2, 0.3]])
+    takes = HistGradientBoostingRegressor(max_iter=2).fit(rows(80), values(rows(80)))
+    assert SklearnFormat().predictor(takes, FEATURES).predict(row) == takes.predict(row)
+    with pytest.raises(Invalid, match="null or infinite value: b"):
+        SklearnFormat().predictor(models()[0].model, FEATURES).predict(row)

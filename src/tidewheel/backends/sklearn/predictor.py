@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tidewheel.backends.sklearn.ensembles import find_quick
 from tidewheel.errors import Incompatible, Invalid
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class EstimatorPredictor:
         _check_columns(model, self._features)
         self._classes = _check_classes(model)
         nameless = _without_names(model)
-        self._answer: Callable[[Floats], object] = nameless.predict_proba if self._classes else nameless.predict
+        self._answer: Callable[[Floats], Floats] = nameless.predict_proba if self._classes else nameless.predict
+        self._quick = find_quick(model, self._answer, len(self._features))
 
     def predict(self, columns: Floats) -> Floats:
         """Shape (rows,): values, labels, or the probability of class 1 of two; (rows, classes) of probabilities for more.
@@ -37,6 +39,17 @@ class EstimatorPredictor:
         """
         if not len(columns):
             return np.empty(0 if self._classes <= 2 else (0, self._classes))
+        if len(columns) == 1 and self._quick is not None and np.isfinite(columns).all():
+            return self._shaped(self._quick(columns))
+        return self.predict_batch(columns)
+
+    @property
+    def fast(self) -> bool:
+        """Whether single rows take a short way."""
+        return self._quick is not None
+
+    def predict_batch(self, columns: Floats) -> Floats:
+        """Through the estimator, however many rows."""
         try:
             found = np.asarray(self._answer(np.ascontiguousarray(columns)), dtype=np.float64)
         except ValueError as error:
@@ -49,6 +62,9 @@ class EstimatorPredictor:
                 where=names,
                 fix="give the feature a default, or fit a pipeline that imputes",
             ) from error
+        return self._shaped(found)
+
+    def _shaped(self, found: Floats) -> Floats:
         if self._classes == 2:
             return np.ascontiguousarray(found[:, 1])
         return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found

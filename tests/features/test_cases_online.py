@@ -543,3 +543,15 @@ def test_a_window_reaches_from_closed_tiles_into_open_events(world: World) -> No
     at = [clock("01:00") + n * 13 * MINUTE for n in range(12)]
     online = world.answer(inputs, [{"uid": 1}] * 12, at).values
     assert same_bits(online, world.offline(inputs, [{"uid": 1}] * 12, at))
+
+
+def test_a_batch_whose_instants_run_backwards_sees_each_as_it_was(world: World) -> None:
+    @features(online_source(f"w{next(NUMBER)}", available="made"), by=USER)
+    class Delayed:
+        n = count("1d")
+
+    view = view_of(Delayed)
+    write(world, view, "0", rows((1, clock("07:20"), 1), made=5 * HOUR))
+    world.materialize(view, until=clock("00:00"))
+    at = [clock("19:25"), clock("11:25"), clock("12:19:59"), clock("12:20")]
+    assert world.answer(serve(view), [{"uid": 1}] * 4, at).values == [[1], [0], [0], [1]]

@@ -149,10 +149,13 @@ class OnlineView:
             offsets.append(len(kept))
         events = self._events(np.array(offsets, dtype=np.int64), kept)
         closed = unpack_tiles(self._plan, [None if one.closed is None else one.closed.tiles for one in held])
-        folded = fold(self._plan, events, keys, times, closed=closed, watermark=np.array(marks, dtype=np.int64))
+        order = np.lexsort((times, keys))  # the kernel resumes from one query to the next, so time must not run backwards
+        watermark = np.array(marks, dtype=np.int64)
+        folded = fold(self._plan, events, keys[order], times[order], closed=closed, watermark=watermark)
         if folded.blocked.any():
-            raise self._too_early(int(times[int(np.argmax(folded.blocked))]), since)
-        return [column.to_pylist() for column in folded.columns]
+            raise self._too_early(int(times[order[int(np.argmax(folded.blocked))]]), since)
+        back = pa.array(np.argsort(order))
+        return [column.take(back).to_pylist() for column in folded.columns]
 
     def _events(self, offsets: np.ndarray[tuple[int], np.dtype[np.int64]], rows: Sequence[bytes]) -> Events:
         ts, table = self._decoder.decode(rows)

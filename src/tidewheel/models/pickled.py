@@ -49,7 +49,7 @@ class PickleFormat:
             raise Corrupt(f"a pickled model holds {sorted(files)} and no {FILE}", fix="train and register it again")
         return pickle.loads(files[FILE])
 
-    def predictor(self, model: object, features: Sequence[str]) -> Predictor:  # noqa: ARG002 - the port's signature
+    def predictor(self, model: object, features: Sequence[str]) -> Predictor:
         """Its own ``predict``."""
         return _Plain(model)
 

@@ -38,6 +38,26 @@ class Registry:
         Ways to store models; the first that accepts one stores it.
     allow_pickle
         Whether pickled versions may be loaded: that runs code from the stored bytes.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> from types import SimpleNamespace
+    >>> from tidewheel.clock import system_clock
+    >>> from tidewheel.models.version import Signature
+    >>> from tidewheel.schema import DataType, Field, Schema
+    >>> database = Database.open("sqlite://")
+    >>> registry = Registry(database, ArtifactStore.open("memory:///"), [], system_clock, allow_pickle=True)
+    >>> signature = Signature(Schema((Field("distance", DataType.FLOAT64),)), Field("minutes", DataType.FLOAT64, False))
+    >>> known = Provenance(signature, digest("recipe"), "run", training_set=digest("rides"), project_snapshot=digest("code"))
+    >>> fitted = SimpleNamespace(predict=partial(np.sum, axis=1))
+    >>> registry.register("eta", fitted, known, allow_pickle=True).name
+    'eta:1'
+    >>> registry.set_alias("eta", "champion", 1, actor="ann", reason="the first").new
+    1
+    >>> registry.load("eta@champion").predict(np.array([[1.5], [2.5]]))
+    array([1.5, 2.5])
+    >>> database.close()
     """
 
     def __init__(

@@ -97,6 +97,7 @@ for model in (make_pipeline(StandardScaler(), Ridge()), RandomForestClassifier(5
 """
 
 
+@pytest.mark.slow
 def test_equal_models_of_two_processes_are_equal_bytes() -> None:
     command = [sys.executable, "-c", FIT_AND_HASH]
     once, again = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))

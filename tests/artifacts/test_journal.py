@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import given
@@ -155,6 +156,10 @@ while True:
 """
 
 
+def log_size(log: IO[bytes]) -> int:
+    return os.fstat(log.fileno()).st_size
+
+
 @pytest.mark.slow
 def test_kill_loses_no_acknowledged_record_of_any_writer(tmp_path: Path) -> None:
     writers = {}
@@ -162,7 +167,9 @@ def test_kill_loses_no_acknowledged_record_of_any_writer(tmp_path: Path) -> None
         for name in (f"a{round_}", f"b{round_}"):
             log = (tmp_path / f"{name}.acknowledged").open("w+b")
             writers[name] = (subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "j"), name], stdout=log), log)
-        time.sleep(0.5 + 0.07 * round_)
+        while any(log_size(log) == 0 for _, log in writers.values()):
+            time.sleep(0.01)
+        time.sleep(0.07 * round_)
         for process, _ in writers.values():
             process.send_signal(signal.SIGKILL)
             process.wait()

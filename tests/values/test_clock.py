@@ -60,10 +60,11 @@ def test_timedeltas_are_durations(delta: dt.timedelta) -> None:
     assert dt.timedelta(microseconds=parse_duration(delta)) == delta
 
 
-@given(moment=st.datetimes(timezones=st.timezones()))
+@given(moment=st.datetimes(dt.datetime(2, 1, 1), dt.datetime(9998, 1, 1), timezones=st.timezones()))
 def test_instants_lose_nothing(moment: dt.datetime) -> None:
     micros = to_micros(moment)
-    assert to_datetime(micros) == moment
+    # In UTC: Python holds a moment of an hour that the clock shows twice for unequal to every moment of another zone.
+    assert to_datetime(micros) == moment.astimezone(dt.UTC)
     assert parse_instant(format_instant(micros)) == micros
 
 

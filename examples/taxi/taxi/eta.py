@@ -17,7 +17,7 @@ rides = tw.training_set(
 )
 
 
-@tw.step(resources=tw.resources(cpu=2), retries=1)
+@tw.step(resources=tw.resources(cpu=1), retries=1)
 def fit(train, learning_rate: float, num_leaves: int, half_life_days: float):
     """Fit gradient-boosted trees on absolute error; older trips weigh less, by half every ``half_life_days``."""
     from lightgbm import LGBMRegressor
@@ -32,7 +32,7 @@ def fit(train, learning_rate: float, num_leaves: int, half_life_days: float):
         random_state=7,
         deterministic=True,
         force_row_wise=True,
-        num_threads=2,
+        num_threads=1,
         verbose=-1,
     )
     return model.fit(train.x, train.y, sample_weight=np.exp2(-age_days / half_life_days))

@@ -139,13 +139,13 @@ def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe)
     definition, workspace = declaration.definition, context.workspace
     assert isinstance(definition, ModelDefinition)
     session = Session(
-        ledger=workspace.ledger,
-        artifacts=workspace.artifacts,
-        executor=workspace.executor,
+        workspace.ledger,
+        workspace.artifacts,
         fingerprinter=workspace.fingerprinter,
+        actor=workspace.actor,
+        executor=workspace.executor,
         formats=workspace.formats,
         clock=workspace.clock,
-        actor=workspace.actor,
         progress=context.progress.step,
     )
     version = train_model(

@@ -58,7 +58,7 @@ def breach(database: Database, watch: Monitor, start: int, status: str = "breach
     checks = (Check("f.pace", "psi", 0.5, 0.1, status == "breach"),)
     found = WindowResult("eta", "drift", 1, Micros(start), Micros(start + WEEK), 500, status, checks)  # type: ignore[arg-type]  # a status
     with database.write() as connection:
-        record_window(connection, watch, found, Micros(start))
+        record_window(connection, watch, found, now=Micros(start))
 
 
 class Hand:

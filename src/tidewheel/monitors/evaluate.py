@@ -99,7 +99,7 @@ class Monitors:
                 made.append(_performance(monitor, calibration, table=table, version=version, span=span, reason=reason))
             with self._database.write() as connection:
                 for result in made:
-                    record_window(connection, monitor, result, self._clock())
+                    record_window(connection, monitor, result, now=self._clock())
             results += made
         if on_breach is not None:
             self.act(monitor.name, on_breach)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NO_VERSION = 0
 
 
-def record_window(connection: Connection, monitor: Monitor, result: WindowResult, now: Micros) -> None:
+def record_window(connection: Connection, monitor: Monitor, result: WindowResult, *, now: Micros) -> None:
     """Store a window's result in place of an earlier one of the same window, and open, prolong or close an alert.
 
     A window that is older than the newest one that was judged changes no alert: it is history, judged again.

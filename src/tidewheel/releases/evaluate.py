@@ -50,7 +50,7 @@ class Contest:
 
 
 def report_id(
-    gate: Gate, challenger: ModelVersion, rivals: Mapping[str, ModelVersion | None], held_out: Digest, seed: int
+    gate: Gate, challenger: ModelVersion, *, rivals: Mapping[str, ModelVersion | None], held_out: Digest, seed: int
 ) -> str:
     """Id of the report of a gate: the same conditions, models and rows have one."""
     named = {alias: None if rival is None else [rival.version, rival.content] for alias, rival in rivals.items()}
@@ -59,7 +59,7 @@ def report_id(
 
 
 def hold_contest(
-    gate: Gate, challenger: ModelVersion, registry: Registry, held_out: Split, *, answer: Answer | None = None, seed: int = 0
+    gate: Gate, challenger: ModelVersion, *, registry: Registry, held_out: Split, answer: Answer | None = None, seed: int = 0
 ) -> Contest:
     """Load the versions and answer the held-out rows with each.
 

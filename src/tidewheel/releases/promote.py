@@ -56,11 +56,11 @@ class Releases:
         Invalid
             When there is nothing to judge on.
         """
-        name = report_id(gate, challenger, find_rivals(gate, self._registry), held_out.digest, seed)
+        name = report_id(gate, challenger, rivals=find_rivals(gate, self._registry), held_out=held_out.digest, seed=seed)
         stood = self.find_report(name)
         if stood is not None and stood.passed:
             return stood
-        contest = hold_contest(gate, challenger, self._registry, held_out, answer=answer, seed=seed)
+        contest = hold_contest(gate, challenger, registry=self._registry, held_out=held_out, answer=answer, seed=seed)
         report = judge(gate, contest, at=self._clock(), id=name)
         with self._database.write() as connection:
             connection.execute(gate_reports.delete().where(gate_reports.c.id == name))

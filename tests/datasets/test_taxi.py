@@ -17,7 +17,7 @@ from tidewheel.schema import Timestamp
 from tidewheel.sources import Source, source
 from tidewheel.sources.read import Sources
 
-TRIPS = Path("/work/shared/datasets/nyc_taxi")
+TRIPS = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "nyc_taxi"  # beside the checkout
 NOW = parse_instant("2020-01-01T05:00:00Z")
 SELECT = (
     "SELECT *, epoch(dropoff_time - pickup_time) / 60 AS minutes FROM this "

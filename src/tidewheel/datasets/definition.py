@@ -15,7 +15,14 @@ from tidewheel.sources.definition import Source
 
 @dataclass(frozen=True, slots=True)
 class Spine:
-    """Rows to learn from: an entity's keys, request values and a label at a time; made by :func:`spine`."""
+    """Rows to learn from: an entity's keys, request values and a label at a time; made by :func:`spine`.
+
+    Examples
+    --------
+    >>> from tidewheel.sources import source
+    >>> spine(source("trips", "data/*.parquet", time="dropoff_time"), time="pickup_time", last="365d").parameters["last"]
+    '365d'
+    """
 
     source: Source
     time: str
@@ -32,7 +39,13 @@ class Spine:
 
 @dataclass(frozen=True, slots=True)
 class ByTime:
-    """Split by time: the last part of the spine's time is for testing; made by :func:`by_time`."""
+    """Split by time: the last part of the spine's time is for testing; made by :func:`by_time`.
+
+    Examples
+    --------
+    >>> by_time(test="30d").parameters
+    {'by': 'time', 'test': '30d'}
+    """
 
     test: Micros
 
@@ -44,7 +57,16 @@ class ByTime:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """A training set as declared; made by :func:`training_set`."""
+    """A training set as declared; made by :func:`training_set`.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import request, service
+    >>> from tidewheel.sources import source
+    >>> rows = spine(source("trips", "data/*.parquet", time="dropoff_time"), time="pickup_time")
+    >>> TrainingSet("rides", rows, "minutes", service("inputs", request(miles=float))).parameters["label"]
+    'minutes'
+    """
 
     name: str
     spine: Spine

@@ -119,6 +119,17 @@ class Dataset:
     """A frozen training set: two splits, and the report of how they came to be.
 
     ``content`` names it: equal content is equal rows and equal source rows behind them, whatever bytes hold them.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> store = ArtifactStore.open("memory:///")
+    >>> rows = pa.table({"t": [1, 2], "distance": [0.5, 1.5], "minutes": [3.0, 4.0]})
+    >>> parts = [Table.write(store, part) for part in (rows.slice(0, 1), rows.slice(1))]
+    >>> train, test = (Split(part, features=["distance"], label="minutes", time="t") for part in parts)
+    >>> dataset = Dataset("rides", train=train, test=test, report=Report(2))
+    >>> dataset.cut, Dataset.from_json(store, dataset.to_json()).content == dataset.content
+    (2, True)
     """
 
     def __init__(self, name: str, *, train: Split, test: Split, report: Report) -> None:

@@ -24,7 +24,14 @@ _FORMATS: dict[str, Format] = {".parquet": "parquet", ".pq": "parquet", ".csv": 
 
 @runtime_checkable
 class ArrowStream(Protocol):
-    """Anything that exports Arrow by the PyCapsule interface: an Arrow table, a pandas or Polars data frame."""
+    """Anything that exports Arrow by the PyCapsule interface: an Arrow table, a pandas or Polars data frame.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> isinstance(pa.table({"a": [1]}), ArrowStream)
+    True
+    """
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The stream, as a capsule."""

@@ -11,7 +11,13 @@ from tidewheel.digest import Digest, digest
 
 @dataclass(frozen=True, slots=True)
 class FileSnapshot:
-    """One file as it was: path relative to the project (or absolute outside of it), size, time of change, content."""
+    """One file as it was: path relative to the project (or absolute outside of it), size, time of change, content.
+
+    Examples
+    --------
+    >>> FileSnapshot("data/a.parquet", 10, 1, Digest("tw1-a")).size
+    10
+    """
 
     path: str
     size_bytes: int
@@ -26,7 +32,13 @@ class FileSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PushSnapshot:
-    """One segment of pushed rows, from byte ``start`` to byte ``size_bytes``; the digest is that of all until there."""
+    """One segment of pushed rows, from byte ``start`` to byte ``size_bytes``; the digest is that of all until there.
+
+    Examples
+    --------
+    >>> PushSnapshot("0001-push", 120, Digest("tw1-a")).start
+    0
+    """
 
     segment: str
     size_bytes: int

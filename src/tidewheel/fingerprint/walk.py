@@ -16,6 +16,8 @@ from tidewheel.fingerprint.units import Units
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
+_MOST_KEPT = 4096
+
 
 class Fingerprinter:
     """Finds the components of functions: code, constants, libraries, environment variables, Python's version.
@@ -56,6 +58,9 @@ class Fingerprinter:
         key = tuple(id(each) for each in functions)
         kept = self._kept.get(key)
         if kept is None or not still_holds(kept[1]):
+            if len(self._kept) >= _MOST_KEPT:  # each keeps its modules alive, also those that were loaded afresh since
+                self._kept.clear()
+                self._findings.clear()
             reached = Reach(self._units).run(functions)
             kept = self._kept[key] = (tuple(functions), reached, self._static(reached))
         _, reached, static = kept

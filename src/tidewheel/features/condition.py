@@ -61,7 +61,7 @@ class Condition:
                 met = pa.chunked_array([pa.array([met.as_py()] * table.num_rows, pa.bool_())])
             flat: npt.NDArray[np.bool_] = pc.fill_null(met, False).to_numpy()
             return flat
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        except pa.ArrowException as error:
             raise TypeMismatch(f"where {self.text!r}: {error}", where=self.text, fix="compare values of one type") from error
 
 

@@ -23,8 +23,8 @@ class Worker:
     """A process that runs one job after the other, in a process group of its own so that its children die with it.
 
     The wire is two pipes: a frame is eight bytes of length and that many bytes. A request is a line of JSON (the
-    environment variables) and the job's specification; an answer is one byte, ``D`` or ``F``, and the result or the error. Before
-    all of these the process writes one byte, ``R``, when it is ready: starting Python is not a job's time.
+    environment variables) and the job's specification; an answer is one byte, ``D`` or ``F``, and the result or the
+    error. Before all of these the process writes one byte, ``R``, when it is ready: starting Python is not a job's time.
 
     Parameters
     ----------

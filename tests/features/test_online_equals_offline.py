@@ -34,6 +34,7 @@ from tidewheel.features.definition import (
     request,
     service,
     std,
+    std_pop,
     sum,
     use,
     view_of,
@@ -105,9 +106,28 @@ OPTIONS = st.sampled_from(
 )
 
 
-def make_view(options: dict[str, object], ttl: str | None, composite: bool) -> FeatureView:
+def make_view(options: dict[str, object], ttl: str | None, composite: bool, numbers: bool) -> FeatureView:
     name = f"events{next(NUMBER)}"
     by = entity("user", uid=int, zone=str) if composite else entity("user", uid=int)
+    if numbers:  # takes the way of :mod:`tidewheel.features.key_fold`
+
+        @features(online_source(name, **options), by=by)
+        class Numbers:
+            count_1h = count("1h")
+            count_x_10m = count("x", "10m", hop="5m")
+            sum_3h = sum("x", "3h")
+            latest_s = count("n", "1d", default=-1)
+            sum_n_12h = sum("n", "12h", hop="1h")
+            mean_n_12h = mean("n", "12h", hop="1h")
+            mean_1d = mean("x", "1d")
+            min_x = min("x", "6h")
+            max_n = max("n", "1d", default=7)
+            std_5h = std("x", "5h", default=0.5)
+            std_n = std_pop("n", "12h", hop="1h")
+            last_x = last("x", "1d")
+            last_n = last("n", "1h")
+
+        return view_of(Numbers)
 
     @features(online_source(name, **options), by=by, ttl=ttl)
     class View:
@@ -129,7 +149,7 @@ def make_view(options: dict[str, object], ttl: str | None, composite: bool) -> F
 
 def make_service(view: FeatureView, composite: bool) -> ServiceDefinition:
     @on_request
-    def ratio(sum_3h: float, distance: float, latest_s: str | None) -> float:
+    def ratio(sum_3h: float, distance: float, latest_s: str | None) -> float:  # a number in the view of numbers
         return sum_3h / distance if latest_s else 0.0
 
     members: list[object] = [view, ratio, request(distance=float)]
@@ -155,9 +175,11 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 class Story:
     """One source, one view, and what has happened to them."""
 
-    def __init__(self, world: World, options: dict[str, object], ttl: str | None, composite: bool) -> None:
+    def __init__(
+        self, world: World, options: dict[str, object], ttl: str | None, *, composite: bool, numbers: bool = False
+    ) -> None:
         self.world, self.composite = world, composite
-        self.view = make_view(options, ttl, composite)
+        self.view = make_view(options, ttl, composite, numbers)
         self.service = make_service(self.view, composite)
         self.files = itertools.count()
         self.file([])
@@ -221,6 +243,7 @@ class Story:
     options=OPTIONS,
     ttl=st.sampled_from([None, "2h"]),
     composite=st.booleans(),
+    numbers=st.booleans(),
     steps=st.lists(STEPS, max_size=6),
     at=st.lists(st.integers(0, 27 * 12).map(lambda five: NEW_YEAR + five * 5 * MINUTE) | MOMENTS, min_size=1, max_size=3),
 )
@@ -229,10 +252,11 @@ def test_online_answers_have_the_bits_of_offline_ones(
     options: dict[str, object],
     ttl: str | None,
     composite: bool,
+    numbers: bool,
     steps: list[tuple[str, object]],
     at: list[int],
 ) -> None:
-    story = Story(world, options, ttl, composite)
+    story = Story(world, options, ttl, composite=composite, numbers=numbers)
     story.materialize(NEW_YEAR)
     for verb, what in steps:
         story.step(verb, what)
@@ -240,12 +264,12 @@ def test_online_answers_have_the_bits_of_offline_ones(
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=10)
-@given(events=st.lists(EVENTS, min_size=2, max_size=12), data=st.data())
-def test_e20_order_of_arrival_does_not_matter(world: World, events: list[Event], data: st.DataObject) -> None:
+@given(events=st.lists(EVENTS, min_size=2, max_size=12), numbers=st.booleans(), data=st.data())
+def test_e20_order_of_arrival_does_not_matter(world: World, events: list[Event], numbers: bool, data: st.DataObject) -> None:
     at = NEW_YEAR + 26 * HOUR
     answers = []
     for arrival in (events, data.draw(st.permutations(events))):
-        story = Story(world, {"created": "made"}, None, False)
+        story = Story(world, {"created": "made"}, None, composite=False, numbers=numbers)
         story.materialize(NEW_YEAR)
         for event in arrival:
             story.step("push", [event])

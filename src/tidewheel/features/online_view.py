@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from tidewheel.features.columns import feature_type
 from tidewheel.features.encoding import typed_default
 from tidewheel.features.events import Events, order_rows
 from tidewheel.features.feature import Feature
+from tidewheel.features.key_fold import KeyFold, Open
 from tidewheel.features.online import Closed, OnlineLayout
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_arrays import ArrayDecoder
@@ -22,7 +24,15 @@ from tidewheel.features.rows import split_order
 from tidewheel.features.tile_bytes import unpack_tiles
 from tidewheel.features.tiles import fold
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+
 _LEAST = -(1 << 62)
+_FEW = 512
+"""Up to so many queries are folded one by one."""
+_NOTHING_OPEN = Open(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), ())
 
 
 class Status(Enum):
@@ -83,6 +93,8 @@ class OnlineView:
         self._plan = plan_windows(view, schema)
         self._decoder = ArrayDecoder(layout.codec, self._plan.events.names)
         self._available = len(layout.columns)
+        quick = self._decoder.numeric and KeyFold.takes(self._plan)
+        self._key_fold = KeyFold(self._plan) if quick else None
         self._window_place = {one.feature.name: place for place, one in enumerate(self._plan.windows)}
         self._defaults = {
             one.name: typed_default(one.default, feature_type(one, schema), where=f"{view.name}.{one.name}").as_py()
@@ -130,14 +142,44 @@ class OnlineView:
     def _windows(
         self, held: Sequence[Held], rows: Sequence[Sequence[bytes]], queries: Sequence[Query], since: int
     ) -> list[list[object]]:
-        keys = np.fromiter((one.key for one in queries), dtype=np.int64, count=len(queries))
-        times = np.fromiter((one.at for one in queries), dtype=np.int64, count=len(queries))
         marks = [_LEAST if one.closed is None else one.closed.watermark for one in held]
         for one in queries:
             if one.at < since or one.at < marks[one.key]:
                 raise self._too_early(one.at, max(since, marks[one.key]))
         if not len(queries):
             return [[] for _ in self._plan.windows]
+        if self._key_fold is not None and len(queries) <= _FEW:
+            one_by_one = [self._fold_one(held[one.key], rows[one.key], marks[one.key], one.at) for one in queries]
+            if None not in one_by_one:
+                return [list(column) for column in zip(*(row for row in one_by_one if row is not None), strict=True)]
+        return self._fold_many(held, rows, queries, marks, since)
+
+    def _fold_one(self, held: Held, rows: Sequence[bytes], mark: int, at: int) -> list[object] | None:
+        """Windows of one key at one instant; ``None`` when events tie, whose order takes more than their times."""
+        assert self._key_fold is not None
+        hop = self.layout.hop
+        low, high = self.layout.between(rows, max(mark, (at - self._plan.longest) // hop * hop), at)
+        events = _NOTHING_OPEN
+        if low < high:
+            ts, columns = self._decoder.decode_numbers(rows[low:high])
+            if (ts[1:] == ts[:-1]).any():
+                return None
+            events = Open(ts, self._known(ts, rows[low:high]), columns)
+        try:
+            return self._key_fold.answer(b"" if held.closed is None else held.closed.tiles, events, at)
+        except HistoryUnavailable as error:
+            raise self._too_early(at, mark) from error
+
+    def _fold_many(
+        self,
+        held: Sequence[Held],
+        rows: Sequence[Sequence[bytes]],
+        queries: Sequence[Query],
+        marks: Sequence[int],
+        since: int,
+    ) -> list[list[object]]:
+        keys = np.fromiter((one.key for one in queries), dtype=np.int64, count=len(queries))
+        times = np.fromiter((one.at for one in queries), dtype=np.int64, count=len(queries))
         hop = self.layout.hop
         reach = (int(times.min()) - self._plan.longest) // hop * hop
         end = int(times.max())
@@ -157,12 +199,9 @@ class OnlineView:
         back = pa.array(np.argsort(order))
         return [column.take(back).to_pylist() for column in folded.columns]
 
-    def _events(self, offsets: np.ndarray[tuple[int], np.dtype[np.int64]], rows: Sequence[bytes]) -> Events:
+    def _events(self, offsets: Integers, rows: Sequence[bytes]) -> Events:
         ts, table = self._decoder.decode(rows)
-        if self.layout.delayed:
-            known = self._decoder.integers(rows, self._available)
-        else:
-            known = ts + self.layout.after if self.layout.after else ts
+        known = self._known(ts, rows)
         tied = ts[1:] == ts[:-1]
         if tied.any():  # rows stand in order of (ts, created, all columns); events order by (ts, event columns)
             codes = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
@@ -170,6 +209,11 @@ class OnlineView:
             ts, known = ts[ordered.order], known[ordered.order]
             table = table.take(pa.array(ordered.order)) if table.num_columns else table
         return Events(offsets, ts, known, table)
+
+    def _known(self, ts: Integers, rows: Sequence[bytes]) -> Integers:
+        if self.layout.delayed:
+            return self._decoder.integers(rows, self._available)
+        return ts + self.layout.after if self.layout.after else ts
 
     # ── look-ups ─────────────────────────────────────────────────────────────────────────────────
 

@@ -29,6 +29,9 @@ _SLOTS = {
     DataType.DATE: ">u4",
     DataType.DECIMAL: "V16",
 }
+Numbers = tuple["npt.NDArray[np.generic]", "npt.NDArray[np.bool_] | None"]
+"""A column, and which of its values are there; ``None`` when all are."""
+
 _BY_ROW = (DataType.STRING, DataType.BYTES, DataType.DECIMAL)
 
 
@@ -70,10 +73,7 @@ class ArrayDecoder:
         Corrupt
             When a row is of another layout or another schema.
         """
-        size = self._size
-        data = np.frombuffer(b"".join([row[:size] for row in rows]), dtype=self._dtype, count=len(rows))
-        if len(rows) and ((data["version"] != VERSION) | (data["schema"] != self._codec.fingerprint)).any():
-            raise Corrupt("a stored row has another layout or schema than expected", fix="materialise the view again")
+        data = self._fixed(rows)
         present = np.unpackbits(data["present"], axis=1) if self._bitmap else np.empty((len(rows), 0), np.uint8)
         values = [self._codec.decode(row).values for row in rows] if self._by_row else []
         columns = []
@@ -83,7 +83,28 @@ class ArrayDecoder:
                 continue
             absent = present[:, place] == 0
             columns.append(_column(data[f"c{place}"], kind, absent if absent.any() else None))
-        return (data["ts"].astype(np.uint64) ^ _SIGN64).view(np.int64), pa.Table.from_arrays(columns, schema=self._schema)
+        return _times(data), pa.Table.from_arrays(columns, schema=self._schema)
+
+    def decode_numbers(self, rows: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], list[Numbers]]:
+        """Event times, and the wanted columns as NumPy arrays, all of which hold numbers (:attr:`numeric`)."""
+        data = self._fixed(rows)
+        columns = []
+        for place, kind in self._wanted:
+            there = (data["present"][:, place >> 3] & (0x80 >> (place & 7))) != 0
+            columns.append((_numbers(data[f"c{place}"], kind), None if there.all() else there))
+        return _times(data), columns
+
+    @property
+    def numeric(self) -> bool:
+        """Whether :meth:`decode_numbers` can decode the wanted columns."""
+        return all(kind in (DataType.INT32, DataType.INT64, DataType.FLOAT32, DataType.FLOAT64) for _, kind in self._wanted)
+
+    def _fixed(self, rows: Sequence[bytes]) -> npt.NDArray[np.void]:
+        size = self._size
+        data = np.frombuffer(b"".join([row[:size] for row in rows]), dtype=self._dtype, count=len(rows))
+        if len(rows) and ((data["version"] != VERSION) | (data["schema"] != self._codec.fingerprint)).any():
+            raise Corrupt("a stored row has another layout or schema than expected", fix="materialise the view again")
+        return data
 
     def integers(self, rows: Sequence[bytes], place: int) -> npt.NDArray[np.int64]:
         """One int64 column that is never null."""
@@ -91,18 +112,27 @@ class ArrayDecoder:
         return (data[f"c{place}"].astype(np.uint64) ^ _SIGN64).view(np.int64)
 
 
+def _times(data: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    times: npt.NDArray[np.int64] = (data["ts"].astype(np.uint64) ^ _SIGN64).view(np.int64)
+    return times
+
+
+def _numbers(slots: npt.NDArray[np.generic], kind: DataType) -> npt.NDArray[np.generic]:
+    if kind in (DataType.INT32, DataType.DATE):
+        return (slots.astype(np.uint32) ^ _SIGN32).view(np.int32)
+    if kind is DataType.FLOAT32:
+        small = slots.astype(np.uint32)
+        return np.where(small & _SIGN32, small ^ _SIGN32, ~small).view(np.float32)
+    bits = slots.astype(np.uint64)
+    if kind is DataType.FLOAT64:
+        return np.where(bits & _SIGN64, bits ^ _SIGN64, ~bits).view(np.float64)
+    return (bits ^ _SIGN64).view(np.int64)
+
+
 def _column(slots: npt.NDArray[np.generic], kind: DataType, absent: npt.NDArray[np.bool_] | None) -> pa.Array:
     if kind is DataType.BOOL:
         return pa.array(slots.astype(np.bool_), pa.bool_(), mask=absent)
-    if kind in (DataType.INT32, DataType.DATE):
-        small = pa.array((slots.astype(np.uint32) ^ _SIGN32).view(np.int32), pa.int32(), mask=absent)
-        return small.view(pa.date32()) if kind is DataType.DATE else small
-    if kind is DataType.FLOAT32:
-        bits32 = slots.astype(np.uint32)
-        floats32 = np.where(bits32 & _SIGN32, bits32 ^ _SIGN32, ~bits32).view(np.float32)
-        return pa.array(floats32, pa.float32(), mask=absent)
-    bits = slots.astype(np.uint64)
-    if kind is DataType.FLOAT64:
-        return pa.array(np.where(bits & _SIGN64, bits ^ _SIGN64, ~bits).view(np.float64), pa.float64(), mask=absent)
-    whole = pa.array((bits ^ _SIGN64).view(np.int64), pa.int64(), mask=absent)
-    return whole.cast(kind.arrow()) if kind is DataType.TIMESTAMP else whole
+    numbers = pa.array(_numbers(slots, kind), mask=absent)
+    if kind is DataType.DATE:
+        return numbers.view(pa.date32())
+    return numbers.cast(kind.arrow()) if kind is DataType.TIMESTAMP else numbers

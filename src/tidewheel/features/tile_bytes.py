@@ -61,7 +61,7 @@ def unpack_tiles(plan: WindowPlan, packed: Sequence[bytes | None]) -> list[Tiles
     Corrupt
         When the bytes are not of this plan.
     """
-    readers = [_Reader(one or b"") for one in packed]
+    readers = [TileReader(one or b"") for one in packed]
     made = [_stacked(group, [reader.group(group) for reader in readers]) for group in plan.groups]
     for reader in readers:
         reader.finished()
@@ -69,7 +69,7 @@ def unpack_tiles(plan: WindowPlan, packed: Sequence[bytes | None]) -> list[Tiles
 
 
 @dataclass(slots=True)
-class _Reader:
+class TileReader:
     """Reads the groups of one key, one after the other."""
 
     data: bytes

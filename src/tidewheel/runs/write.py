@@ -23,12 +23,8 @@ def write_points(connection: Connection, run_id: str, batch: Sequence[tuple[str,
     for name in names:
         added = [point for key, point in batch if key == name]
         known = held.get(name)
-        last = max(added, key=lambda point: point.step) if known is None else None
-        if known is not None:
-            candidates = [point for point in added if point.step >= known.last_step]
-            last = max(reversed(candidates), key=lambda point: point.step) if candidates else None
-        else:
-            last = max(reversed(added), key=lambda point: point.step)  # of several at one step the one logged last
+        newer = [point for point in added if known is None or point.step >= known.last_step]
+        last = max(reversed(newer), key=lambda point: point.step, default=None)  # of several at one step the one logged last
         series_id, count = _write_summary(connection, run_id, name, known, len(added), last)
         rows.extend(
             {

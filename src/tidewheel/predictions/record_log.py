@@ -183,7 +183,7 @@ class RecordLog:
         table = table.replace_schema_metadata({_COVERS: msgspec.json.encode(names)})
         path = self.folder / f"{names[0]}-{len(names)}-{digest(names)[4:16]}.parquet"
         scratch = path.with_suffix(".tmp")
-        pq.write_table(table, scratch, compression="zstd", row_group_size=131_072)
+        pq.write_table(table, scratch, compression="zstd", row_group_size=65_536)
         with scratch.open("rb") as file:
             os.fsync(file.fileno())
         scratch.replace(path)
@@ -270,7 +270,19 @@ def _read_file(path: Path, columns: Sequence[str] | None, where: tuple[str, int 
     file = pq.ParquetFile(path)
     with file:
         wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
-        return _narrow(file.read(wanted), columns, where).replace_schema_metadata(None)
+        groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, where)]
+        return _narrow(file.read_row_groups(groups, wanted), columns, where).replace_schema_metadata(None)
+
+
+def _may_hold(file: pq.ParquetFile, group: int, where: tuple[str, int | None, int | None] | None) -> bool:
+    """Whether a row group can hold a row in the range, by its statistics."""
+    if where is None:
+        return True
+    name, start, end = where
+    found = file.metadata.row_group(group).column(file.schema_arrow.names.index(name)).statistics
+    if found is None or not found.has_min_max:
+        return True
+    return (start is None or found.max >= start) and (end is None or found.min < end)
 
 
 def _narrow(table: pa.Table, columns: Sequence[str] | None, where: tuple[str, int | None, int | None] | None) -> pa.Table:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 _EXACT = Context(prec=60)
+_AS_THEY_ARE = (DataType.INT64, DataType.FLOAT64)
 _NO_INTS = np.empty(0, dtype=np.int64)
 _NO_FLOATS = np.empty(0, dtype=np.float64)
 
@@ -109,6 +110,8 @@ def decode_values(
         Float64; int64 (integers, booleans, microseconds, days, or ranks); or unscaled decimals as objects.
     """
     absent = ~valid
+    if kind in _AS_THEY_ARE:  # the hot path of a request: no cast
+        return pa.array(values, mask=absent)
     if dictionary is not None:
         return dictionary.take(pa.array(values.astype(np.int64), pa.int64(), mask=absent)).cast(kind.arrow())
     if kind is DataType.DECIMAL:
@@ -122,9 +125,7 @@ def decode_values(
         return pa.array(values.astype(np.int32), pa.int32(), mask=absent).view(pa.date32())
     if kind in (DataType.INT32, DataType.FLOAT32):
         return pa.array(values.astype(np.dtype(kind.value)), kind.arrow(), mask=absent)
-    return pa.array(np.ascontiguousarray(values), pa.int64() if kind is DataType.TIMESTAMP else kind.arrow(), mask=absent).cast(
-        kind.arrow()
-    )
+    return pa.array(values.astype(np.int64), pa.int64(), mask=absent).cast(kind.arrow())
 
 
 def typed_default(value: object, kind: DataType, *, where: str) -> pa.Scalar:

@@ -181,11 +181,16 @@ def join_tiles(closed: Tiles, later: Tiles) -> Tiles:
 
     Their dictionaries must be one already.
     """
+    if not len(later.start):
+        return closed
+    if not len(closed.start):
+        return later
     keys = len(closed.offsets) - 1
-    code = np.concatenate(
-        [np.repeat(np.arange(keys), np.diff(closed.offsets)), np.repeat(np.arange(keys), np.diff(later.offsets))]
-    )
-    order = np.argsort(code, kind="stable")
+    order: Integers | slice = slice(None)
+    if keys > 1:
+        places = np.arange(keys)
+        code = np.concatenate([np.repeat(places, np.diff(closed.offsets)), np.repeat(places, np.diff(later.offsets))])
+        order = np.argsort(code, kind="stable").astype(np.int64)
     return Tiles(
         offsets=closed.offsets + later.offsets,
         start=np.concatenate([closed.start, later.start])[order],

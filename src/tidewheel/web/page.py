@@ -160,7 +160,7 @@ def _pill(value: str) -> str:
 
 
 def _metrics(metrics: Mapping[str, float] | None) -> str:
-    shown = sorted((metrics or {}).items())[:4]
+    shown = sorted((name, value) for name, value in (metrics or {}).items() if name != "n")[:3]
     return " ".join(f'<span class="metric">{_text(name)} <b>{value:.4g}</b></span>' for name, value in shown) or "–"
 
 

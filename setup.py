@@ -13,10 +13,11 @@ else:
                 "tidewheel.features.kernel",
                 ["src/tidewheel/features/kernel.py"],
                 extra_compile_args=["-O2", "-ffp-contract=off"],
-                optional=True,
             )
         ],
         build_dir="build",
     )
+    for extension in extensions:  # cythonize makes new ones, and forgets this
+        extension.optional = True
 
 setup(ext_modules=extensions)

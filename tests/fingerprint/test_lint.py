@@ -27,6 +27,7 @@ CASES = {
     "random-by-name": ("random", "from random import shuffle\ndef run(x): return shuffle(x)"),
     "random-numpy": ("random", "import numpy as np\ndef run(x): return np.random.rand(3)"),
     "random-generator": ("random", "import numpy as np\ndef run(x): return np.random.default_rng().random()"),
+    "opaque": ("opaque", "ROWS = (n for n in [1])\ndef run(x): return list(ROWS)"),
     "random-uuid": ("random", "import uuid\ndef run(x): return uuid.uuid4()"),
 }
 
@@ -34,6 +35,8 @@ CLEAN = {
     "seeded": "import random\ndef run(x):\n    random.seed(1)\n    return random.random()",
     "a generator of its own": "import random\ndef run(x): return random.Random(3).random()",
     "a seeded NumPy generator": "import numpy as np\ndef run(x): return np.random.default_rng(3).random()",
+    "a lock": "import threading\nLOCK = threading.Lock()\ndef run(x):\n    with LOCK: return x",
+    "a logger": "import logging\nLOG = logging.getLogger(__name__)\ndef run(x): LOG.info('x')",
     "a stop watch": "import time\ndef run(x): return time.perf_counter()",
     "a time that is given": "from datetime import datetime\ndef run(x): return datetime.fromisoformat(x)",
     "reading through Python": "from pathlib import Path\ndef run(x): return Path(x).read_text()",
@@ -58,7 +61,7 @@ def test_it_is_found_with_file_and_line(tmp_path: Path, monkeypatch: pytest.Monk
     assert [each.kind for each in found] == [kind]
     file, _, line = (found[0].where or "").partition(":")
     assert file == "linted.py"
-    assert found[0].name.rpartition(".")[2] in text.splitlines()[int(line) - 1]
+    assert found[0].name.rpartition(".")[2].partition(",")[0] in text.splitlines()[int(line) - 1]
 
 
 @pytest.mark.parametrize("name", CLEAN)

@@ -86,6 +86,6 @@ def test_what_else_was_imported_before_does_not_count(tmp_path: Path) -> None:
     project.write(
         steps="import lib\ndef run(x): return lib.h(x)",
         lib="def h(x): return x",
-        other="import lib, sklearn\nfrom steps import run",
+        other="import lib, click\nfrom steps import run",
     )
     assert project.digest("steps:run") == project.digest("other:run")

@@ -307,6 +307,27 @@ CASES: dict[str, Case] = {
     "a NumPy constant": Case(
         steps("import numpy as np\nW = np.array([1.0, 2.0])\ndef run(x): return W.sum()"), "steps.py", "1.0", "1.5"
     ),
+    "a large constant": Case(
+        steps("import numpy as np\nW = [np.zeros(3_000_000), np.arange(10)]\ndef run(x): return W"),
+        "steps.py",
+        "arange(10)",
+        "arange(1, 11)",
+    ),
+    "a frame": Case(
+        steps("import pandas as pd\nF = pd.DataFrame({'a': [1, 2]})\ndef run(x): return F"), "steps.py", "[1, 2]", "[1, 3]"
+    ),
+    "a setting of a library's object": Case(
+        steps("import click\nM = click.IntRange(min=1)\ndef run(x): return M.convert(x, None, None)"),
+        "steps.py",
+        "min=1",
+        "min=2",
+    ),
+    "a function inside of a library's object": Case(
+        steps("import click\ndef h(x): return x + 1\nT = click.Command('h', callback=h)\ndef run(x): return T.invoke(x)"),
+        "steps.py",
+        "+ 1",
+        "+ 2",
+    ),
     "an opaque constant": Case(
         steps("def size(): return 1\nL = (size() for _ in [1])\ndef run(x): return list(L)"),
         "steps.py",
@@ -471,3 +492,12 @@ def test_components_name_file_line_and_text(tmp_path: Path) -> None:
     assert found["const:steps.LIMIT"].note == "LIMIT = 3"
     assert found["code:steps.run"].where == "steps.py:5"
     assert set(found) == {"code:lib.h", "code:steps.run", "const:steps.LIMIT", "python"}
+
+
+def test_a_constant_read_from_a_file_on_import_recomputes(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write(steps="import pathlib\nTEXT = (pathlib.Path(__file__).parent / 'a.txt').read_text()\ndef run(x): return TEXT")
+    (tmp_path / "a.txt").write_text("one")
+    before = project.digest()
+    (tmp_path / "a.txt").write_text("two")
+    assert project.digest() != before

@@ -10,7 +10,7 @@ from typing import Literal
 
 from tidewheel.fingerprint.reach import Reached, Unloaded
 
-Kind = Literal["reader", "network", "process", "clock", "random"]
+Kind = Literal["reader", "network", "process", "clock", "random", "opaque"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ _MESSAGES: Mapping[Kind, str] = {
     "network": "reads the network, which cannot be followed: say for how long an answer holds, fresh='1h'",
     "process": "runs another program, which cannot be followed: name what it reads in reads=",
     "clock": "reads the clock, which no recipe can hold",
+    "opaque": "holds something whose content cannot be seen: build it inside of the function that uses it",
     "random": "is random without a seed: give it one",
 }
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
@@ -74,7 +75,7 @@ def findings(reached: Reached) -> list[Finding]:
     used = {name for name, _, _ in names}
     bare = {name for _, unit, spaces in reached.units for name, _ in _names(dict.fromkeys(unit.normal.bare_calls, 1), spaces)}
     seeded = {name.rpartition(".")[0] for name in used if name in ("random.seed", "numpy.random.seed")}
-    found = set()
+    found = {Finding("opaque", name, where) for name, where in reached.opaque}
     for name, line, where in names:
         place = f"{where.rpartition(':')[0]}:{line}" if where else None
         if name == "numpy.random.default_rng" and name in bare:

@@ -31,6 +31,11 @@ _ANNOTATION_READERS = frozenset(
 _WHOLE_MODULE: tuple[object, ...] = (globals, eval, exec)
 _IMPORTERS: tuple[object, ...] = (importlib.import_module, __import__)
 _EVERYTHING: tuple[object, ...] = (pkgutil.iter_modules, pkgutil.walk_packages)
+_STATELESS = frozenset(
+    {"_thread", "threading", "contextvars", "_contextvars", "weakref", "logging", "queue", "_queue", "asyncio"}
+)
+"""Where opaque objects come from that hold no data of their own: locks, queues, context variables."""
+
 _CLASS_NOISE = frozenset(
     f"__{name}__"
     for name in (
@@ -61,6 +66,7 @@ class Reached:
     bindings: list[tuple[Space, str, object]] = field(default_factory=list)
     mutable: list[tuple[object, bytes]] = field(default_factory=list)
     codes: list[tuple[types.FunctionType, types.CodeType]] = field(default_factory=list)
+    opaque: list[tuple[str, str | None]] = field(default_factory=list)
     reads_annotations: bool = False
     whole_project: str | None = None
 
@@ -194,6 +200,8 @@ class Reach:
     def _opaque(self, value: object, label: str, home: str | None) -> None:
         unit = self.units.of_name(home, label.rpartition(".")[2]) if home is not None else None
         self._follow(type(value))
+        if type(value).__module__.partition(".")[0] not in _STATELESS:
+            self.reached.opaque.append((f"{label}, a {type(value).__qualname__},", unit.where if unit is not None else None))
         if unit is None:
             self.reached.add(f"const:{label}", f"opaque {type(value).__module__}.{type(value).__qualname__}")
             return

@@ -17,6 +17,8 @@ from enum import Enum
 from pathlib import PurePath
 from typing import cast
 
+from tidewheel.digest import digest_bytes
+
 Follow = Callable[[object], str]
 """Takes a function, class or module met inside of a value, follows it, and answers its name."""
 
@@ -47,7 +49,7 @@ CODE = (
     type,
 )
 """Types of what is followed rather than described."""
-_LARGE = 5_000_000
+_LONG = 4096
 
 
 class Opaque(Exception):
@@ -105,8 +107,6 @@ class _Describer:
         if known is not None:
             self._tagged("again", b"%d" % known)
             return
-        if len(self.out) > _LARGE or len(self.seen) > _LARGE:
-            raise Opaque("too large")
         self.seen[id(value)] = len(self.seen)
         self.kept.append(value)  # an id is only an identity while its object lives
         self._compound(value)
@@ -183,7 +183,8 @@ class _Describer:
         return part
 
     def _tagged(self, tag: str, data: bytes) -> None:
-        self.out += f"{tag}:{len(data)}:".encode() + data
+        # Of long data its digest stands in, so that a table of a gigabyte is never copied.
+        self.out += f"{tag}:{len(data)}:".encode() + (data if len(data) <= _LONG else digest_bytes(data).encode())
 
 
 def _float(value: object) -> bytes:

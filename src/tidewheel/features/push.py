@@ -16,7 +16,7 @@ from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
 from tidewheel.digest import Digest
 from tidewheel.features.definition import FeatureView
-from tidewheel.features.materialize import encode_rows, key_rows
+from tidewheel.features.materialize import encode_rows
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.register import OnlineViews
 from tidewheel.features.rows import split_order
@@ -48,10 +48,12 @@ class PushReceipt:
 
 @dataclass(slots=True)
 class Pusher:
-    """Takes rows of sources as they happen; thread safe.
+    """Takes rows of one source as they happen; thread safe.
 
     Parameters
     ----------
+    log
+        The source's journal of pushes.
     views
         Views that may be online; those of them that were ever materialised are kept fresh.
     allowance
@@ -67,7 +69,7 @@ class Pusher:
     allowance: Micros = ALLOWANCE
     _online: OnlineViews = field(init=False)
     _versions: list[tuple[FeatureView, Digest]] = field(init=False)
-    _layouts: dict[int, OnlineLayout] = field(init=False, default_factory=dict)
+    _layouts: list[OnlineLayout] | None = field(init=False, default=None)
     _turn: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -94,10 +96,12 @@ class Pusher:
             return PushReceipt(0, {}, {})
         seen = self.sources.transform(source, table)
         with self._turn:  # equal events are numbered by how many there are: see OnlineLayout.numbered
-            known = self._current(source)
-            ready = [_Prepared(layout, seen, self.store) for layout in known]
+            if self._layouts is None:
+                self._layouts = self._current(source)
+            ready = [_Prepared(layout, seen, self.store) for layout in self._layouts]
             self.log.append(source, table)
-            later = [one for one in self._current(source) if one not in known]  # their first run may have looked too early
+            known, self._layouts = self._layouts, self._current(source)
+            later = [one for one in self._layouts if one not in known]  # their first run may have looked too early
             ready += [_Prepared(layout, seen, self.store) for layout in later]
             self.store.write([], [item for one in ready for item in one.items])
         return PushReceipt(
@@ -109,13 +113,12 @@ class Pusher:
     def _current(self, source: Source) -> list[OnlineLayout]:
         """Layouts of the source's views that have a number in the store."""
         found = []
+        held = {one.number: one for one in self._layouts or ()}
         numbers = self._online.list_numbers()
         for view, version in self._versions:
             number = numbers.get(version)
             if number is not None and view.source.name == source.name:
-                if number not in self._layouts:
-                    self._layouts[number] = OnlineLayout(view, number, self.sources.schema(view.source))
-                found.append(self._layouts[number])
+                found.append(held.get(number) or OnlineLayout(view, number, self.sources.schema(view.source)))
         return found
 
 
@@ -124,10 +127,11 @@ class _Prepared:
 
     def __init__(self, layout: OnlineLayout, rows: pa.Table, store: OnlineStore) -> None:
         self.layout = layout
-        table = key_rows(layout, rows)
-        by_key: dict[bytes, list[bytes]] = {key: [] for key in table.keys}
-        for code, row in zip(table.codes.tolist(), encode_rows(layout, table.rows), strict=True):
-            by_key[table.keys[code]].append(row)
+        by_key: dict[bytes, list[bytes]] = {}
+        parts = zip(*(rows[name].to_pylist() for name in layout.keys.schema.names), strict=True)
+        for part, row in zip(parts, encode_rows(layout, rows), strict=True):
+            if None not in part:
+                by_key.setdefault(layout.keys.encode(part), []).append(row)
         closed: Iterable[bytes | None] = [None] * len(by_key)
         held: list[list[bytes]] = [[]] * len(by_key)
         if layout.view.windows:

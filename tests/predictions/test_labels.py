@@ -137,4 +137,4 @@ def test_a_label_that_is_none_is_refused_with_its_field(wrong: dict[str, object]
 def test_labels_of_a_source_need_one_way_to_find_the_prediction() -> None:
     for wrong in ({}, {"id": "a", "by": ["b"], "time": "c"}, {"by": ["b"]}, {"time": "c"}):
         with pytest.raises(Invalid):
-            labels(TRIPS, value="minutes", **wrong)  # type: ignore[arg-type]  # wrong on purpose
+            labels(TRIPS, value="minutes", **wrong)

@@ -32,7 +32,6 @@ GOLDEN: dict[int, dict[str, str]] = {
         "code:steps.Base.scale": "cd0ebd156578",
         "code:steps.helper": "528146fc737b",
         "code:steps.run": "59551ae16a44",
-        "const:rate": "adc4b63e6eeb",
         "const:steps.Base.rate": "adc4b63e6eeb",
         "const:steps.LIMIT": "9f094fca1f09",
         "const:steps.helper": "4cfc31935f4a",

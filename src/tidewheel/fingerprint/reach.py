@@ -362,7 +362,10 @@ class Reach:
             self._library(home)
             if not isinstance(value, types.FunctionType | type):
                 return value
-        self.visit(value, f"{home}.{name}" if home else name, home=home)
+        if home is not None:
+            self.visit(value, f"{home}.{name}", home=home)
+        elif not is_plain(value):  # of closures, classes and local imports; plain ones were visited under their full names
+            self.visit(value, name)
         return value
 
     def _attribute(self, module: types.ModuleType, name: str, project: bool) -> object:
@@ -435,14 +438,14 @@ class Reach:
             self._link(label, name, value)
             if not isinstance(value, types.FunctionType | staticmethod | classmethod | property):
                 state.append((name, value))
-        module = sys.modules.get(kind.__module__)
-        space = vars(module) if module is not None else {}
-        unit = self.units.of_class(kind, functions, space)
-        self._unit(label, unit, (vars(kind), space))
         for name, value in state:
             if isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
                 continue
             self.visit(value, f"{label}.{name}")
+        module = sys.modules.get(kind.__module__)
+        space = vars(module) if module is not None else {}
+        unit = self.units.of_class(kind, functions, space)
+        self._unit(label, unit, (vars(kind), space))
 
     # ── modules and libraries ────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from tidewheel.clock import Micros, parse_instant
 from tidewheel.database.open import Database
 from tidewheel.features.definition import FeatureView, ServiceDefinition
 from tidewheel.features.materialize import Materializer, MaterializeReport
-from tidewheel.features.prepare import Answer, PreparedService, prepare
+from tidewheel.features.prepare import Answer, PreparedFeatures, prepare
 from tidewheel.features.push import Pusher, PushReceipt
 from tidewheel.features.register import OnlineViews
 from tidewheel.features.retrieve import retrieve
@@ -64,7 +64,7 @@ class World:
     def push(self, view: FeatureView, rows: Sequence[Mapping[str, object]]) -> PushReceipt:
         return self.pusher(view).push(view.source, rows)
 
-    def prepare(self, service: ServiceDefinition) -> PreparedService:
+    def prepare(self, service: ServiceDefinition) -> PreparedFeatures:
         schemas = {view.source.name: self.sources.schema(view.source) for view in service.views}
         return prepare(service, store=self.store, view_ids=self.views.list_ids(), schemas=schemas)
 

@@ -48,8 +48,8 @@ class Answer:
     transform_errors: Mapping[str, int]
 
 
-class PreparedService:
-    """A service with everything resolved; thread safe as far as its store is."""
+class PreparedFeatures:
+    """A service's features with everything resolved; thread safe as far as its store is."""
 
     def __init__(
         self, service: ServiceDefinition, store: OnlineStore, numbers: Mapping[Digest, int], schemas: Mapping[str, Schema]
@@ -176,7 +176,7 @@ class PreparedService:
 
 def prepare(
     service: ServiceDefinition, *, store: OnlineStore, view_ids: Mapping[Digest, int], schemas: Mapping[str, Schema]
-) -> PreparedService:
+) -> PreparedFeatures:
     """Resolve a service for answering online.
 
     Parameters
@@ -204,7 +204,7 @@ def prepare(
     Traceback (most recent call last):
     tidewheel.errors.NotMaterialized: view Rating was never materialised (at Rating). Fix: tidewheel materialize Rating
     """
-    return PreparedService(service, store, view_ids, schemas)
+    return PreparedFeatures(service, store, view_ids, schemas)
 
 
 def _not_materialized(view: str) -> NotMaterialized:

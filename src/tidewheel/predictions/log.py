@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -151,19 +150,10 @@ def decode_rows(records: Sequence[bytes]) -> pa.Table:
             raise Corrupt(
                 f"a prediction has format {row[0]}, which this version cannot read", fix="read it with the newer version"
             )
-    shapes: dict[tuple[str, ...], list[list[Any]]] = {}
-    for row in rows:
-        shapes.setdefault(tuple(row[11]), []).append(row)
-    return unite([_columns(names, alike) for names, alike in shapes.items()]) if rows else _no_rows()
-
-
-def _columns(names: Sequence[str], rows: Sequence[list[Any]]) -> pa.Table:
-    """A table of rows that have the same features, turned over as a whole: a look-up per cell would take most of the time."""
-    fixed = list(zip(*(row[1:10] for row in rows), strict=True))
-    columns = {name: pa.array(values, kind) for (name, kind), values in zip(_FIXED.items(), fixed, strict=True)}
+    columns = {name: pa.array([row[place] for row in rows], kind) for place, (name, kind) in enumerate(_FIXED.items(), start=1)}
     columns["prediction"] = _array([row[10] for row in rows])
-    for name, values in zip(names, zip(*(row[11].values() for row in rows), strict=True), strict=True):
-        columns[f"f.{name}"] = _array(values)
+    for name in dict.fromkeys(name for row in rows for name in row[11]):
+        columns[f"f.{name}"] = _array([row[11].get(name) for row in rows])
     return pa.table(columns)
 
 
@@ -190,7 +180,7 @@ def _extension(code: int, data: memoryview) -> object:
     raise Corrupt(f"a prediction holds a value of the unknown kind {code}", fix="read it with the version that wrote it")
 
 
-def _array(values: Sequence[object]) -> pa.Array:
+def _array(values: list[object]) -> pa.Array:
     try:
         found = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

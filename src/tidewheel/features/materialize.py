@@ -136,11 +136,12 @@ class Materializer:
 
     def _arrived(self, layout: OnlineLayout, bookmark: Bookmark | None, snapshot: Snapshot) -> Snapshot | None:
         """What is new since the bookmark; ``None`` when that is not all that has changed."""
-        if bookmark is None or layout.view.source.event_id is not None:  # a correction may have moved an event to another key
+        if bookmark is None or self.store.read([layout.mark_key])[0][0] is None:
             return None
-        if self.store.read([layout.mark_key])[0][0] is None:
-            return None
-        return find_arrivals(bookmark.snapshot, snapshot)
+        arrived = find_arrivals(bookmark.snapshot, snapshot)
+        if arrived is not None and (arrived.files or arrived.pushes) and layout.view.source.event_id is not None:
+            return None  # a correction may have moved an event to another key
+        return arrived
 
     def _touched(self, run: _Run, arrived: Snapshot) -> set[bytes]:
         """Keys of what arrived, and keys with open events that are to be closed."""

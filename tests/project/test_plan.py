@@ -24,7 +24,9 @@ GRAPH = Graph.of(
 
 
 def recipe(kind: str, **parts: str) -> Recipe:
-    return Recipe(kind, {f"{name.replace('__', ':')}": Component(value, where=f"f.py:{len(value)}") for name, value in parts.items()})
+    return Recipe(
+        kind, {f"{name.replace('__', ':')}": Component(value, where=f"f.py:{len(value)}") for name, value in parts.items()}
+    )
 
 
 def state(view: Recipe, model: Recipe, **rest: frozenset[NodeId]) -> State:

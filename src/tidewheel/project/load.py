@@ -130,6 +130,8 @@ def _mentions_tidewheel(path: Path) -> bool:
 
 def _forget(root: Path) -> None:
     for name, module in list(sys.modules.items()):
+        if name == "__main__":
+            continue  # a script of the project that is running
         file = getattr(module, "__file__", None)
         paths = list(getattr(module, "__path__", [])) if file is None else [file]
         if any(_is_project_file(root, Path(path)) for path in paths):

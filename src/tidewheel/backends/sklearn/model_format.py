@@ -17,11 +17,12 @@ OWN_FORMATS = frozenset({"catboost", "lightgbm", "xgboost"})
 """Libraries whose estimators derive from scikit-learn's, and whose native format is safer and quicker."""
 
 PLAIN_TYPES = (
+    "numpy.dtype",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.utils._bunch.Bunch",
 )
-"""Types of scikit-learn that skops does not list as trusted and that only hold values: reading them runs nothing."""
+"""Types that skops does not list as trusted and that only hold values: reading them runs nothing."""
 
 
 class SklearnFormat:

@@ -247,7 +247,7 @@ def test_an_instant_before_the_history_that_is_kept_is_refused(world: World) -> 
 # ── E: windows ───────────────────────────────────────────────────────────────────────────────────
 
 
-def windows(world: World, **options: object) -> FeatureView:
+def windows(world: World, schema: pa.Schema = RAW, **options: object) -> FeatureView:
     @features(online_source(f"w{next(NUMBER)}", **options), by=USER)
     class W:
         total = sum("x", "10m", hop="5m")
@@ -260,7 +260,7 @@ def windows(world: World, **options: object) -> FeatureView:
         latest = last("x", "10m", hop="5m")
 
     view = view_of(W)
-    write(world, view, "0", [])
+    write(world, view, "0", [], schema)
     world.materialize(view, until=clock("00:00"))
     return view
 
@@ -320,6 +320,42 @@ def test_events_with_one_id_are_one_event_and_the_last_correction_counts(world: 
     assert ask(world, view, clock("00:05")) == 30
     world.materialize(view, until=clock("00:05"))
     assert ask(world, view, clock("00:05")) == 30
+
+
+def test_a_second_file_of_the_same_content_is_as_many_events_again(world: World) -> None:
+    view = windows(world)
+    for name in ("1", "2"):
+        write(world, view, name, rows(*EVENTS))
+        world.materialize(view, until=clock("00:15"))
+    assert ask(world, view, clock("00:15")) == 14
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize(
+    "moved", [{"uid": 2}, {"ts": clock("00:03")}, {"ts": clock("00:09")}, {"uid": 2, "ts": clock("00:03")}]
+)
+def test_a_correction_takes_its_event_from_where_it_was(world: World, moved: dict[str, object], closed: bool) -> None:
+    view = windows(world, RAW.append(pa.field("id", pa.string())), event_id="id", created="made")
+    world.lateness = 0
+    one = {"uid": 1, "ts": clock("00:06"), "made": 1, "x": 10, "id": "one"}
+    world.push(view, [one, {"uid": 1, "ts": clock("00:07"), "made": 1, "x": 1, "id": "two"}])
+    world.materialize(view, until=clock("00:10") if closed else clock("00:05"))
+    world.push(view, [one | {"made": 2} | moved, one])
+    report = world.materialize(view, until=clock("00:05"))
+    assert not report.full
+    inputs, users = serve(view), [{"uid": uid} for uid in (1, 2)]
+    at = [clock("00:15")] * 2
+    online = world.answer(inputs, users, at).values
+    assert sum_of(online) == (1 if moved.get("ts") == clock("00:03") else 11)
+    assert same_bits(online, world.offline(inputs, users, at))
+
+
+def sum_of(answers: list[list[object]]) -> int:
+    total = 0
+    for row in answers:
+        assert isinstance(row[0], int)
+        total += row[0]
+    return total
 
 
 def test_a_late_push_is_reported_and_healed_by_the_next_materialisation(world: World) -> None:

@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         ("ts", pa.timestamp("us", tz="UTC")),
         ("made", pa.timestamp("us", tz="UTC")),
         ("known", pa.timestamp("us", tz="UTC")),
+        ("id", pa.int64()),
         ("uid", pa.int64()),
         ("zone", pa.string()),
         ("x", pa.float64()),
@@ -61,6 +62,7 @@ class Event:
     ts: int
     made: int
     delay: int
+    id: int
     uid: int | None
     zone: str
     x: float | None
@@ -72,6 +74,7 @@ class Event:
             "ts": self.ts,
             "made": self.ts + self.made,
             "known": self.ts + self.delay,
+            "id": self.id,
             "uid": self.uid,
             "zone": self.zone,
             "x": self.x,
@@ -88,6 +91,7 @@ EVENTS = st.builds(
     ts=MOMENTS,
     made=st.sampled_from([0, 1, MINUTE, HOUR]),
     delay=st.sampled_from([0, 1, 20 * MINUTE, 5 * HOUR]),
+    id=st.integers(0, 5) | st.integers(0, 10**9),
     uid=st.sampled_from([1, 1, 2, 3, None]),
     zone=st.sampled_from(["a", "b"]),
     x=st.none() | st.floats(-1e16, 1e16) | st.sampled_from([0.1, 0.2, 1e16, -1e16, -0.0]),
@@ -102,7 +106,15 @@ STEPS = st.one_of(
     st.tuples(st.just("full"), st.integers(0, 30).map(lambda hour: NEW_YEAR + hour * HOUR)),
 )
 OPTIONS = st.sampled_from(
-    [{}, {"created": "made"}, {"after": "15m"}, {"available": "known"}, {"available": "known", "created": "made"}]
+    [
+        {},
+        {"created": "made"},
+        {"after": "15m"},
+        {"available": "known"},
+        {"available": "known", "created": "made"},
+        {"event_id": "id", "created": "made"},
+        {"event_id": "id", "created": "made", "after": "15m"},
+    ]
 )
 
 

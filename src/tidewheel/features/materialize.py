@@ -9,6 +9,7 @@ is the same as once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from tidewheel.database.open import Database
 from tidewheel.features.columns import row_schema
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.events import Events, order_rows
-from tidewheel.features.online import LATENESS, Closed, Mark, OnlineLayout
+from tidewheel.features.online import LATENESS, Closed, Mark, OnlineLayout, correction_order
 from tidewheel.features.plan import WindowPlan, plan_windows
 from tidewheel.features.register import Bookmark, OnlineViews
 from tidewheel.features.rows import order_prefix
@@ -124,7 +125,8 @@ class Materializer:
             touched = self._emptied(layout)
             snapshot = self.sources.snapshot(view.source)  # a push before the sets were emptied is in it, one after them stays
         else:
-            touched = self._touched(run, arrived)
+            assert bookmark is not None
+            touched = self._touched(run, arrived, bookmark.snapshot)
         closed = Micros(run.until)
         report = MaterializeReport(view.name, number, revision, until, closed, arrived is None)
         if touched or arrived is None:
@@ -138,21 +140,19 @@ class Materializer:
         """What is new since the bookmark; ``None`` when that is not all that has changed."""
         if bookmark is None or self.store.read([layout.mark_key])[0][0] is None:
             return None
-        arrived = find_arrivals(bookmark.snapshot, snapshot)
-        if arrived is not None and (arrived.files or arrived.pushes) and layout.view.source.event_id is not None:
-            return None  # a correction may have moved an event to another key
-        return arrived
+        return find_arrivals(bookmark.snapshot, snapshot)
 
-    def _touched(self, run: _Run, arrived: Snapshot) -> set[bytes]:
-        """Keys of what arrived, and keys with open events that are to be closed."""
-        layout = run.layout
+    def _touched(self, run: _Run, arrived: Snapshot, before: Snapshot) -> set[bytes]:
+        """Keys of what arrived, keys that its corrections may take an event from, and keys with open events to close."""
+        layout, identity = run.layout, run.layout.view.source.event_id
         touched: set[bytes] = set()
         if arrived.files or arrived.pushes:
-            names = layout.keys.schema.names
+            names = tuple(dict.fromkeys((*layout.keys.schema.names, *(() if identity is None else (identity,)))))
             rows = self.sources.scan(layout.view.source, names, snapshot=arrived)
-            for parts in set(zip(*(rows[name].to_pylist() for name in names), strict=True)):
-                if None not in parts:
-                    touched.add(layout.keys.encode(parts))
+            touched.update(_distinct_keys(layout, rows))
+            if identity is not None:
+                older = self.sources.scan(layout.view.source, names, snapshot=before, start=run.start)
+                touched.update(_distinct_keys(layout, older.filter(pc.is_in(older[identity], value_set=_flat(rows[identity])))))
         bound = order_prefix(run.watermark, _LEAST)
         touched.update(key for key, items in self.store.scan_sets(layout.prefix) if items[0] < bound)
         return touched
@@ -169,9 +169,7 @@ class Materializer:
         """Rows of the source that matter, with a code for each key."""
         layout = run.layout
         names = tuple(dict.fromkeys((*layout.keys.schema.names, *layout.columns)))
-        bounded = not layout.view.lookups and not layout.delayed
-        start = Micros(run.watermark - run.plan.longest) if bounded else None
-        rows = self.sources.scan(layout.view.source, names, snapshot=snapshot, start=start)
+        rows = self.sources.scan(layout.view.source, names, snapshot=snapshot, start=run.start)
         return key_rows(layout, rows, touched)
 
     def _write(self, run: _Run, table: _Keyed, touched: set[bytes], report: MaterializeReport) -> MaterializeReport:
@@ -191,6 +189,7 @@ class Materializer:
                 bounds.append((key, order_prefix(watermark, _LEAST)))
             self.store.write(rows, items)
             self.store.prune(bounds)
+            self._drop_corrected(run, table, [key for key, _ in rows])
             if self.progress is not None:
                 self.progress(codes.stop, total)
         gone = sorted(touched - set(table.keys))  # nothing of theirs reaches into a window any more, or is left in the source
@@ -198,8 +197,29 @@ class Materializer:
         for batch in _batches([(key, empty) for key in gone]):
             self.store.write(batch)
             self.store.prune([(key, order_prefix(run.watermark, _LEAST)) for key, _ in batch])
+            self._drop_corrected(run, table, [key for key, _ in batch])
         open_rows = sum(map(len, opened.values()))
         return replace(report, keys=total, rows_read=table.read, rows_open=open_rows, null_keys=table.null_keys)
+
+    def _drop_corrected(self, run: _Run, table: _Keyed, keys: Sequence[bytes]) -> None:
+        """Take out of the sets what a correction has moved to another key or before the watermark; later pushes stay."""
+        layout, identity = run.layout, run.layout.view.source.event_id
+        if identity is None or not keys:
+            return
+        held = [
+            (key, item, layout.identity(item[:-4]))
+            for key, own in zip(keys, self.store.read([], keys)[1], strict=True)
+            for item in own
+        ]
+        wanted = pa.array({one for _, _, one in held if one is not None}, table.rows[identity].type)
+        rows = table.rows.filter(pc.is_in(table.rows[identity], value_set=wanted))
+        current = {layout.identity(row): correction_order(row) for row in encode_rows(layout, rows)}
+        stale = [(key, item) for key, item, one in held if one in current and correction_order(item[:-4]) < current[one]]
+        if stale:
+            spoiled, gone = {key for key, _ in stale}, set(stale)
+            kept = [(key, item) for key, item, _ in held if key in spoiled and (key, item) not in gone]
+            self.store.prune([(key, _EVERYTHING) for key in sorted(spoiled)])
+            self.store.write([], kept)
 
 
 def find_arrivals(old: Snapshot, new: Snapshot) -> Snapshot | None:
@@ -216,8 +236,14 @@ def find_arrivals(old: Snapshot, new: Snapshot) -> Snapshot | None:
     """
     if old.table != new.table:
         return None
-    held = {file.digest for file in old.files}
-    if not held <= {file.digest for file in new.files}:
+    held = Counter(file.digest for file in old.files)  # two files of one content are twice the rows
+    fresh = []
+    for file in new.files:
+        if held[file.digest]:
+            held[file.digest] -= 1
+        else:
+            fresh.append(file)
+    if held.total():
         return None
     sizes = {push.segment: push.size_bytes for push in old.pushes}
     grown = []
@@ -229,7 +255,7 @@ def find_arrivals(old: Snapshot, new: Snapshot) -> Snapshot | None:
             grown.append(replace(push, start=size))
     if sizes:
         return None
-    return Snapshot(new.source, files=tuple(file for file in new.files if file.digest not in held), pushes=tuple(grown))
+    return Snapshot(new.source, files=tuple(fresh), pushes=tuple(grown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +308,13 @@ class _Run:
     @property
     def watermark(self) -> int:
         return self.layout.watermark(self.until)
+
+    @property
+    def start(self) -> Micros | None:
+        """Rows before this instant cannot matter to anything that is closed or stays open."""
+        if self.layout.view.lookups or self.layout.delayed:
+            return None
+        return Micros(self.watermark - self.plan.longest)
 
     def closed(self, watermark: int, lookups: tuple[bytes | None, ...], tiles: bytes) -> Closed:
         return Closed(self.revision, self.until, watermark, lookups, tiles)
@@ -348,6 +381,15 @@ def encode_rows(layout: OnlineLayout, rows: pa.Table) -> Iterator[bytes]:
 
 def _take(rows: pa.Table, places: Integers) -> pa.Table:
     return rows.take(pa.array(places)) if rows.num_columns else rows  # a table without columns has no rows to take
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks()
+
+
+def _distinct_keys(layout: OnlineLayout, rows: pa.Table) -> set[bytes]:
+    parts = zip(*(rows[name].to_pylist() for name in layout.keys.schema.names), strict=True)
+    return {layout.keys.encode(part) for part in set(parts) if None not in part}
 
 
 def _batches(pairs: Sequence[tuple[bytes, bytes]]) -> Iterator[Sequence[tuple[bytes, bytes]]]:

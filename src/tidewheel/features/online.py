@@ -146,14 +146,14 @@ class OnlineLayout:
 
     def numbered(self, rows: Iterable[bytes], held: Iterable[bytes] = ()) -> Iterator[bytes]:
         """Set items for rows of one key: equal rows are numbered on from those that are held, if equal rows are two events."""
-        if not self.counted:
+        if not self.counted and self.identity_place is None:
             yield from (row + bytes(4) for row in rows)
             return
         counts: dict[bytes, int] = {}
         for item in held:
             counts[item[:-4]] = counts.get(item[:-4], 0) + 1
         for row in rows:
-            number = counts.get(row, 0)
+            number = counts.get(row, 0) if self.counted or self.identity(row) is None else 0
             counts[row] = number + 1
             yield row + _U32.pack(number)
 
@@ -215,12 +215,29 @@ class OnlineLayout:
         if self.identity_place is None:
             return rows
         best: dict[object, bytes] = {}
+        kept = []
         for row in rows:
-            identity = self.codec.decode(row).values[self.identity_place]
-            held = best.get(identity)
-            if held is None or (row[8:16], row[16:], row) > (held[8:16], held[16:], held):
+            identity = self.identity(row)
+            if identity is None:
+                kept.append(row)
+            elif identity not in best or correction_order(row) > correction_order(best[identity]):
                 best[identity] = row
-        return rows if len(best) == len(rows) else sorted(best.values())
+        return rows if len(kept) + len(best) == len(rows) else sorted([*kept, *best.values()])
+
+    def identity(self, row: bytes) -> object:
+        """The event id of a row, where the source has one."""
+        return None if self.identity_place is None else self.codec.decode(row).values[self.identity_place]
+
+
+def correction_order(row: bytes) -> tuple[bytes, bytes, bytes]:
+    """Of rows with one event id the greatest counts: by created time, then event time, then content.
+
+    Examples
+    --------
+    >>> correction_order(order_prefix(5, 1)) < correction_order(order_prefix(4, 2))
+    True
+    """
+    return row[8:16], row[:8], row[16:]
 
 
 def _identity(source: Source) -> tuple[str, ...]:

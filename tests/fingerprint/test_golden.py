@@ -30,7 +30,7 @@ GOLDEN: dict[int, dict[str, str]] = {
     1: {
         "code:steps.Base": "c0d8f5d75472",
         "code:steps.Base.scale": "cd0ebd156578",
-        "code:steps.helper": "528146fc737b",
+        "code:steps.helper": "1693661ae76b",
         "code:steps.run": "59551ae16a44",
         "const:steps.Base.rate": "adc4b63e6eeb",
         "const:steps.LIMIT": "9f094fca1f09",

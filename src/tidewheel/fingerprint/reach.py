@@ -293,13 +293,15 @@ class Reach:
         return {key: value for key, value in overlay.items() if value is not _MISSING}
 
     def _import(self, name: str) -> types.ModuleType | None:
-        if name in sys.modules:
-            return sys.modules[name]
         if name.partition(".")[0] in sys.stdlib_module_names:
             return importlib.import_module(name)
         if not self.units.is_project_module(name):
-            self._library(name)  # its version is enough; importing a library here would cost seconds
+            # Its version is enough. Importing a library here would cost seconds, and looking whether somebody else has
+            # imported it already would make a recipe that depends on what this process did before.
+            self._library(name)
             return None
+        if name in sys.modules:
+            return sys.modules[name]
         try:
             return importlib.import_module(name)
         except ImportError:
@@ -321,6 +323,8 @@ class Reach:
                 if value is not _MISSING:
                     self.reached.bindings.append((space, root, value))
                     found = self._resolve(chain, value, unit.normal, home=cast("str | None", space.get("__name__")))
+                    if isinstance(value, types.ModuleType) and module_origin(value.__name__) != "project":
+                        found = value  # whether a library's submodule is loaded by now must not count; the chain is in the text
                     self._link(label, ".".join(chain), found)
                     break
             else:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 _LEAST = -(1 << 62)
-_FEW = 512
+_FEW = 8
 """Up to so many queries are folded one by one."""
 _NOTHING_OPEN = Open(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), ())
 

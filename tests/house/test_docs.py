@@ -60,7 +60,9 @@ def test_code_blocks_run(page: Path, tmp_path: Path) -> None:
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], page: Path, block: Block) -> None:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, f"{page.relative_to(ROOT)}:{block.line}\n{block.code}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0, (
+        f"{page.relative_to(ROOT)}:{block.line}\n{block.code}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    )
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

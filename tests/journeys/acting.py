@@ -82,8 +82,21 @@ class Server:
             return str(response.read().decode())
 
     def kill(self) -> None:
+        """kill -9."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self._end()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        self._end()
+        return self.process.returncode
+
+    def _end(self) -> None:
+        self.process.wait(timeout=30)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
 
 
 def serve(project: Project, *deployments: str) -> Server:

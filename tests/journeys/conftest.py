@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,8 +32,4 @@ def server(bakery: Project) -> Iterator[Server]:
     """The bakery's server."""
     started = serve(bakery)
     yield started
-    started.process.send_signal(signal.SIGTERM)
-    assert started.process.wait(timeout=30) == 0
-    for stream in (started.process.stdout, started.process.stderr):
-        assert stream is not None
-        stream.close()
+    assert started.stop() == 0

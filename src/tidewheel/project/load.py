@@ -79,9 +79,10 @@ def load_project(root: Path) -> Project:
             fix=f"make a package {configuration.project}/, or list modules: definitions = [...]",
         )
     _forget(root)
+    for name in [name for name in sys.modules if name.partition(".")[0] in {each.partition(".")[0] for each in names}]:
+        del sys.modules[name]  # another project of this process with a package of the same name
     text = str(root)
-    if text not in sys.path:
-        sys.path.insert(0, text)
+    sys.path[:] = [text, *(place for place in sys.path if place != text)]
     importlib.invalidate_caches()
     with collecting() as declared:
         modules = tuple(module.__name__ for name in names for module in _import_all(root, name))

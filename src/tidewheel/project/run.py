@@ -102,8 +102,8 @@ def run_monitor(
 ) -> Monitoring:
     """Judge the windows that are complete and not judged yet, for the version that is champion; then do what a breach asks for.
 
-    A monitor that retrains does so when an alert opens, and again with each further window in breach, since by then there is
-    more data of the new kind; the gate decides each time.
+    A monitor that retrains does so when an alert opens, and again after 2, 4, 8 ... windows in breach, since by then there
+    is more data of the new kind; the gate decides each time.
 
     Parameters
     ----------
@@ -133,10 +133,6 @@ def run_monitor(
         on_breach=retrain.answer,
     )
     after = workspace.monitors.list_alerts(monitor.name)
-    judged = {result.start for result in results}
-    for alert in after:
-        if alert.closed_at is None and alert.id in before and alert.last_window in judged:
-            retrain.answer(alert)
     return Monitoring(
         monitor.name,
         windows=tuple(results),

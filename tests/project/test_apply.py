@@ -1,0 +1,182 @@
+"""Apply does what the plan says, and then nothing is left to do: over random projects, and with edits between."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tidewheel.errors import Conflict, StalePlan
+from tidewheel.ledger.definition import NodeId
+from tidewheel.project.apply import Applied, apply_plan
+from tidewheel.project.load import load_project
+from tidewheel.project.open import Workspace, open_workspace
+from tidewheel.project.plan import Plan
+from tidewheel.project.survey import make_plan
+
+HEAD = 'import tidewheel as tw\n\nshop = tw.entity("shop", shop_id=int)\n'
+WINDOWS = ("1h", "2h", "1d", "7d")
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> list[str]:
+    """Statements of a random project: sources, views over them, transforms in chains, services, training sets."""
+    parts = []
+    sources = draw(st.integers(1, 3))
+    for number in range(sources):
+        parts.append(f's{number} = tw.source("s{number}", "data/s{number}.csv", time="t", owner="o{draw(st.integers(0, 2))}")\n')
+    views = draw(st.integers(1, 4))
+    for number in range(views):
+        of = draw(st.integers(0, sources - 1))
+        window, kind = draw(st.sampled_from(WINDOWS)), draw(st.sampled_from(("sum", "mean", "max")))
+        feature = f'    f{number} = tw.{kind}("x", "{window}")\n    n{number} = tw.count("{window}")\n'
+        parts.append(f"@tw.features(s{of}, by=shop)\nclass V{number}:\n{feature}")
+    transforms = draw(st.integers(0, 3))
+    for number in range(transforms):
+        needed = f"t{draw(st.integers(0, number - 1))}" if number and draw(st.booleans()) else "items"
+        parts.append(f"@tw.on_request\ndef t{number}({needed}: int) -> int:\n    return {needed} + {draw(st.integers(0, 9))}\n")
+    for number in range(draw(st.integers(0, 2))):
+        used = draw(st.sets(st.integers(0, views - 1), min_size=1))
+        members = [f"V{view}" for view in sorted(used)] + [f"t{t}" for t in range(transforms)]
+        parts.append(f'service{number} = tw.service("service{number}", {", ".join(members)}, tw.request(items=int))\n')
+        parts.append(
+            f'data{number} = tw.training_set("data{number}", spine=tw.spine(s{draw(st.integers(0, sources - 1))}, time="asked"), '
+            f'label="y", features=service{number}, split=tw.by_time(test="1d"))\n'
+        )
+    return parts
+
+
+def write(root: Path, parts: list[str]) -> None:
+    (root / "tidewheel.toml").write_text('project = "made"\n[workspace.local]\nonline = "memory"\n')
+    (root / "made").mkdir(exist_ok=True)
+    (root / "made" / "__init__.py").touch()
+    (root / "made" / "definitions.py").write_text("\n\n".join([HEAD, *parts]))
+
+
+def write_data(root: Path, name: str, rows: int = 60) -> None:
+    (root / "data").mkdir(exist_ok=True)
+    with (root / "data" / f"{name}.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["t", "asked", "shop_id", "items", "x", "y"])
+        for number in range(rows):
+            day, hour = divmod(number * 3, 24)
+            stamp, asked = f"2026-01-{day + 1:02}T{hour:02}:30:00Z", f"2026-01-{day + 1:02}T{hour:02}:10:00Z"
+            out.writerow([stamp, asked, number % 3, number % 5, number * 1.5, number])
+
+
+def plan(workspace: Workspace, environment: str = "dev") -> Plan:
+    return make_plan(load_project(workspace.root), workspace, environment)
+
+
+def apply(workspace: Workspace, made: Plan) -> Applied:
+    return apply_plan(load_project(workspace.root), workspace, made)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    write(tmp_path, ['s0 = tw.source("s0", "data/s0.csv", time="t")\n', SIMPLE_VIEW, SIMPLE_SERVICE, SIMPLE_DATA])
+    write_data(tmp_path, "s0")
+    with open_workspace(tmp_path, actor="tester") as opened:
+        yield opened
+
+
+SIMPLE_VIEW = '@tw.features(s0, by=shop)\nclass V0:\n    f0 = tw.sum("x", "1d")\n'
+SIMPLE_SERVICE = 'service0 = tw.service("service0", V0, tw.request(items=int))\n'
+SIMPLE_DATA = 'data0 = tw.training_set("data0", spine=tw.spine(s0, time="asked"), label="y", features=service0)\n'
+
+
+@pytest.mark.slow
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@given(parts=definitions(), data=st.data())
+def test_plan_after_apply_is_empty_also_after_an_edit_and_after_undoing_it(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], data: st.DataObject
+) -> None:
+    root = tmp_path_factory.mktemp("random")
+    write(root, parts)
+    for number in range(3):
+        write_data(root, f"s{number}")
+    with open_workspace(root, actor="tester") as opened:
+        first = plan(opened)
+        assert {change.action for change in first.changes} == {"add"}
+        apply(opened, first)
+        assert plan(opened).empty
+
+        edited = list(parts)
+        place = data.draw(st.sampled_from([n for n, part in enumerate(parts) if "class V" in part]))
+        window = next(window for window in WINDOWS if f'"{window}"' in parts[place])
+        edited[place] = parts[place].replace(f'"{window}"', '"3d"')
+        write(opened.root, edited)
+        changed = plan(opened)
+        assert [c.action for c in changed.changes if c.action == "change"] == ["change"]
+        apply(opened, changed)
+        assert plan(opened).empty
+
+        write(opened.root, parts)
+        back = plan(opened)
+        assert not back.empty
+        assert not any(change.builds for change in back.changes), "what was built before is found by its recipe"
+        apply(opened, back)
+        assert plan(opened).empty
+
+
+def test_a_plan_is_refused_when_files_data_or_environment_have_moved(workspace: Workspace) -> None:
+    stale = plan(workspace)
+    write_data(workspace.root, "s0", rows=61)
+    with pytest.raises(StalePlan):
+        apply(workspace, stale)
+    assert workspace.ledger.environment("dev").version == 0
+    current = plan(workspace)
+    apply(workspace, current)
+    with pytest.raises(StalePlan):
+        apply(workspace, current)
+
+
+def test_new_data_is_a_data_change_that_names_the_file_and_what_hangs_on_it(workspace: Workspace) -> None:
+    apply(workspace, plan(workspace))
+    write_data(workspace.root, "s0", rows=70)
+    changes = {change.node: change for change in plan(workspace).changes}
+    source = changes[NodeId("source:s0")]
+    assert (source.action, source.kind) == ("change", "data")
+    assert "data:data/s0.csv" in {reason.component for reason in source.reasons}
+    assert NodeId("training_set:data0") in source.downstream
+    assert changes[NodeId("training_set:data0")].action == "follow"
+
+
+def test_of_two_applies_one_wins_and_the_other_gets_a_conflict_and_keeps_its_builds(workspace: Workspace) -> None:
+    made = plan(workspace)
+    apply(workspace, made)
+    write(workspace.root, ['s0 = tw.source("s0", "data/s0.csv", time="t")\n', SIMPLE_VIEW.replace("1d", "2d")])
+    project, mine = load_project(workspace.root), plan(workspace)
+
+    class Meanwhile:
+        """Lets somebody else win the race at the moment the first build is done."""
+
+        def __init__(self) -> None:
+            self.raced = False
+
+        def total(self, count: int) -> None: ...
+        def step(self, what: str, done: int, of: int | None) -> None: ...
+        def note(self, text: str) -> None: ...
+
+        def doing(self, what: str) -> Meanwhile:
+            return self
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None:
+            if not self.raced:
+                self.raced = True
+                ledger = workspace.ledger
+                ledger.move("dev", {NodeId("source:s0"): None}, expected=1, actor="other", reason="first")
+
+    with pytest.raises(Conflict):
+        apply_plan(project, workspace, mine, progress=Meanwhile())
+    assert workspace.ledger.history("dev")[0].actor == "other"
+    again = plan(workspace)
+    assert not any(change.builds for change in again.changes), "its builds were kept"
+    apply(workspace, again)
+    assert plan(workspace).empty

@@ -21,8 +21,21 @@ __all__ = ["cli", "main"]
 OK, ERROR, DIFFERENCES, GATE_FAILED = 0, 1, 2, 3
 
 
+def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the version and the form of the kernel: installed without a C compiler it is interpreted: the same bits, slowly."""
+    if not asked:
+        return
+    from importlib.metadata import version
+
+    from tidewheel.features.kernel import COMPILED
+
+    form = "compiled" if COMPILED else "interpreted and slow: install a C compiler, then tidewheel again"
+    click.echo(f"tidewheel {version('tidewheel')} (kernel {form})")
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="tidewheel")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def cli() -> None:
     """Features, training sets, models, serving, monitoring and releases as one graph.
 

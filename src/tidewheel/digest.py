@@ -93,7 +93,7 @@ def encode(value: object) -> bytes:
     return bytes(out)
 
 
-def _write(value: object, out: bytearray) -> None:  # noqa: C901 - one flat table of types
+def _write(value: object, out: bytearray) -> None:
     if value is None:
         out += b"n"
     elif value is True:

@@ -80,7 +80,9 @@ def data_type(annotation: object) -> DataType:
     found = _FROM_PYTHON.get(annotation) if isinstance(annotation, type) else None
     if found is None:
         known = ", ".join(member.value for member in DataType)
-        raise Invalid(f"{annotation!r} is not a column type", fix=f"use bool, int, float, str, bytes, tw.Timestamp, or one of {known}")
+        raise Invalid(
+            f"{annotation!r} is not a column type", fix=f"use bool, int, float, str, bytes, tw.Timestamp, or one of {known}"
+        )
     return found
 
 

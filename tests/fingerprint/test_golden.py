@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.fingerprint.probe import Project
+
 from tidewheel.fingerprint.recipe import ALGORITHM
 
 SAMPLE = """

@@ -26,7 +26,10 @@ def test_import_loads_no_heavy_library() -> None:
 
 
 def test_every_public_name_loads_no_heavy_library() -> None:
-    light = "import tidewheel as tw\nfor name in tw.__all__:\n    name in ('Table', 'Workspace', 'open_workspace') or getattr(tw, name)"
+    light = (
+        "import tidewheel as tw\nfor name in tw.__all__:\n"
+        "    name in ('Table', 'Workspace', 'open_workspace') or getattr(tw, name)"
+    )
     assert loaded_by(light) == []
 
 

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from conftest import make_row
+from tests.predictions.conftest import make_row
+
 from tidewheel.predictions import PredictionLog
 
 log = PredictionLog(Path(sys.argv[1]), segment_bytes=5_000)

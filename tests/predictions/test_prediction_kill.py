@@ -60,7 +60,8 @@ def test_a_compaction_killed_at_any_file_operation_loses_and_doubles_nothing(tmp
 
 @pytest.mark.parametrize("answers", [1, 40, 400])
 def test_every_answered_prediction_is_in_the_log_after_kill_nine(tmp_path: Path, answers: int) -> None:
-    child = subprocess.Popen([sys.executable, str(HERE / "killed_writer.py"), str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "tests.predictions.killed_writer", str(tmp_path)]
+    child = subprocess.Popen(command, cwd=HERE.parents[1], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     answered = [child.stdout.readline().strip() for _ in range(answers)]
     child.kill()

@@ -70,7 +70,7 @@ class Reached:
     reads_annotations: bool = False
     whole_project: str | None = None
 
-    def add(self, name: str, value: str, where: str | None = None, note: str | None = None) -> None:
+    def add(self, name: str, value: str, *, where: str | None = None, note: str | None = None) -> None:
         """Record one component; several of one name are kept apart and combined at the end."""
         self.parts.setdefault(name, {})[value] = Component(value, where, note)
 
@@ -195,7 +195,7 @@ class Reach:
             return
         if not is_plain(value):
             self.reached.mutable.append((value, describe(value, _identity)))
-        self.reached.add(f"const:{label}", content, where, note or repr(value)[:200] if is_plain(value) else note)
+        self.reached.add(f"const:{label}", content, where=where, note=note or repr(value)[:200] if is_plain(value) else note)
 
     def _opaque(self, value: object, label: str, home: str | None) -> None:
         unit = self.units.of_name(home, label.rpartition(".")[2]) if home is not None else None
@@ -478,7 +478,7 @@ class Reach:
         if module is None or file is None:
             return
         if not file.endswith((".py", ".pyc")):
-            self.reached.add(f"code:{name}", self.units.bytes_of(file), file)
+            self.reached.add(f"code:{name}", self.units.bytes_of(file), where=file)
             return
         for unit in self.units.effects(module):
             self._unit(f"{name}:statements", unit, (vars(module),))

@@ -28,8 +28,8 @@ class Component:
 class Recipe:
     """Everything that decides the result of one node.
 
-    Component names carry their class before a colon: ``param:ttl``, ``code:taxi.features.clean``, ``const:taxi.features.LIMIT``,
-    ``lib:numpy``, ``python``, ``read:data/x.csv``, ``env:HOME``, ``upstream:source:trips``.
+    Component names carry their class before a colon: ``param:ttl``, ``code:taxi.features.clean``,
+    ``const:taxi.features.LIMIT``, ``lib:numpy``, ``python``, ``read:data/x.csv``, ``env:HOME``, ``upstream:source:trips``.
 
     Examples
     --------

@@ -45,8 +45,8 @@ class QueryEngine(Protocol):
     ) -> pa.RecordBatchReader:
         """Run the query; answer batches, sorted ascending with nulls last by the named columns when any are given.
 
-        Timestamps come as microseconds: with time zone UTC where the column has a zone, without zone where it has none. Spills to
-        disk rather than outgrow its memory limit. Durations and time zones follow UTC, never the machine.
+        Timestamps come as microseconds: with time zone UTC where the column has a zone, without zone where it has none.
+        Spills to disk rather than outgrow its memory limit. Durations and time zones follow UTC, never the machine.
         """
         ...
 

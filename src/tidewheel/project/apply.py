@@ -73,7 +73,7 @@ def apply_plan(
         When another apply moved the environment meanwhile; what was built is kept and found next time.
     """
     surveyor = Surveyor(project, workspace)
-    now, survey = plan_and_survey(project, surveyor, workspace.ledger, plan.environment)
+    now, survey = plan_and_survey(project, surveyor, ledger=workspace.ledger, environment=plan.environment)
     if restrict(now, only).digest != plan.digest:
         raise StalePlan(
             f"the plan for {plan.environment} is out of date: files, data or the environment have moved since",

@@ -193,7 +193,7 @@ def build_deployment(context: BuildContext, declaration: Declaration, recipe: Re
     else:
         reason = context.reason or f"apply {context.environment}"
         evidence = reports[-1] if reports else None
-        summary = release_built(workspace, deployment, version, evidence, reason=reason)
+        summary = release_built(workspace, deployment, version=version, report=evidence, reason=reason)
     return Built(recipe.digest, json.dumps({"version": version.name, "failed": failed}).encode(), summary)
 
 

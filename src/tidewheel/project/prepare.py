@@ -12,7 +12,7 @@ from tidewheel.serving.served import ServedModel
 
 
 def open_version(
-    workspace: Workspace, pinned: PinnedProjects, model: str, version: int
+    workspace: Workspace, pinned: PinnedProjects, *, model: str, version: int
 ) -> tuple[ServedModel, list[FeatureView]]:
     """A version, loaded, with the views that it reads.
 

@@ -171,7 +171,7 @@ def roll_back_planned(workspace: Workspace, moves: Moves, *, reason: str) -> Non
 
 
 def release_built(
-    workspace: Workspace, deployment: Deployment, version: ModelVersion, report: GateReport | None, *, reason: str
+    workspace: Workspace, deployment: Deployment, *, version: ModelVersion, report: GateReport | None, reason: str
 ) -> str:
     """Let a version that was just built answer: at once, or with the first step of the deployment's canary.
 

@@ -184,7 +184,7 @@ def diff_environments(workspace: Workspace, left: str, right: str) -> list[Diffe
 def explain_node(project: Project, workspace: Workspace, name: str, *, environment: str) -> Explanation:
     """Which part of a node's recipe changed since the environment's, or why nothing would be built."""
     declaration = project.graph.find(name)
-    plan, _ = plan_and_survey(project, Surveyor(project, workspace), workspace.ledger, environment)
+    plan, _ = plan_and_survey(project, Surveyor(project, workspace), ledger=workspace.ledger, environment=environment)
     changes: Mapping[NodeId, Change] = {change.node: change for change in plan.changes}
     change = changes.get(declaration.id)
     if change is None:

@@ -137,11 +137,11 @@ def make_plan(project: Project, workspace: Workspace, environment: str, *, only:
     only
         Restrict the plan to these nodes; ``None`` plans everything, removals included.
     """
-    plan, _ = plan_and_survey(project, Surveyor(project, workspace), workspace.ledger, environment)
+    plan, _ = plan_and_survey(project, Surveyor(project, workspace), ledger=workspace.ledger, environment=environment)
     return restrict(plan, only)
 
 
-def plan_and_survey(project: Project, surveyor: Surveyor, ledger: Ledger, environment: str) -> tuple[Plan, Survey]:
+def plan_and_survey(project: Project, surveyor: Surveyor, *, ledger: Ledger, environment: str) -> tuple[Plan, Survey]:
     """The plan, with the survey that it was made from."""
     survey = surveyor.survey()
     before, version = read_environment(ledger, environment)

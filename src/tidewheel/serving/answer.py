@@ -115,7 +115,7 @@ class Answerer:
                 if failed is not None and failed[0] == route.revision and monotonic() < failed[1]:
                     continue
                 try:
-                    loaded = load_route(deployment, route, live, self._open)
+                    loaded = load_route(deployment, route, live=live, open_version=self._open)
                 except TidewheelError as error:
                     self._trouble[name] = (route.revision, monotonic() + _RETRY_LOAD_SECONDS, error)
                     continue
@@ -218,7 +218,7 @@ class Answerer:
                     fresh[index] = (_new_id(at[index]), b"")
                     continue
                 content = content_of(asked.rows[index])
-                repeated = self._memory.claim(deployment, id, content, asked.at[index])
+                repeated = self._memory.claim(deployment, id, content=content, at=asked.at[index])
                 if repeated is None:
                     fresh[index] = (id, content)
                 else:
@@ -245,7 +245,9 @@ class Answerer:
                 self.measurements.transform_failed(name, transform, failed)
             counts[arm.arm.model, str(arm.arm.version), arm.arm.role] = len(indexes)
             latency = int((perf_counter() - started) * 1e6)
-            rows += batch.log_rows(arm, indexes, computed, [fresh[i][0] for i in indexes], (self._clock(), latency))
+            rows += batch.log_rows(
+                arm, indexes, computed=computed, ids=[fresh[i][0] for i in indexes], when=(self._clock(), latency)
+            )
         before = perf_counter()
         self._write(rows)
         self.measurements.spent(name, "log", perf_counter() - before)
@@ -280,7 +282,7 @@ class Answerer:
                     computed = batch.compute(shadow, indexes)
                     ids = [f"{fresh[index][0]}~{shadow.arm.model}:{shadow.arm.version}" for index in indexes]
                     spent = int((perf_counter() - started) * 1e6)
-                    self._write(batch.log_rows(shadow, indexes, computed, ids, (self._clock(), spent)))
+                    self._write(batch.log_rows(shadow, indexes, computed=computed, ids=ids, when=(self._clock(), spent)))
                 except TidewheelError as error:
                     self.measurements.failed(f"{batch.live.name}~shadow", error.code, perf_counter() - started)
 
@@ -302,7 +304,7 @@ class _Batch:
         return compute(arm, [self.typed[index] for index in indexes], [self.at[index] for index in indexes])
 
     def log_rows(
-        self, arm: LiveArm, indexes: Sequence[int], computed: Computed, ids: Sequence[str], when: tuple[Micros, int]
+        self, arm: LiveArm, indexes: Sequence[int], *, computed: Computed, ids: Sequence[str], when: tuple[Micros, int]
     ) -> list[PredictionRow]:
         features = arm.served.features
         return [

@@ -171,7 +171,7 @@ def _read_inputs(sent: Mapping[str, object], raw: bytes) -> dict[str, Tensor]:
         if size is None:
             if "data" not in one:
                 raise Invalid(f"tensor {name[:80]!r} has no data", where=where, fix="send data, or binary_data_size")
-            tensors[name] = from_json(name, datatype, shape, one["data"])
+            tensors[name] = from_json(name, datatype, shape=shape, data=one["data"])
             continue
         if "data" in one or type(size) is not int or size < 0 or place + size > len(raw):
             raise Invalid(
@@ -179,7 +179,7 @@ def _read_inputs(sent: Mapping[str, object], raw: bytes) -> dict[str, Tensor]:
                 where=where,
                 fix="send the bytes after the JSON, in the order of the inputs, and no data",
             )
-        tensors[name] = from_binary(name, datatype, shape, raw[place : place + size])
+        tensors[name] = from_binary(name, datatype, shape=shape, data=raw[place : place + size])
         place += size
     if place != len(raw):
         raise Invalid(f"{len(raw) - place} bytes after the last tensor", where="body", fix="set binary_data_size of each input")

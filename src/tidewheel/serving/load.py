@@ -13,7 +13,9 @@ from tidewheel.serving.live import LiveArm, LiveDeployment
 from tidewheel.serving.served import OpenVersion, ServedModel
 
 
-def load_route(deployment: Deployment, route: Route, live: LiveDeployment | None, open_version: OpenVersion) -> LiveDeployment:
+def load_route(
+    deployment: Deployment, route: Route, *, live: LiveDeployment | None, open_version: OpenVersion
+) -> LiveDeployment:
     """Everything that a route names, loaded and warm; versions that answer already are taken over.
 
     Raises

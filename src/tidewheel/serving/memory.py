@@ -36,10 +36,10 @@ class Memory:
     Examples
     --------
     >>> memory = Memory(capacity=2)
-    >>> memory.claim("eta", "a", b"x", None) is None
+    >>> memory.claim("eta", "a", content=b"x", at=None) is None
     True
     >>> memory.keep("eta", b"x", Given("a", 1.5, "eta", 1, "champion", Micros(0)))
-    >>> memory.claim("eta", "a", b"x", None).prediction
+    >>> memory.claim("eta", "a", content=b"x", at=None).prediction
     1.5
     """
 
@@ -48,7 +48,7 @@ class Memory:
         self._given: OrderedDict[tuple[str, str], tuple[bytes, Given | None]] = OrderedDict()
         self._lock = Lock()
 
-    def claim(self, deployment: str, id: str, content: bytes, at: Micros | None) -> Given | None:
+    def claim(self, deployment: str, id: str, *, content: bytes, at: Micros | None) -> Given | None:
         """The answer that was given to this id; or ``None``, and the id is yours until :meth:`keep` or :meth:`release`."""
         with self._lock:
             found = self._given.get((deployment, id))

@@ -63,7 +63,7 @@ def check_shape(shape: object, where: str) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) -> Tensor:
+def from_json(name: str, datatype: str, *, shape: tuple[int, ...], data: object) -> Tensor:
     """A tensor from JSON data, nested or flat."""
     if datatype in ("FP16", "BF16"):
         raise Invalid(f"tensor {name!r}: {datatype} has no JSON form", where=name, fix="send it binary, or as FP32")
@@ -95,7 +95,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) ->
     return Tensor(name, datatype, shape, flat)
 
 
-def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
+def from_binary(name: str, datatype: str, *, shape: tuple[int, ...], data: bytes) -> Tensor:
     """A tensor from raw little-endian bytes; ``BYTES`` elements each follow their length in four bytes."""
     count = math.prod(shape)
     if datatype == "BYTES":

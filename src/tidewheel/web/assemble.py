@@ -38,7 +38,7 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str]) -> Ap
     pushes = _Pushes(project, workspace)
 
     def open_(model: str, version: int) -> ServedModel:
-        served, views = open_version(workspace, pinned, model, version)
+        served, views = open_version(workspace, pinned, model=model, version=version)
         pushes.serve(views)
         return served
 

@@ -144,7 +144,7 @@ def _api(app: Application, request: Request, rest: str) -> Response:
 
 
 def _protocol(app: Application, request: Request, rest: str) -> Response:
-    return answer_protocol(app, request.method, rest, request.headers, request.body)
+    return answer_protocol(app, rest, method=request.method, headers=request.headers, body=request.body)
 
 
 _ANSWERS: Mapping[str, tuple[tuple[str, ...], Answer]] = {

@@ -19,7 +19,7 @@ _HEADER = "inference-header-content-length"
 _SERVER = {"name": "tidewheel", "version": "0.1.0", "extensions": ["model_repository", "binary_tensor_data"]}
 
 
-def answer_protocol(app: Application, method: str, rest: str, headers: Mapping[str, str], body: bytes) -> Response:
+def answer_protocol(app: Application, rest: str, *, method: str, headers: Mapping[str, str], body: bytes) -> Response:
     """Answer a path below ``/v2``."""
     parts = [part for part in rest.split("/") if part]
     if not parts:

@@ -35,9 +35,21 @@ bench: $(VENV)/.ready  ## benchmarks, each beside a peer in the same run
 clean:  ## remove the environment and everything built
 	rm -rf $(VENV) build out .tidewheel examples/taxi/.tidewheel examples/taxi/out
 
+# The kernel wants a C compiler. Where there is none and we may install one, we do; else the kernel is interpreted, and slow.
+.PHONY: compiler
+compiler:
+	@command -v cc >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "no C compiler: installing gcc and python3-dev with apt-get"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev python3-dev >/dev/null \
+	      || echo "apt-get failed: the kernel will be interpreted"; \
+	  else echo "no C compiler: the kernel will be interpreted"; fi; }
+
 # One environment with everything that tests, demo and checks need, from uv.lock; the kernel is compiled on the way.
 $(VENV)/.ready: pyproject.toml uv.lock setup.py src/tidewheel/features/kernel.py
+	$(MAKE) --no-print-directory compiler
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv
 	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --all-extras --group dev --inexact
+	$(BIN)/tidewheel --version
 	touch $@

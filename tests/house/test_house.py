@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -26,9 +27,9 @@ MAX_LINES, MAX_BODY, MAX_METHODS, MAX_PARAMETERS, MAX_POSITIONAL = 700, 60, 20, 
 EXCEPTIONS: dict[str, str] = {}
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
-    for path in MODULES:
-        yield path.relative_to(SOURCE), ast.parse(path.read_text())
+@functools.cache
+def trees() -> tuple[tuple[Path, ast.Module], ...]:
+    return tuple((path.relative_to(SOURCE), ast.parse(path.read_text())) for path in MODULES)
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -50,9 +51,11 @@ def test_no_new_top_level_folder_without_a_place_in_the_layers() -> None:
 def test_no_folder_or_class_is_named_after_nothing() -> None:
     found = [str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*") if path.stem in FORBIDDEN_FOLDERS]
     for path, tree in trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and node.name.endswith(FORBIDDEN_CLASS_ENDINGS):
-                found.append(f"{path}:{node.lineno} class {node.name}")
+        found += [
+            f"{path}:{node.lineno} class {node.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef) and node.name.endswith(FORBIDDEN_CLASS_ENDINGS)
+        ]
     assert found == []
 
 
@@ -155,9 +158,11 @@ def test_only_project_reads_the_environment() -> None:
     for path, tree in trees():
         if path.parts[0] == "project" or str(path) in subject:
             continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and isinstance(node.value, ast.Name):
-                found.append(f"{path}:{node.lineno} os.{node.attr}")
+        found += [
+            f"{path}:{node.lineno} os.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and isinstance(node.value, ast.Name)
+        ]
     assert [place for place in found if place.split()[0] not in EXCEPTIONS] == []
 
 

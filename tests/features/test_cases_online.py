@@ -330,23 +330,30 @@ def test_a_second_file_of_the_same_content_is_as_many_events_again(world: World)
     assert ask(world, view, clock("00:15")) == 14
 
 
-@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("closed", [None, False, True])
 @pytest.mark.parametrize(
-    "moved", [{"uid": 2}, {"ts": clock("00:03")}, {"ts": clock("00:09")}, {"uid": 2, "ts": clock("00:03")}]
+    "moved",
+    [
+        *({"uid": 2}, {"ts": clock("00:03")}, {"ts": clock("00:09")}, {"uid": 2, "ts": clock("00:03")}),
+        *({"uid": None}, {"uid": None, "ts": clock("00:09")}),  # to no key at all
+        {"ts": clock("00:00", "2025-12-01")},  # to before everything that the next run reads
+    ],
 )
-def test_a_correction_takes_its_event_from_where_it_was(world: World, moved: dict[str, object], closed: bool) -> None:
+def test_a_correction_takes_its_event_from_where_it_was(world: World, moved: dict[str, object], closed: bool | None) -> None:
     view = windows(world, RAW.append(pa.field("id", pa.string())), event_id="id", created="made")
     world.lateness = 0
     one = {"uid": 1, "ts": clock("00:06"), "made": 1, "x": 10, "id": "one"}
     world.push(view, [one, {"uid": 1, "ts": clock("00:07"), "made": 1, "x": 1, "id": "two"}])
-    world.materialize(view, until=clock("00:10") if closed else clock("00:05"))
+    if closed is not None:
+        world.materialize(view, until=clock("00:10") if closed else clock("00:05"))
     world.push(view, [one | {"made": 2} | moved, one])
     report = world.materialize(view, until=clock("00:05"))
     assert not report.full
     inputs, users = serve(view), [{"uid": uid} for uid in (1, 2)]
     at = [clock("00:15")] * 2
     online = world.answer(inputs, users, at).values
-    assert sum_of(online) == (1 if moved.get("ts") == clock("00:03") else 11)
+    nowhere = "uid" in moved and moved["uid"] is None
+    assert sum_of(online) == (1 if nowhere or moved.get("ts") in (clock("00:03"), clock("00:00", "2025-12-01")) else 11)
     assert same_bits(online, world.offline(inputs, users, at))
 
 

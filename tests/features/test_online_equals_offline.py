@@ -194,14 +194,25 @@ class Story:
         self.view = make_view(options, ttl, composite, numbers)
         self.service = make_service(self.view, composite)
         self.files = itertools.count()
+        self.behind = True  # something has arrived that only a materialisation brings online
+        self.places: dict[int, set[tuple[object, ...]]] = {}  # keys and times that events of each id have had
         self.file([])
         self.until: int = NEW_YEAR
-        self.behind = True  # something has arrived that only a materialisation brings online
+
+    def moves(self, events: list[Event]) -> bool:
+        """Whether a correction among the events takes one from another key or time: the next materialisation sees to that."""
+        moved = False
+        for event in events:
+            places = self.places.setdefault(event.id, set())
+            places.add((event.uid, event.zone, event.ts))
+            moved |= len(places) > 1
+        return moved and self.view.source.event_id is not None
 
     def file(self, events: list[Event]) -> None:
         table = pa.Table.from_pylist([event.row() for event in events], schema=SCHEMA)
         self.world.file(f"{self.view.source.name}-{next(self.files)}.parquet", table)
         self.behind = True
+        self.moves(events)
 
     def step(self, verb: str, what: object) -> None:
         if verb in ("push", "file"):
@@ -210,7 +221,7 @@ class Story:
                 self.file(what)
             else:
                 receipt = self.world.push(self.view, [event.row() for event in what])
-                self.behind |= any(receipt.late.values())
+                self.behind |= any(receipt.late.values()) | self.moves(what)
         else:
             assert isinstance(what, int)
             self.materialize(what, full=verb == "full")

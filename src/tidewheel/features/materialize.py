@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,7 @@ _KEYS_PER_BATCH = 1_000
 _SYSTEM = ("__ts", "__created", "__avail")
 _EVERYTHING = b"\xff" * 17
 _LEAST = -(1 << 63)
+_FIRST = (b"", b"", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +124,20 @@ class Materializer:
         least = bookmark.closed if bookmark is not None and arrived is not None else _LEAST
         run = _Run(layout, plan_windows(view, layout.schema), revision, max(until - self.lateness, least))
         if arrived is None:
-            touched = self._emptied(layout)
+            touched, corrections = self._emptied(layout), None
             snapshot = self.sources.snapshot(view.source)  # a push before the sets were emptied is in it, one after them stays
         else:
             assert bookmark is not None
-            touched = self._touched(run, arrived, bookmark.snapshot)
+            touched, corrections = self._touched(run, arrived, bookmark.snapshot)
         closed = Micros(run.until)
         report = MaterializeReport(view.name, number, revision, until, closed, arrived is None)
         if touched or arrived is None:
-            report = self._write(run, self._table(run, snapshot, None if arrived is None else touched), touched, report)
+            table = self._table(run, snapshot, None if arrived is None else touched)
+            if corrections is not None:
+                table = replace(
+                    table, elsewhere=pa.concat_tables([table.elsewhere, corrections.select(table.rows.column_names)])
+                )
+            report = self._write(run, table, touched, report)
         mark = Mark(revision, closed, run.watermark)
         self.store.write([(layout.mark_key, mark.encode())])
         self._views.advance(number, revision=revision, until=until, closed=closed, snapshot=snapshot)
@@ -142,20 +149,32 @@ class Materializer:
             return None
         return find_arrivals(bookmark.snapshot, snapshot)
 
-    def _touched(self, run: _Run, arrived: Snapshot, before: Snapshot) -> set[bytes]:
-        """Keys of what arrived, keys that its corrections may take an event from, and keys with open events to close."""
+    def _touched(self, run: _Run, arrived: Snapshot, before: Snapshot) -> tuple[set[bytes], pa.Table | None]:
+        """Keys of what arrived, keys that its corrections may take an event from, and keys with open events to close.
+
+        Corrections that move an event to before everything that the run reads are the second part of the answer.
+        """
         layout, identity = run.layout, run.layout.view.source.event_id
         touched: set[bytes] = set()
+        early: pa.Table | None = None
         if arrived.files or arrived.pushes:
-            names = tuple(dict.fromkeys((*layout.keys.schema.names, *(() if identity is None else (identity,)))))
+            names = tuple(dict.fromkeys((*layout.keys.schema.names, *(() if identity is None else layout.columns))))
             rows = self.sources.scan(layout.view.source, names, snapshot=arrived)
             touched.update(_distinct_keys(layout, rows))
             if identity is not None:
                 older = self.sources.scan(layout.view.source, names, snapshot=before, start=run.start)
                 touched.update(_distinct_keys(layout, older.filter(pc.is_in(older[identity], value_set=_flat(rows[identity])))))
+                touched.update(self._open_with(layout, rows[identity]))
+                early = None if run.start is None else rows.filter(pc.less(rows["__ts"], run.start))
         bound = order_prefix(run.watermark, _LEAST)
         touched.update(key for key, items in self.store.scan_sets(layout.prefix) if items[0] < bound)
-        return touched
+        return touched, early
+
+    def _open_with(self, layout: OnlineLayout, ids: pa.ChunkedArray) -> set[bytes]:
+        """Keys that hold open events of these ids: also of versions that a later push has corrected already."""
+        held = [(key, layout.identity(item[:-4])) for key, items in self.store.scan_sets(layout.prefix) for item in items]
+        found = pc.is_in(pa.array([one for _, one in held], ids.type), value_set=_flat(ids), skip_nulls=True)
+        return {key for (key, _), hit in zip(held, found.to_pylist(), strict=True) if hit}
 
     def _emptied(self, layout: OnlineLayout) -> set[bytes]:
         """Every key that the store has, after its set was emptied."""
@@ -212,9 +231,16 @@ class Materializer:
             for item in own
         ]
         wanted = pa.array({one for _, _, one in held if one is not None}, table.rows[identity].type)
-        rows = table.rows.filter(pc.is_in(table.rows[identity], value_set=wanted))
-        current = {layout.identity(row): correction_order(row) for row in encode_rows(layout, rows)}
-        stale = [(key, item) for key, item, one in held if one in current and correction_order(item[:-4]) < current[one]]
+        current: dict[object, tuple[tuple[bytes, bytes, bytes], bytes | None]] = {}
+        for row, place in table.versions(layout, wanted):
+            one, order = layout.identity(row), correction_order(row)
+            if one not in current or order > current[one][0]:
+                current[one] = order, place
+        stale = []
+        for key, item, one in held:
+            order, (best, place) = correction_order(item[:-4]), current.get(one, (_FIRST, None))
+            if order < best or (order == best and key != place):
+                stale.append((key, item))
         if stale:
             spoiled, gone = {key for key, _ in stale}, set(stale)
             kept = [(key, item) for key, item, _ in held if key in spoiled and (key, item) not in gone]
@@ -260,17 +286,29 @@ def find_arrivals(old: Snapshot, new: Snapshot) -> Snapshot | None:
 
 @dataclass(frozen=True, slots=True)
 class _Keyed:
-    """Rows of a source and the number of each one's key, from 0."""
+    """Rows of a source and the number of each one's key, from 0.
+
+    ``elsewhere`` are rows that no key gets, with a null in theirs or too old: a correction may have moved an event there.
+    """
 
     rows: pa.Table
     codes: Integers
     keys: list[bytes]
     read: int
+    elsewhere: pa.Table
     null_keys: int
 
     def column(self, name: str) -> Integers:
         values: Integers = self.rows[name].to_numpy().astype(np.int64, copy=False)
         return values
+
+    def versions(self, layout: OnlineLayout, ids: pa.Array) -> Iterator[tuple[bytes, bytes | None]]:
+        """Rows with these event ids, each with its key."""
+        identity = layout.view.source.event_id
+        for rows, codes in ((self.rows, self.codes), (self.elsewhere, None)):
+            places = np.flatnonzero(pc.is_in(rows[identity], value_set=ids))
+            keys = repeat(None) if codes is None else (self.keys[code] for code in codes[places])
+            yield from zip(encode_rows(layout, rows.take(pa.array(places))), keys, strict=False)
 
 
 def key_rows(layout: OnlineLayout, rows: pa.Table, touched: set[bytes] | None = None) -> _Keyed:
@@ -293,7 +331,8 @@ def key_rows(layout: OnlineLayout, rows: pa.Table, touched: set[bytes] | None = 
         mask = wanted[codes] if len(keys) else np.zeros(0, dtype=np.bool_)
         kept, codes = kept[mask], (np.cumsum(wanted) - 1)[codes[mask]]
         keys = [key for key in keys if key in touched]
-    return _Keyed(rows.take(pa.array(kept)), codes.astype(np.int64), keys, read, int(null.sum()))
+    elsewhere = rows.filter(pa.array(null))
+    return _Keyed(rows.take(pa.array(kept)), codes.astype(np.int64), keys, read, elsewhere, int(null.sum()))
 
 
 @dataclass(frozen=True, slots=True)

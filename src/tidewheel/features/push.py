@@ -79,6 +79,9 @@ class Pusher:
     def push(self, source: Source, rows: Sequence[Row], *, now: Micros | None = None) -> PushReceipt:
         """Check rows, keep them, and make them count online.
 
+        A correction that moves an event to another key, or to another time where the old one is closed into tiles, counts at
+        its new place at once; from its old one the next materialisation takes it.
+
         Parameters
         ----------
         rows

@@ -29,13 +29,13 @@ def run(x):
 
 GOLDEN: dict[int, dict[str, str]] = {
     1: {
-        "code:steps.Base": "c0d8f5d75472",
+        "code:steps.Base": "e42138498042",
         "code:steps.Base.scale": "cd0ebd156578",
         "code:steps.helper": "1693661ae76b",
         "code:steps.run": "59551ae16a44",
         "const:steps.Base.rate": "adc4b63e6eeb",
         "const:steps.LIMIT": "9f094fca1f09",
-        "const:steps.helper": "4cfc31935f4a",
+        "const:steps.helper": "b1fb889bfdba",
     },
 }
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.counting import calls
 from tests.fingerprint.probe import Project
 
 from tidewheel.fingerprint.recipe import Recipe
@@ -61,16 +61,9 @@ def test_a_file_edited_after_the_import_is_not_taken_for_what_runs(load, tmp_pat
     assert "bytecode" in (stale["code:live_edit.run"].note or "")
 
 
-def test_a_closure_of_fifty_functions_takes_at_most_three_milliseconds_once_warm(load, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # fixture
+def test_a_closure_of_fifty_functions_costs_next_to_nothing_once_warm(load, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # fixture
     text = "".join(f"C{i} = {i}\ndef f{i}(x):\n    return f{i + 1}(x) + C{i}\n" for i in range(50)) + "def f50(x): return x\n"
     module = load("live_fifty", text)
     printer = Fingerprinter(tmp_path)
     assert len(printer.components([module.f0])) == 50 + 51 + 1
-    best = min(_timed(printer, module.f0) for _ in range(5))
-    assert best < 0.003, f"{best * 1000:.2f} ms"
-
-
-def _timed(printer: Fingerprinter, function: object) -> float:
-    start = time.perf_counter()
-    printer.components([function])
-    return time.perf_counter() - start
+    assert calls(lambda: printer.components([module.f0])) < 500  # the first time: more than 60,000

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.counting import calls
 from tests.pipelines.workspace import workspace
 
 from tidewheel.errors import Invalid, StepFailed, UnsafeFormat
@@ -215,11 +215,11 @@ def test_a_failing_step_is_tried_again_and_then_told(tmp_path: Path) -> None:
 
 
 def test_a_time_limit_holds_in_process(tmp_path: Path) -> None:
-    with workspace(tmp_path, "@tw.step(timeout='100ms')\ndef slow():\n    for _ in range(100): time.sleep(.05)") as ws:
-        start = time.monotonic()
+    text = "@tw.step(timeout='100ms')\ndef slow():\n    for _ in range(100): time.sleep(.05)\n    mark('end')"
+    with workspace(tmp_path, text) as ws:
         with ws.session.active(), pytest.raises(StepFailed, match="limit of 100ms"):
             ws.steps().slow()
-        assert time.monotonic() - start < 2
+        assert ws.marks == []
 
 
 def test_a_lost_result_is_built_again(tmp_path: Path) -> None:
@@ -260,19 +260,17 @@ def test_arguments_of_a_step_have_names(tmp_path: Path) -> None:
             many(1, 2)
 
 
-@pytest.mark.slow
 def test_a_cached_chain_costs_little_a_step(tmp_path: Path) -> None:
     with workspace(tmp_path, "@tw.step\ndef add(x): return x + 1") as ws:
         add = ws.steps().add
 
-        def chain() -> float:
-            value, start = 0, time.perf_counter()
+        def chain() -> None:
+            value = 0
             with ws.session.active():
                 for _ in range(50):
                     value = add(value)
             assert value == 50
-            return (time.perf_counter() - start) / 50
 
-        first, cached = chain(), min(chain() for _ in range(5))
-        assert first < 0.05, f"{first * 1000:.2f} ms a step"
-        assert cached < 0.005, f"{cached * 1000:.2f} ms a cached step"
+        first, cached = calls(chain) / 50, calls(chain) / 50
+        assert first < 10_000  # 3,800 when this was written, most of them SQLAlchemy's
+        assert cached < 2_500  # 900

@@ -177,6 +177,8 @@ class Reach:
                 return f"{self._identify(value.__func__)} of {digest_bytes(describe(value.__self__, self._follow))}"
             if not isinstance(value, types.FunctionType) or origin(value.__code__.co_filename) not in ("project", "virtual"):
                 return name
+            if "<" not in value.__qualname__:
+                return name  # its content is a component of its own, and only that one is to show as changed
             text = self.units.of_code(value.__code__, value.__globals__).value(annotated=False)
             inside = [value.__defaults__, value.__kwdefaults__, dict(Cells(value))]
             return f"{name} {text} {digest_bytes(describe(inside, self._follow)) if any(inside) else ''}"

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tidewheel.pipelines.definition import map as map
     from tidewheel.pipelines.definition import resources as resources
     from tidewheel.pipelines.definition import step as step
+    from tidewheel.predictions.definition import labels as labels
     from tidewheel.project.open import Workspace as Workspace
     from tidewheel.project.open import open_workspace as open_workspace
     from tidewheel.releases.definition import beats as beats
@@ -63,6 +64,7 @@ _HOMES = {
     "tidewheel.models.definition": ("model",),
     "tidewheel.monitors.definition": ("monitor",),
     "tidewheel.pipelines.definition": ("fixed", "grid", "map", "resources", "step"),
+    "tidewheel.predictions.definition": ("labels",),
     "tidewheel.project.open": ("Workspace", "open_workspace"),
     "tidewheel.releases.definition": ("beats", "gate", "no_worse", "under"),
     "tidewheel.schema": ("Timestamp",),

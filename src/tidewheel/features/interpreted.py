@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 compiled = False
 
 Function = TypeVar("Function")
+Value = TypeVar("Value")
 
 
 def cfunc(function: Function) -> Function:
@@ -51,3 +53,29 @@ def final(kind: Function) -> Function:
     1
     """
     return kind
+
+
+def locals(**types: object) -> Callable[[Function], Function]:
+    """Types of a function's variables when compiled; nothing here.
+
+    Examples
+    --------
+    >>> locals(place=Py_ssize_t)(len)([1])
+    1
+    """
+    return inline
+
+
+double = float
+longlong = Py_ssize_t = p_const_uchar = int
+
+
+def cast(kind: Callable[[object], Value], value: object) -> Value:
+    """A number as another type of C; here only floats differ from integers.
+
+    Examples
+    --------
+    >>> cast(double, 2)
+    2.0
+    """
+    return kind(value)

@@ -1,185 +1,197 @@
-"""The window fold for one key at one instant, without the columns and tables that many keys need.
+"""The window fold of single keys, on the bytes that a store holds, without the columns and tables that many keys need.
 
-It is the fold of :mod:`tidewheel.features.tiles`: the same kernel on the same arrays and the same finish, so the bits are
+It is the fold of :mod:`tidewheel.features.tiles`: the kernel adds, merges and walks in the same order, so the bits are
 the same, which a property in the tests holds it to. It leaves to the general one what needs more than numbers:
 conditions, strings, decimals.
 """
 
 from __future__ import annotations
 
+import struct
+import sys
+from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import date
 
 import numpy as np
 
 from tidewheel.clock import to_datetime
-from tidewheel.errors import HistoryUnavailable
+from tidewheel.errors import Corrupt
 from tidewheel.features import kernel
-from tidewheel.features.exact import split
-from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
-from tidewheel.features.tile_bytes import TileReader
+from tidewheel.features.online import OnlineLayout
+from tidewheel.features.plan import PlannedWindow, WindowPlan
+from tidewheel.features.rows import VERSION, RowCodec
+from tidewheel.features.state import State
 from tidewheel.schema import DataType
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from tidewheel.features.row_arrays import Numbers
-
-    Integers = npt.NDArray[np.int64]
-    Floats = npt.NDArray[np.float64]
-
-_NO_INTS = np.empty(0, dtype=np.int64)
-_NO_FLOATS = np.empty(0, dtype=np.float64)
-_ONE_KEY = np.zeros(1, dtype=np.int64)
-_PYTHON: dict[DataType, Callable[..., object]] = {
-    DataType.INT64: int,
-    DataType.INT32: int,
-    DataType.FLOAT64: float,
-    DataType.FLOAT32: lambda value: float(np.float32(value)),
-    DataType.TIMESTAMP: lambda value: to_datetime(int(value)),
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_ENCODINGS = {"none": 0, "limbs2": 1, "integer": 2, "float": 3}
+_SLOTS = {
+    DataType.BOOL: 0,
+    DataType.INT32: 1,
+    DataType.DATE: 1,
+    DataType.INT64: 2,
+    DataType.TIMESTAMP: 2,
+    DataType.FLOAT32: 3,
+    DataType.FLOAT64: 4,
 }
+_PYTHON: dict[DataType, Callable[[int], object]] = {
+    DataType.BOOL: bool,
+    DataType.DATE: lambda days: date.fromordinal(days + _EPOCH_DAY),
+    DataType.TIMESTAMP: to_datetime,
+}
+_READS_BYTES = sys.byteorder == "little" or not kernel.COMPILED
+"""Whether the kernel can fold bytes here."""
+_END = struct.Struct(">I")
+_NUMBER = 4
+"""Bytes of the number behind a row in a set item."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Spans:
-    """The windows of a group by their length, with their places among the answers."""
+class _Ending:
+    """How one window ends: its place among the answers, and where its state is."""
 
-    window: int
-    features: tuple[tuple[int, PlannedWindow, object], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    group: TileGroup
-    column: int | None
-    spans: tuple[_Spans, ...]
+    place: int
+    window: PlannedWindow
+    state: State
+    default: object
+    convert: Callable[[int], object] | None
+    ints: slice
+    floats: slice
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Open events of one key in order: event times, from when each is known, and the columns of the plan's events."""
+class Blocked(Exception):
+    """A closed tile that the query at :attr:`place` needs holds an event that was not yet visible."""
 
-    ts: Integers
-    known: Integers
-    columns: Sequence[Numbers]
+    def __init__(self, place: int) -> None:
+        super().__init__(place)
+        self.place = place
 
 
 class KeyFold:
-    """Folds the windows of one key."""
+    """Folds windows key by key."""
 
-    def __init__(self, plan: WindowPlan) -> None:
-        self._size = len(plan.windows)
-        columns = {name: place for place, name in enumerate(plan.events.names)}
-        self._groups = []
+    def __init__(self, plan: WindowPlan, layout: OnlineLayout) -> None:
+        self._layout = layout
+        self._events_codec = RowCodec(plan.events)
+        self._id_slot = None if layout.identity_place is None else layout.codec.slot(layout.identity_place)
+        self._endings: list[_Ending] = []
+        codec, groups, lengths = layout.codec, [], []
+        i = f = 0
         for number, group in enumerate(plan.groups):
+            state = group.state
             mine = [(place, one) for place, one in enumerate(plan.windows) if one.group == number]
-            spans = tuple(
-                _Spans(
-                    window,
-                    tuple(
-                        (place, one, None if one.default is None else one.default.as_py())
-                        for place, one in mine
-                        if one.feature.window == window
-                    ),
-                )
-                for window in dict.fromkeys(one.feature.window for _, one in mine)
-            )
-            self._groups.append(_Group(group, None if group.column is None else columns[group.column], spans))
+            spans = list(dict.fromkeys(one.feature.window for _, one in mine))
+            for span in spans:
+                for place, one in mine:
+                    if one.feature.window == span:
+                        default = None if one.default is None else one.default.as_py()
+                        where = slice(i, i + state.ints), slice(f, f + state.floats)
+                        self._endings.append(_Ending(place, one, state, default, _PYTHON.get(one.type), *where))
+                i, f = i + state.ints, f + state.floats
+            lengths += spans
+            groups += [int(state.fold), state.ints, state.floats, group.hop, _ENCODINGS[state.encoding]]
+            if group.column is None or group.kind is None:
+                groups += [0, -1, 0, 0]
+            else:
+                slot = codec.slot(layout.columns.index(group.column))
+                groups += [_SLOTS.get(group.kind, 0), slot.offset, slot.presence, slot.mask]
+            groups.append(len(spans))
+        self._endings.sort(key=lambda one: one.place)
+        self._ints, self._floats = i, f
+        available = codec.slot(len(layout.columns)).offset if layout.delayed else -1
+        rows = (VERSION, codec.fingerprint, codec.size, available, layout.after)
+        self._plan = kernel.KeyPlan(array("q", groups), array("q", lengths), rows)
 
     @staticmethod
     def takes(plan: WindowPlan) -> bool:
         """Whether the plan needs nothing but numbers."""
-        return all(
-            group.where is None and group.state.encoding in ("none", "limbs2", "integer", "float") for group in plan.groups
-        ) and all(one.type in _PYTHON for one in plan.windows)
+        return _READS_BYTES and all(
+            group.where is None
+            and group.state.encoding in _ENCODINGS
+            and (group.kind is None or group.kind in _SLOTS or group.state.encoding == "none")
+            for group in plan.groups
+        )
 
-    def answer(self, packed: bytes, events: Open, at: int) -> list[object]:
-        """One value per window of the plan.
+    def stored(self, row: bytes | None, items: Sequence[bytes], mark: int) -> kernel.Stored:
+        """What the store holds of one key, for :meth:`answer`.
 
         Parameters
         ----------
-        packed
-            Closed tiles of the key, as :func:`tidewheel.features.tile_bytes.pack_tiles` made them; may be empty.
-        events
-            Those from the watermark on.
+        row
+            The closed row.
+        items
+            Set items in order.
+        mark
+            Events before it are in the closed row's tiles already.
+        """
+        rows = list(items)
+        if len(rows) > 1 and (len({row[:8] for row in rows}) < len(rows) or not self._unlike(rows)):
+            rows = self._ordered(self._layout.distinct(rows))
+        return kernel.Stored(row or b"", 0 if row is None else self._layout.tiles_start(row), rows, mark)
+
+    def answer(self, keys: list[kernel.Stored], times: list[int]) -> list[list[object]]:
+        """For every key and time one value per window of the plan.
 
         Raises
         ------
-        HistoryUnavailable
+        Blocked
             When a closed tile holds an event that was not yet visible.
+        Corrupt
+            When bytes are not of this plan.
         """
-        values: list[object] = [None] * self._size
-        reader = TileReader(packed)
-        times = np.array([at], dtype=np.int64)
-        blocked = np.zeros(1, dtype=np.uint8)
-        for one in self._groups:
-            added, moments, tiles = _tiles(one, reader, events)
-            state = one.group.state
-            wi, wf = state.ints, state.floats
-            for span in one.spans:
-                ints, floats = np.zeros((1, wi), dtype=np.int64), np.zeros((1, wf), dtype=np.float64)
-                kernel.fold_windows(
-                    added,
-                    moments,
-                    tiles,
-                    queries=kernel.Queries(_ONE_KEY, times, span.window, one.group.hop),
-                    to=kernel.States(ints.reshape(-1), floats.reshape(-1)),
-                    scratch=kernel.States(np.zeros(2 * wi, dtype=np.int64), np.zeros(2 * wf, dtype=np.float64)),
-                    blocked=blocked,
-                )
-                for place, window, default in span.features:
-                    found, valid = window.aggregation.finish(state, ints, floats)
-                    there = valid[0] and (default is None or ints[0, 0] > 0)
-                    values[place] = _PYTHON[window.type](found[0]) if there else default
-        if blocked[0]:
-            raise HistoryUnavailable("a closed tile holds an event that was not visible then", fix="retrieve it offline")
+        wide, real = self._ints, self._floats
+        ints, floats = np.zeros(wide * len(keys), dtype=np.int64), np.zeros(real * len(keys), dtype=np.float64)
+        stopped = kernel.fold_keys(self._plan, keys, times, to=kernel.States(ints, floats))
+        if stopped >= 0:
+            raise Blocked(stopped)
+        if stopped < -1:
+            raise Corrupt("stored tiles or events are of another layout or schema", fix="materialise the view again")
+        all_ints, all_floats = ints.tolist(), floats.tolist()
+        if len(keys) == 1:
+            return [self._finish(all_ints, all_floats)]
+        return [
+            self._finish(all_ints[n * wide : (n + 1) * wide], all_floats[n * real : (n + 1) * real]) for n in range(len(keys))
+        ]
+
+    def _finish(self, ints: list[int], floats: list[float]) -> list[object]:
+        values: list[object] = []
+        for one in self._endings:
+            mine = ints[one.ints]
+            found: object = one.window.aggregation.finish_one(one.state, mine, floats[one.floats])
+            if found is None or (one.default is not None and not mine[0]):
+                found = one.default
+            elif one.convert is not None:
+                found = one.convert(found)  # type: ignore[arg-type]  # only integers have a conversion
+            values.append(found)
         return values
 
+    # ── the open events ──────────────────────────────────────────────────────────────────────────
 
-def _tiles(one: _Group, reader: TileReader, events: Open) -> tuple[kernel.Values, kernel.Moments, kernel.Tiles]:
-    """Closed tiles, then those of the open events, as the kernel takes them."""
-    group, state = one.group, one.group.state
-    start, known, ints, floats, _ = reader.group(group)
-    ts, visible, vi, vf = _values(one, events) if len(events.ts) else (_NO_INTS, _NO_INTS, _NO_INTS, _NO_FLOATS)
-    added = kernel.Values(int(state.fold), state.ints, state.floats, vi, vf)
-    first = np.full(len(start), -1, dtype=np.int64)
-    count = len(ts)
-    if count:
-        number = ts // group.hop
-        opens = np.concatenate([_ONE_KEY, np.flatnonzero(number[1:] != number[:-1]) + 1])
-        later_ints = np.zeros((len(opens), state.ints), dtype=np.int64)
-        later_floats = np.zeros((len(opens), state.floats), dtype=np.float64)
-        bounds = np.append(opens, count)
-        kernel.fold_ranges(added, bounds, to=kernel.States(later_ints.reshape(-1), later_floats.reshape(-1)))
-        start = np.concatenate([start, number[opens] * group.hop])
-        known = np.concatenate([known, np.maximum.reduceat(visible, opens)])
-        first = np.concatenate([first, opens])
-        ints, floats = np.concatenate([ints, later_ints]), np.concatenate([floats, later_floats])
-    moments = kernel.Moments(np.array([0, count], dtype=np.int64), ts, visible)
-    offsets = np.array([0, len(start)], dtype=np.int64)
-    states = kernel.States(_writable(ints), _writable(floats))
-    return added, moments, kernel.Tiles(offsets, start, known, first, states)
+    def _unlike(self, items: Sequence[bytes]) -> bool:
+        """Whether no event corrects another one: all ids have other bytes. When in doubt, no."""
+        place, codec = self._layout.identity_place, self._layout.codec
+        slot = self._id_slot
+        if place is None or slot is None:
+            return True
+        if not all(item[slot.presence] & slot.mask for item in items):
+            return False
+        if place not in codec.strings:
+            start, end = slot.offset, slot.offset + slot.size
+            return len({item[start:end] for item in items}) == len(items)
+        behind = _NUMBER + 4 * len(codec.strings)
+        if place != codec.strings[0]:
+            return False
+        start = codec.size
+        return len({item[start : start + _END.unpack_from(item, len(item) - behind)[0]] for item in items}) == len(items)
 
+    def _ordered(self, rows: list[bytes]) -> list[bytes]:
+        """Events of one time in the order that :func:`tidewheel.features.events.order_rows` gives them."""
+        times = Counter(row[:8] for row in rows)
+        return sorted(rows, key=lambda row: (row[:8], b"" if times[row[:8]] == 1 else self._content(row)))
 
-def _values(one: _Group, events: Open) -> tuple[Integers, Integers, Integers, Floats]:
-    """Times and values of the events that count for a group, encoded for its fold."""
-    ts, known = events.ts, events.known
-    if one.column is None:
-        return ts, known, _NO_INTS, _NO_FLOATS
-    values, there = events.columns[one.column]
-    if there is not None:
-        ts, known, values = ts[there], known[there], values[there]
-    encoding = one.group.state.encoding
-    if encoding == "none":
-        return ts, known, _NO_INTS, _NO_FLOATS
-    if encoding == "float":
-        return ts, known, _NO_INTS, values.astype(np.float64)
-    whole = values.astype(np.int64)
-    return ts, known, np.ascontiguousarray(split(whole)).reshape(-1) if encoding == "limbs2" else whole, _NO_FLOATS
-
-
-def _writable(states: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Flat, and not the store's own bytes: the kernel's states are written in general, though not these."""
-    flat = states.reshape(-1)
-    return flat if flat.flags.writeable else flat.copy()
+    def _content(self, row: bytes) -> bytes:
+        values = self._layout.codec.decode(row).values
+        return self._events_codec.canonical([values[place] for place in self._layout.event_places])

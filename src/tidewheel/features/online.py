@@ -178,6 +178,17 @@ class OnlineLayout:
             at += 4 + size
         return Closed(revision, until, watermark, tuple(lookups), row[at:])
 
+    def decode_watermark(self, row: bytes) -> int:
+        """The watermark of a closed row, or of a mark."""
+        return int(_I64.unpack_from(row, 16)[0])
+
+    def tiles_start(self, row: bytes) -> int:
+        """Where in a closed row its tiles begin."""
+        at = _START
+        for _ in self.slots:
+            at += 4 + int(_U32.unpack_from(row, at)[0])
+        return at
+
     def times(self, row: bytes) -> tuple[int, int]:
         """Event time of a row, and the instant from which it is visible."""
         ts, _ = split_order(row)

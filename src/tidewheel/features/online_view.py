@@ -16,7 +16,7 @@ from tidewheel.features.columns import feature_type
 from tidewheel.features.encoding import typed_default
 from tidewheel.features.events import Events, order_rows
 from tidewheel.features.feature import Feature
-from tidewheel.features.key_fold import KeyFold, Open
+from tidewheel.features.key_fold import Blocked, KeyFold
 from tidewheel.features.online import Closed, OnlineLayout
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_arrays import ArrayDecoder
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 _LEAST = -(1 << 62)
-_FEW = 8
-"""Up to so many queries are folded one by one."""
-_NOTHING_OPEN = Open(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), ())
 
 
 class Status(Enum):
@@ -46,27 +43,19 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the store holds of one key: the closed part, and open set items in order."""
+    """What the store holds of one key: the closed row, and open set items in order."""
 
-    closed: Closed | None
+    row: bytes | None
     items: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """A key, by its place among those that were read, and the instant asked."""
-
-    key: int
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
 class ViewAnswer:
-    """One feature's values, one per query, with their statuses, and the event time of the row that gave each, if one did."""
+    """One feature's values, one per query; of look-ups also their statuses, and the event time of the row that each is from."""
 
     values: list[object]
-    statuses: list[Status]
-    event_times: list[int | None]
+    statuses: list[Status] | None = None
+    event_times: list[int | None] | None = None
 
 
 class OnlineView:
@@ -83,7 +72,7 @@ class OnlineView:
     >>> schema = Schema((Field("driver", DataType.INT64), Field("rating", DataType.FLOAT64)))
     >>> layout = OnlineLayout(view_of(Rating), 1, schema)
     >>> held = Held(None, list(layout.numbered([layout.row(5, 0, 5, (4.5,))])))
-    >>> OnlineView(layout).answer([held], [Query(0, 4), Query(0, 5)])[0].values
+    >>> OnlineView(layout).answer([held], [0, 0], [4, 5])[0].values
     [None, 4.5]
     """
 
@@ -93,8 +82,7 @@ class OnlineView:
         self._plan = plan_windows(view, schema)
         self._decoder = ArrayDecoder(layout.codec, self._plan.events.names)
         self._available = len(layout.columns)
-        quick = self._decoder.numeric and KeyFold.takes(self._plan)
-        self._key_fold = KeyFold(self._plan) if quick else None
+        self._key_fold = KeyFold(self._plan, layout) if KeyFold.takes(self._plan) else None
         self._window_place = {one.feature.name: place for place, one in enumerate(self._plan.windows)}
         self._defaults = {
             one.name: typed_default(one.default, feature_type(one, schema), where=f"{view.name}.{one.name}").as_py()
@@ -109,11 +97,15 @@ class OnlineView:
             if one.column is not None
         }
 
-    def answer(self, held: Sequence[Held], queries: Sequence[Query], *, since: int = _LEAST) -> list[ViewAnswer]:
+    def answer(
+        self, held: Sequence[Held], keys: Sequence[int], times: Sequence[int], *, since: int = _LEAST
+    ) -> list[ViewAnswer]:
         """Answers of every feature of the view, in the view's order.
 
         Parameters
         ----------
+        keys, times
+            One per query: a place in ``held``, and the instant asked.
         since
             Windows are complete from this instant on.
 
@@ -124,73 +116,61 @@ class OnlineView:
         FeatureOverflow
             When an exact sum does not fit.
         """
-        rows = [self.layout.distinct(one.items) for one in held]
-        windows = self._windows(held, rows, queries, since) if self._plan.windows else []
-        found = [self._candidates(held[one.key], rows[one.key], one.at) for one in queries] if self._looked_up else []
-        answers = []
-        for feature in self.layout.view.features:
-            if feature.kind == "window":
-                values = windows[self._window_place[feature.name]]
-                statuses = [Status.NULL_VALUE if value is None else Status.PRESENT for value in values]
-                answers.append(ViewAnswer(values, statuses, [None] * len(values)))
-            else:
-                answers.append(self._lookup(feature, found, queries))
-        return answers
+        windows = self._windows(held, keys, times, since) if self._plan.windows else []
+        if not self._looked_up:
+            return [ViewAnswer(one) for one in windows]
+        found = self._find(held, keys, times)
+        return [
+            ViewAnswer(windows[self._window_place[feature.name]])
+            if feature.kind == "window"
+            else self._lookup(feature, found, times)
+            for feature in self.layout.view.features
+        ]
 
     # ── windows ──────────────────────────────────────────────────────────────────────────────────
 
-    def _windows(
-        self, held: Sequence[Held], rows: Sequence[Sequence[bytes]], queries: Sequence[Query], since: int
-    ) -> list[list[object]]:
-        marks = [_LEAST if one.closed is None else one.closed.watermark for one in held]
-        for one in queries:
-            if one.at < since or one.at < marks[one.key]:
-                raise self._too_early(one.at, max(since, marks[one.key]))
-        if not len(queries):
+    def _windows(self, held: Sequence[Held], keys: Sequence[int], times: Sequence[int], since: int) -> list[list[object]]:
+        marks = [_LEAST if one.row is None else self.layout.decode_watermark(one.row) for one in held]
+        for key, at in zip(keys, times, strict=True):
+            if at < since or at < marks[key]:
+                raise self._too_early(at, max(since, marks[key]))
+        if not len(keys):
             return [[] for _ in self._plan.windows]
-        if self._key_fold is not None and len(queries) <= _FEW:
-            one_by_one = [self._fold_one(held[one.key], rows[one.key], marks[one.key], one.at) for one in queries]
-            if None not in one_by_one:
-                return [list(column) for column in zip(*(row for row in one_by_one if row is not None), strict=True)]
-        return self._fold_many(held, rows, queries, marks, since)
-
-    def _fold_one(self, held: Held, rows: Sequence[bytes], mark: int, at: int) -> list[object] | None:
-        """Windows of one key at one instant; ``None`` when events tie, whose order takes more than their times."""
-        assert self._key_fold is not None
-        hop = self.layout.hop
-        low, high = self.layout.between(rows, max(mark, (at - self._plan.longest) // hop * hop), at)
-        events = _NOTHING_OPEN
-        if low < high:
-            ts, columns = self._decoder.decode_numbers(rows[low:high])
-            if (ts[1:] == ts[:-1]).any():
-                return None
-            events = Open(ts, self._known(ts, rows[low:high]), columns)
+        if self._key_fold is None:
+            return self._fold_many(held, keys, times, marks, since)
+        stored = [self._key_fold.stored(one.row, one.items, mark) for one, mark in zip(held, marks, strict=True)]
+        places: dict[tuple[int, int], int] = {}
+        asked = [places.setdefault(one, len(places)) for one in zip(keys, times, strict=True)]
         try:
-            return self._key_fold.answer(b"" if held.closed is None else held.closed.tiles, events, at)
-        except HistoryUnavailable as error:
-            raise self._too_early(at, mark) from error
+            rows = self._key_fold.answer([stored[key] for key, _ in places], [at for _, at in places])
+        except Blocked as error:
+            key, at = list(places)[error.place]
+            raise self._too_early(at, marks[key]) from error
+        return [[row[place] for place in asked] for row in zip(*rows, strict=True)]
 
     def _fold_many(
         self,
         held: Sequence[Held],
-        rows: Sequence[Sequence[bytes]],
-        queries: Sequence[Query],
+        asked_keys: Sequence[int],
+        asked_times: Sequence[int],
         marks: Sequence[int],
         since: int,
     ) -> list[list[object]]:
-        keys = np.fromiter((one.key for one in queries), dtype=np.int64, count=len(queries))
-        times = np.fromiter((one.at for one in queries), dtype=np.int64, count=len(queries))
+        keys, times = np.array(asked_keys, dtype=np.int64), np.array(asked_times, dtype=np.int64)
         hop = self.layout.hop
         reach = (int(times.min()) - self._plan.longest) // hop * hop
         end = int(times.max())
         kept: list[bytes] = []
         offsets = [0]
-        for mark, own in zip(marks, rows, strict=True):
+        for mark, one in zip(marks, held, strict=True):
+            own = self.layout.distinct(one.items)
             low, high = self.layout.between(own, max(mark, reach), end)
             kept.extend(own[low:high])
             offsets.append(len(kept))
         events = self._events(np.array(offsets, dtype=np.int64), kept)
-        closed = unpack_tiles(self._plan, [None if one.closed is None else one.closed.tiles for one in held])
+        closed = unpack_tiles(
+            self._plan, [None if one.row is None else self.layout.decode_closed(one.row).tiles for one in held]
+        )
         order = np.lexsort((times, keys))  # the kernel resumes from one query to the next, so time must not run backwards
         watermark = np.array(marks, dtype=np.int64)
         folded = fold(self._plan, events, keys[order], times[order], closed=closed, watermark=watermark)
@@ -217,18 +197,23 @@ class OnlineView:
 
     # ── look-ups ─────────────────────────────────────────────────────────────────────────────────
 
-    def _candidates(self, held: Held, rows: Sequence[bytes], at: int) -> tuple[bytes | None, ...]:
-        """The greatest visible row of each slot."""
+    def _find(self, held: Sequence[Held], keys: Sequence[int], times: Sequence[int]) -> list[tuple[bytes | None, ...]]:
+        """For each query the greatest visible row of each slot."""
+        rows = [self.layout.distinct(one.items) for one in held]
+        closed = [None if one.row is None else self.layout.decode_closed(one.row) for one in held]
+        return [self._candidates(closed[key], rows[key], at) for key, at in zip(keys, times, strict=True)]
+
+    def _candidates(self, closed: Closed | None, rows: Sequence[bytes], at: int) -> tuple[bytes | None, ...]:
         _, high = self.layout.between(rows, _LEAST, at + 1)
         found = []
         for slot in range(len(self.layout.slots)):
             best = self._greatest(rows, high, at, slot)
-            closed = None if held.closed is None else held.closed.lookups[slot]
-            if closed is not None:
-                ts, known = self.layout.times(closed)
+            shut = None if closed is None else closed.lookups[slot]
+            if shut is not None:
+                ts, known = self.layout.times(shut)
                 if ts > at or known > at:
                     raise self._too_early(at, max(ts, known))
-                best = closed if best is None else self.layout.latest((best, closed), slot)
+                best = shut if best is None else self.layout.latest((best, shut), slot)
             found.append(best)
         return tuple(found)
 
@@ -251,25 +236,27 @@ class OnlineView:
         low, high = self.layout.between(rows, ts, ts + 1)
         return high - low > 1
 
-    def _lookup(self, feature: Feature, found: Sequence[tuple[bytes | None, ...]], queries: Sequence[Query]) -> ViewAnswer:
+    def _lookup(self, feature: Feature, found: Sequence[tuple[bytes | None, ...]], times: Sequence[int]) -> ViewAnswer:
         slot, place = self._looked_up[feature.name]
         default, ttl = self._defaults.get(feature.name), self.layout.view.ttl
-        answer = ViewAnswer([], [], [])
-        for candidates, query in zip(found, queries, strict=True):
+        values: list[object] = []
+        statuses: list[Status] = []
+        event_times: list[int | None] = []
+        for candidates, at in zip(found, times, strict=True):
             row = candidates[slot]
             value: object = None
             status, ts = Status.NOT_FOUND, None
             if row is not None:
                 ts, _ = split_order(row)
-                if ttl is not None and query.at - ts > ttl:
+                if ttl is not None and at - ts > ttl:
                     status = Status.OUTSIDE_MAX_AGE
                 else:
                     value = self.layout.codec.decode(row).values[place]
                     status = Status.NULL_VALUE if value is None else Status.PRESENT
-            answer.values.append(default if value is None else value)
-            answer.statuses.append(status)
-            answer.event_times.append(ts)
-        return answer
+            values.append(default if value is None else value)
+            statuses.append(status)
+            event_times.append(ts)
+        return ViewAnswer(values, statuses, event_times)
 
     def _too_early(self, at: int, since: int) -> HistoryUnavailable:
         name = self.layout.view.name

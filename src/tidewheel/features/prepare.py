@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from tidewheel.clock import Micros
@@ -15,8 +14,8 @@ from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, NotMaterialized
 from tidewheel.features.columns import service_schema
 from tidewheel.features.definition import ServiceDefinition
-from tidewheel.features.online import Mark, OnlineLayout
-from tidewheel.features.online_view import Held, OnlineView, Query, Status, ViewAnswer
+from tidewheel.features.online import OnlineLayout
+from tidewheel.features.online_view import Held, OnlineView, Status, ViewAnswer
 from tidewheel.features.request_values import check_value, get_value
 from tidewheel.features.transform import run_transform
 from tidewheel.ports.online_store import OnlineStore
@@ -26,7 +25,6 @@ _FLOAT = struct.Struct("f")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class Answer:
     """Answers of a service: one row per request, in the order asked, one column per output, in the service's order.
 
@@ -34,18 +32,38 @@ class Answer:
     ----------
     values
         Plain Python values, ``None`` for null, instants as aware datetimes.
-    statuses
-        Why each value is what it is. Of request values and transforms: ``PRESENT`` or ``NULL_VALUE``.
-    event_times
-        Microseconds: event time of the row that a look-up found; ``None`` for everything else.
+    found
+        Of the outputs that are look-ups: the answers of their views, by place.
     transform_errors
         Transforms of which a row failed, and how many rows did.
     """
 
-    values: list[list[object]]
-    statuses: list[list[Status]]
-    event_times: list[list[int | None]]
-    transform_errors: Mapping[str, int]
+    __slots__ = ("_found", "transform_errors", "values")
+
+    def __init__(
+        self, values: list[list[object]], found: Mapping[int, ViewAnswer], transform_errors: Mapping[str, int]
+    ) -> None:
+        self.values = values
+        self.transform_errors = transform_errors
+        self._found = found
+
+    @property
+    def statuses(self) -> list[list[Status]]:
+        """Why each value is what it is. Of windows, request values and transforms: ``PRESENT`` or ``NULL_VALUE``."""
+        made = [[Status.NULL_VALUE if value is None else Status.PRESENT for value in row] for row in self.values]
+        for place, answer in self._found.items():
+            for row, status in zip(made, answer.statuses or (), strict=True):
+                row[place] = status
+        return made
+
+    @property
+    def event_times(self) -> list[list[int | None]]:
+        """Microseconds: event time of the row that a look-up found; ``None`` for everything else."""
+        made: list[list[int | None]] = [[None] * len(row) for row in self.values]
+        for place, answer in self._found.items():
+            for row, ts in zip(made, answer.event_times or (), strict=True):
+                row[place] = ts
+        return made
 
 
 class PreparedFeatures:
@@ -99,20 +117,8 @@ class PreparedFeatures:
         self._read_views(at, columns, parts)
         errors = self._run_transforms(columns, len(requests))
         names = self.service.names
-        statuses, times = [], []
-        for name in names:
-            own = parts.get(name)
-            if own is None:
-                plain = [Status.NULL_VALUE if one is None else Status.PRESENT for one in columns[name]]
-                own = ViewAnswer(columns[name], plain, [None] * len(requests))
-            statuses.append(own.statuses)
-            times.append(own.event_times)
-        return Answer(
-            _rows([columns[name] for name in names]) if requests else [],
-            _rows(statuses) if requests else [],
-            _rows(times) if requests else [],
-            errors,
-        )
+        found = {place: parts[name] for place, name in enumerate(names) if name in parts}
+        return Answer(_rows([columns[name] for name in names]) if requests else [], found, errors)
 
     def _request_columns(self, requests: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
         columns: dict[str, list[object]] = {}
@@ -139,26 +145,23 @@ class PreparedFeatures:
         rows, sets = self._store.read([*self._marks, *keys_read], keys_read)
         marks = self._checked_marks(rows)
         base = len(self._marks)
-        held: dict[int, Held] = {}
         for (use, _), own in zip(self._uses, asked, strict=True):
             view = self._views[use.view.name]
             local: dict[int, int] = {}
-            queries = [Query(local.setdefault(place, len(local)), moment) for place, moment in zip(own, at, strict=True)]
-            for place in local:
-                if place not in held:
-                    row = rows[base + place]
-                    held[place] = Held(None if row is None else view.layout.decode_closed(row), sets[place])
-            answers = view.answer([held[place] for place in local], queries, since=marks[use.view.name])
+            keys_of_use = [local.setdefault(place, len(local)) for place in own]
+            held = [Held(rows[base + place], sets[place]) for place in local]
+            answers = view.answer(held, keys_of_use, at, since=marks[use.view.name])
             for name, one in zip(use.names, answers, strict=True):
                 columns[name] = one.values
-                parts[name] = one
+                if one.statuses is not None:
+                    parts[name] = one
 
     def _checked_marks(self, rows: Sequence[bytes | None]) -> dict[str, int]:
         marks = {}
         for name, row in zip(self._views, rows, strict=False):
             if row is None:
                 raise _not_materialized(name)
-            marks[name] = Mark.decode(row).watermark
+            marks[name] = self._views[name].layout.decode_watermark(row)
         return marks
 
     def _run_transforms(self, columns: dict[str, list[object]], rows: int) -> dict[str, int]:

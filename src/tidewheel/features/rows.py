@@ -82,6 +82,16 @@ class Row:
     values: tuple[object, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Byte and mask of a column's presence, and the offset and size of its slot."""
+
+    presence: int
+    mask: int
+    offset: int
+    size: int
+
+
 class RowCodec:
     """Encodes and decodes rows of one schema.
 
@@ -205,6 +215,22 @@ class RowCodec:
                 if not present & bit:
                     values[i] = None
         return tuple(values)
+
+    def slot(self, place: int) -> Slot:
+        """Where a column of the schema stands in a row's bytes."""
+        before = struct.Struct(">" + "".join(_FORMATS[field.type] for field in self.schema.fields[:place]))
+        size = struct.calcsize(">" + _FORMATS[self.schema.fields[place].type])
+        return Slot(_HEAD.size + (place >> 3), 0x80 >> (place & 7), self._start + before.size, size)
+
+    @property
+    def strings(self) -> tuple[int, ...]:
+        """Places of the columns whose bytes stand behind the slots, from :attr:`size` on."""
+        return self._var
+
+    @property
+    def size(self) -> int:
+        """Bytes of a row without those of strings."""
+        return self._var_start
 
     def _mismatch(self, field: Field, value: object) -> TypeMismatch:
         return TypeMismatch(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Values = npt.NDArray[np.generic]
     Valid = npt.NDArray[np.bool_]
     Finish = Callable[[State, Integers, Floats], tuple[Values, Valid]]
+    FinishOne = Callable[[State, Sequence[int], Sequence[float]], int | float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,15 @@ class Aggregation:
     finish
         States, one per row, to values and whether they are there. Float64 or int64 (ranks and encoded
         values too), or objects for decimals.
+    finish_one
+        The same for one state of plain numbers, ``None`` where there is no value; not called for decimals and ranks.
     """
 
     name: str
     state: Callable[[DataType | None], State | None]
     result: Callable[[DataType | None], DataType]
     finish: Finish
+    finish_one: FinishOne
 
     def state_of(self, kind: DataType | None, *, where: str) -> State:
         """State for a column's type.

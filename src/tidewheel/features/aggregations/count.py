@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,4 +19,8 @@ def _finish(_state: State, ints: Integers, _floats: Floats) -> tuple[Values, Val
     return ints[:, 0], np.ones(len(ints), dtype=np.bool_)
 
 
-AGGREGATION = Aggregation("count", lambda _kind: COUNT, lambda _kind: DataType.INT64, _finish)
+def _finish_one(_state: State, ints: Sequence[int], _floats: Sequence[float]) -> int:
+    return ints[0]
+
+
+AGGREGATION = Aggregation("count", lambda _kind: COUNT, lambda _kind: DataType.INT64, _finish, _finish_one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation
+from tidewheel.features.aggregations.last import finish_one
 from tidewheel.features.state import Fold, State, selecting
 from tidewheel.schema import DataType
 
@@ -25,4 +26,4 @@ def _result(kind: DataType | None) -> DataType:
     return kind
 
 
-AGGREGATION = Aggregation("max", _state, _result, _finish)
+AGGREGATION = Aggregation("max", _state, _result, _finish, finish_one)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tidewheel.features.aggregations import Aggregation
-from tidewheel.features.aggregations.sum import compensated, state_of
+from tidewheel.features.aggregations.sum import compensated, compensated_one, state_of
 from tidewheel.features.exact import join, narrow
 from tidewheel.features.state import DECIMAL, EXACT, SUM, State
 from tidewheel.schema import DataType
@@ -35,4 +36,10 @@ def _finish(state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid
     return np.array(exact, dtype=np.float64), valid
 
 
-AGGREGATION = Aggregation("mean", state_of, lambda _kind: DataType.FLOAT64, _finish)
+def _finish_one(state: State, ints: Sequence[int], floats: Sequence[float]) -> float | None:
+    if not ints[0]:
+        return None
+    return (compensated_one(floats) if state.floats else (ints[2] << 32) + ints[1]) / ints[0]
+
+
+AGGREGATION = Aggregation("mean", state_of, lambda _kind: DataType.FLOAT64, _finish, _finish_one)

@@ -5,6 +5,8 @@ Source: Welford (1962) for adding a value; Chan, Golub and LeVeque (1979) for me
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,4 +29,14 @@ def _finish(_state: State, ints: Integers, floats: Floats) -> tuple[Values, Vali
     return np.sqrt(floats[:, 1] / np.maximum(count - 1, 1)), count > 1
 
 
-AGGREGATION = Aggregation("std", moments, lambda _kind: DataType.FLOAT64, _finish)
+def root(squares: float, divisor: int) -> float:
+    """As NumPy's: NaN of what is below zero or NaN."""
+    share = squares / divisor
+    return math.sqrt(share) if share >= 0 else math.nan
+
+
+def _finish_one(_state: State, ints: Sequence[int], floats: Sequence[float]) -> float | None:
+    return root(floats[1], ints[0] - 1) if ints[0] > 1 else None
+
+
+AGGREGATION = Aggregation("std", moments, lambda _kind: DataType.FLOAT64, _finish, _finish_one)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,11 @@ def compensated(floats: Floats) -> Floats:
         return np.where(np.isfinite(floats[:, 0]), floats[:, 0] + floats[:, 1], floats[:, 0])
 
 
+def compensated_one(floats: Sequence[float]) -> float:
+    """The same of one state."""
+    return floats[0] + floats[1] if math.isfinite(floats[0]) else floats[0]
+
+
 def _result(kind: DataType | None) -> DataType:
     return DataType.FLOAT64 if kind in FLOATS else DataType.DECIMAL if kind is DataType.DECIMAL else DataType.INT64
 
@@ -52,4 +59,13 @@ def _finish(state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid
     return exact, valid
 
 
-AGGREGATION = Aggregation("sum", state_of, _result, _finish)
+def _finish_one(state: State, ints: Sequence[int], floats: Sequence[float]) -> int | float:
+    if state.floats:
+        return compensated_one(floats)
+    total = (ints[2] << 32) + ints[1]
+    if not -(1 << 63) <= total < 1 << 63:
+        raise FeatureOverflow(f"sum {total} does not fit int64", fix=_FIX)
+    return total
+
+
+AGGREGATION = Aggregation("sum", state_of, _result, _finish, _finish_one)

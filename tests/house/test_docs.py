@@ -68,7 +68,6 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], page: Pa
 def test_every_link_between_pages_leads_somewhere() -> None:
     broken = []
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
-            if not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)}: {target}")
+        targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+        broken += [f"{page.relative_to(ROOT)}: {target}" for target in targets if not (page.parent / target).exists()]
     assert broken == []

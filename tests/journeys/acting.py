@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Project:
         assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def json(self, *arguments: str, code: int = 0) -> dict[str, object]:
-        found: dict[str, object] = json.loads(self.run(*arguments, "--json", code=code))
-        return found
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """What the command says with ``--json``; a journey reads it as a user's script would, without types."""
+        return json.loads(self.run(*arguments, "--json", code=code))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -67,7 +68,7 @@ class Server:
     process: subprocess.Popen[str]
     url: str
 
-    def post(self, path: str, body: object) -> tuple[int, dict[str, object]]:
+    def post(self, path: str, body: object) -> tuple[int, Any]:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
         try:

@@ -35,7 +35,7 @@ def test_edit_of_a_helper_names_all_that_hangs_on_it_and_a_comment_changes_nothi
 
     fresh.edit("bakery/definitions.py", "int(number // 2)", "int(number // 3)")
     told = fresh.json("plan", code=2)
-    changes = {change["node"]: change for change in told["changes"]}  # type: ignore[union-attr, attr-defined]
+    changes = {change["node"]: change for change in told["changes"]}
     changed = changes["transform:pairs"]
     assert changed["action"] == "change"
     (reason,) = changed["reasons"]
@@ -54,15 +54,15 @@ def test_edit_of_a_helper_names_all_that_hangs_on_it_and_a_comment_changes_nothi
     ):
         assert name in text
     why = fresh.json("why", "transform:pairs")
-    assert [r["component"] for r in why["reasons"]] == [reason["component"]]  # type: ignore[union-attr, attr-defined]
+    assert [r["component"] for r in why["reasons"]] == [reason["component"]]
 
 
 def test_metadata_rebuilds_nothing(fresh: Project) -> None:
     fresh.run("apply", "--yes")
     fresh.edit("bakery/definitions.py", 'owner="me"', 'owner="you"')
     told = fresh.json("plan", code=2)
-    assert [(c["node"], c["action"], c["builds"]) for c in told["changes"]] == [("source:orders", "metadata", False)]  # type: ignore[union-attr, attr-defined]
-    assert not any(step["built"] for step in fresh.json("apply", "--yes")["steps"])  # type: ignore[union-attr, attr-defined]
+    assert [(c["node"], c["action"], c["builds"]) for c in told["changes"]] == [("source:orders", "metadata", False)]
+    assert not any(step["built"] for step in fresh.json("apply", "--yes")["steps"])
     assert fresh.json("plan")["changes"] == []
 
 
@@ -97,7 +97,7 @@ def test_reproduction_gives_the_same_content(bakery: Project) -> None:
 
 def test_show_and_why_answer_for_every_node(bakery: Project) -> None:
     described = bakery.json("show")
-    nodes = [node["id"] for node in described["nodes"]]  # type: ignore[union-attr, attr-defined]
+    nodes = [node["id"] for node in described["nodes"]]
     assert len(nodes) >= 8
     for node in nodes:
         assert node in bakery.run("show", node)

@@ -6,7 +6,6 @@ import json
 import threading
 
 import pytest
-
 from tests.journeys.acting import Project, Server, serve
 
 pytestmark = pytest.mark.slow
@@ -34,12 +33,12 @@ def test_predict_push_label_and_check(bakery: Project, server: Server) -> None:
     assert second["prediction"] != first["prediction"]
     assert server.post("/labels/amount", {"labels": [{"id": "one", "value": 21.5}]})[0] == 200
     status, answer = server.post("/predict/amount", {"inputs": [INPUTS, {"shop_id": 4, "items": 1}], "ids": ["a", "b"]})
-    assert (status, len(answer["predictions"])) == (200, 2)  # type: ignore[arg-type]
+    assert (status, len(answer["predictions"])) == (200, 2)
     assert {"one", "two", "a", "b"} <= set(logged(bakery))
     # "one" was answered before an event that is now known arrived, with an event time before it: the one late value is listed.
     report = bakery.json("check", code=2)
-    (parity,) = report["parities"]  # type: ignore[misc]
-    assert {m["prediction_id"] for m in parity["examples"]} == {"one"}  # type: ignore[index, call-overload]
+    (parity,) = report["parities"]
+    assert {m["prediction_id"] for m in parity["examples"]} == {"one"}
 
 
 def test_garbage_is_answered_with_a_code_the_field_and_the_fix_and_never_logged(bakery: Project, server: Server) -> None:

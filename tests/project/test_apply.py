@@ -25,10 +25,11 @@ WINDOWS = ("1h", "2h", "1d", "7d")
 @st.composite
 def definitions(draw: st.DrawFn) -> list[str]:
     """Statements of a random project: sources, views over them, transforms in chains, services, training sets."""
-    parts = []
     sources = draw(st.integers(1, 3))
-    for number in range(sources):
-        parts.append(f's{number} = tw.source("s{number}", "data/s{number}.csv", time="t", owner="o{draw(st.integers(0, 2))}")\n')
+    parts = [
+        f's{number} = tw.source("s{number}", "data/s{number}.csv", time="t", owner="o{draw(st.integers(0, 2))}")\n'
+        for number in range(sources)
+    ]
     views = draw(st.integers(1, 4))
     for number in range(views):
         of = draw(st.integers(0, sources - 1))
@@ -43,8 +44,9 @@ def definitions(draw: st.DrawFn) -> list[str]:
         used = draw(st.sets(st.integers(0, views - 1), min_size=1))
         members = [f"V{view}" for view in sorted(used)] + [f"t{t}" for t in range(transforms)]
         parts.append(f'service{number} = tw.service("service{number}", {", ".join(members)}, tw.request(items=int))\n')
+        spine = f"s{draw(st.integers(0, sources - 1))}"
         parts.append(
-            f'data{number} = tw.training_set("data{number}", spine=tw.spine(s{draw(st.integers(0, sources - 1))}, time="asked"), '
+            f'data{number} = tw.training_set("data{number}", spine=tw.spine({spine}, time="asked"), '
             f'label="y", features=service{number}, split=tw.by_time(test="1d"))\n'
         )
     return parts

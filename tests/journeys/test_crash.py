@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-
 from tests.journeys.acting import Project
+
 from tidewheel.project.open import open_workspace
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,8 @@ def test_apply_killed_at_every_stage_and_run_again_loses_and_doubles_nothing(fre
         assert workspace.ledger.environment("dev").version == 1
         assert workspace.registry.aliases("amount") == {"champion": 1}
         runs = workspace.runs.search("", limit=50).runs
-        assert sum(run.status.value == "finished" for run in runs) <= 2  # the version's, and one that was killed after it finished
+        # The version's, and one that was killed after it finished.
+        assert sum(run.status.value == "finished" for run in runs) <= 2
         assert not any(run.status.value == "running" for run in runs), "a run whose process was killed is not running"
     assert fresh.json("repro", "basket")["equal"] is True
 

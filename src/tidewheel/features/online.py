@@ -180,13 +180,17 @@ class OnlineLayout:
 
     def decode_watermark(self, row: bytes) -> int:
         """The watermark of a closed row, or of a mark."""
+        if len(row) < _START:
+            raise Corrupt(f"a closed row of view {self.view.name} ends after {len(row)} bytes", where=self.view.name)
         return int(_I64.unpack_from(row, 16)[0])
 
     def tiles_start(self, row: bytes) -> int:
         """Where in a closed row its tiles begin."""
         at = _START
         for _ in self.slots:
-            at += 4 + int(_U32.unpack_from(row, at)[0])
+            at += 4 + int.from_bytes(row[at : at + 4], "big")
+        if at > len(row):
+            raise Corrupt(f"a closed row of view {self.view.name} ends after {len(row)} bytes", where=self.view.name)
         return at
 
     def times(self, row: bytes) -> tuple[int, int]:

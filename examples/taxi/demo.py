@@ -88,6 +88,7 @@ def replay_half_a_year(address: tuple[str, int]) -> tuple[Replay, report.Watch]:
             replay.until(edge)
             shown.update(task, completed=replay.predictions)
             tell(watch.run(to_micros(edge)), shown.console)
+    watch.close()
     return replay, watch
 
 

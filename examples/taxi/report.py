@@ -31,16 +31,19 @@ class Watch:
 
     def __init__(self, root: Path) -> None:
         self._project = load_project(root)
-        self._root = root
+        self._workspace = open_workspace(root, actor="monitor")
         self.judged: list[tuple[Micros, Monitoring]] = []
 
     def run(self, until: Micros) -> Monitoring:
         """Judge the windows that are complete by then; retrain when the monitor asks for it."""
-        with open_workspace(self._root, actor="monitor") as workspace:
-            declaration = self._project.graph.nodes[NodeId("monitor:eta")]
-            done = run_monitor(self._project, workspace, declaration, environment="dev", until=until)
+        declaration = self._project.graph.nodes[NodeId("monitor:eta")]
+        done = run_monitor(self._project, self._workspace, declaration, environment="dev", until=until)
         self.judged.append((until, done))
         return done
+
+    def close(self) -> None:
+        """Stop the workers that retraining started."""
+        self._workspace.close()
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Outcome:
     alerts: tuple[Alert, ...]
     retrained: tuple[tuple[Micros, str, bool], ...]
     promoted: tuple[tuple[Micros, int], ...]
+    turn: tuple[Micros, int] | None
     after: Errors | None
     psi: dict[Micros, float] = field(default_factory=dict)
 
@@ -77,7 +81,8 @@ def measure(root: Path, watch: Watch) -> Outcome:
         old = _answers(workspace, rows, 1)
         promoted = _promotions(watch)
         mean, distance = _naive(workspace, np.asarray(rows["f.trip_distance"]))
-        new = _answers(workspace, rows, promoted[0][1]) if promoted else None
+        turn = next((each for each in promoted if each[0] >= MARCH), None)
+        new = _answers(workspace, rows, turn[1]) if turn else None
         alerts = tuple(sorted(workspace.monitors.list_alerts("eta"), key=lambda alert: alert.first_window))
         windows = workspace.monitors.list_windows("eta", kind="drift")
 
@@ -93,7 +98,7 @@ def measure(root: Path, watch: Watch) -> Outcome:
     first = int(at.min())
     numbers = (at - first) // WEEK
     weeks = {Micros(first + int(n) * WEEK): errors(numbers == n) for n in np.unique(numbers) if (numbers == n).sum() > 200}
-    after = errors(at >= promoted[0][0]) if promoted else None
+    after = errors(at >= turn[0]) if turn else None
     psi = {window.start: max((c.value for c in window.checks if c.metric == "psi"), default=0.0) for window in windows}
     retrained = tuple(
         (until, report.splitlines()[0], "PASSED" in report)
@@ -101,7 +106,7 @@ def measure(root: Path, watch: Watch) -> Outcome:
         for report in done.reports
         if report.startswith("gate")
     )
-    return Outcome(months, weeks, alerts, retrained, promoted, after, psi)
+    return Outcome(months, weeks, alerts, retrained, promoted, turn, after, psi)
 
 
 def _answers(workspace: Workspace, rows: pa.Table, version: int) -> Floats:
@@ -213,12 +218,12 @@ def summary(outcome: Outcome, parity: dict[str, object], picture: Path, seconds:
             f"alarm: {alert.kind}, window from {format_instant(alert.first_window)[:10]}, {alert.windows} windows: {over}"
         )
     lines += [f"retrained at {format_instant(until)[:10]}: {report}" for until, report, _ in outcome.retrained]
-    if outcome.after is not None and outcome.after.new is not None:
-        since = format_instant(outcome.promoted[0][0])[:10]
+    if outcome.turn is not None and outcome.after is not None and outcome.after.new is not None:
+        since = format_instant(outcome.turn[0])[:10]
         lines.append(
             f"on the {outcome.after.rows:,} trips since {since}: "
-            f"first model {outcome.after.old:.2f}, retrained {outcome.after.new:.2f}, "
-            f"served {outcome.after.served:.2f}, distance only {outcome.after.distance:.2f}, mean {outcome.after.mean:.2f}"
+            f"eta:1 {outcome.after.old:.2f}, eta:{outcome.turn[1]} as retrained then {outcome.after.new:.2f}, "
+            f"all that served {outcome.after.served:.2f}, distance only {outcome.after.distance:.2f}, mean {outcome.after.mean:.2f}"
         )
     lines += [
         f"parity: {parity['mismatches']} mismatches in {parity['predictions']:,} replayed predictions",

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FOLDER = ".tidewheel"
+_LOG_SEGMENT_BYTES = 2 << 20
+"""A few thousand predictions: what a monitor reads row by row, since the rest is Parquet by then."""
+
 _ACTOR, _WORKSPACE = "TIDEWHEEL_ACTOR", "TIDEWHEEL_WORKSPACE"
 
 
@@ -241,7 +244,8 @@ class Workspace:
         from tidewheel.predictions.log import PredictionLog
 
         if deployment not in self._prediction_logs:
-            opened = self._prediction_logs[deployment] = PredictionLog(self.home / "predictions" / _file_name(deployment))
+            folder = self.home / "predictions" / _file_name(deployment)
+            opened = self._prediction_logs[deployment] = PredictionLog(folder, segment_bytes=_LOG_SEGMENT_BYTES)
             self._closers.append(opened.close)
         return self._prediction_logs[deployment]
 

@@ -113,6 +113,7 @@ def run_monitor(
     monitor = declaration.definition
     assert isinstance(monitor, Monitor)
     log = workspace.prediction_log(monitor.deployment)
+    log.compact()  # what is sealed is read as Parquet from here on
     champion = workspace.routes.current(monitor.deployment).champion
     if until is None:
         newest = pc.max(log.read(columns=["at"])["at"]).as_py()

@@ -1,7 +1,7 @@
 """Replay real trips against a real server, in the order in which they happened.
 
 A trip is a prediction request when it starts. When it ends it becomes an event for the features, and its duration the
-label of its prediction. Hour by hour: first what has ended is pushed, then what starts is asked. A request says when it
+label of its prediction. Six hours at a time: first what has ended is pushed, then what starts is asked. A request says when it
 happens (``at``), so the server sees what was known then, not a microsecond more.
 """
 
@@ -97,7 +97,7 @@ class Client:
 
 
 class Replay:
-    """Sends trips to the server, hour by hour."""
+    """Sends trips to the server, six hours at a time."""
 
     def __init__(self, client: Client, trips: Sequence[Trip], *, threads: int = 4) -> None:
         self._client = client
@@ -106,7 +106,7 @@ class Replay:
         self._pool = ThreadPoolExecutor(threads)
         self.predictions = self.events = self.labels = 0
 
-    def until(self, moment: datetime, *, step: timedelta = timedelta(hours=1)) -> None:
+    def until(self, moment: datetime, *, step: timedelta = timedelta(hours=6)) -> None:
         """Everything that starts or ends before the moment."""
         while self._starting and self._starting[0].start < moment:
             edge = min(moment, self._starting[0].start + step)

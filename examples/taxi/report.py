@@ -221,9 +221,9 @@ def summary(outcome: Outcome, parity: dict[str, object], picture: Path, seconds:
     if outcome.turn is not None and outcome.after is not None and outcome.after.new is not None:
         since = format_instant(outcome.turn[0])[:10]
         lines.append(
-            f"on the {outcome.after.rows:,} trips since {since}: "
-            f"eta:1 {outcome.after.old:.2f}, eta:{outcome.turn[1]} as retrained then {outcome.after.new:.2f}, "
-            f"all that served {outcome.after.served:.2f}, distance only {outcome.after.distance:.2f}, mean {outcome.after.mean:.2f}"
+            f"on the {outcome.after.rows:,} trips since {since}: eta:1 {outcome.after.old:.2f}, "
+            f"eta:{outcome.turn[1]} as retrained then {outcome.after.new:.2f}, all that served {outcome.after.served:.2f}, "
+            f"distance only {outcome.after.distance:.2f}, mean {outcome.after.mean:.2f}"
         )
     lines += [
         f"parity: {parity['mismatches']} mismatches in {parity['predictions']:,} replayed predictions",

@@ -25,7 +25,7 @@ def fit(train, learning_rate: float, num_leaves: int, half_life_days: float):
     age_days = (train.times.max() - train.times) / DAY_MICROS
     model = LGBMRegressor(
         objective="mae",
-        n_estimators=150,
+        n_estimators=100,
         learning_rate=learning_rate,
         num_leaves=num_leaves,
         min_child_samples=40,
@@ -41,7 +41,7 @@ def fit(train, learning_rate: float, num_leaves: int, half_life_days: float):
 @tw.model("eta", data=rides, metric="mae", owner="eta-team")
 def eta(train, test, run):
     """Minutes that a trip will take, predicted when it starts."""
-    sweep = tw.grid(learning_rate=[0.08, 0.15], num_leaves=[31], half_life_days=[20.0, 365.0])
+    sweep = tw.grid(learning_rate=[0.1, 0.2], num_leaves=[31], half_life_days=[20.0, 365.0])
     candidates = tw.map(fit, train=train, **sweep)
     return min(candidates, key=lambda model: run.evaluate(model, test)["mae"])
 

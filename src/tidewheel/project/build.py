@@ -15,7 +15,7 @@ from tidewheel.datasets.build import build_training_set
 from tidewheel.datasets.definition import TrainingSet
 from tidewheel.datasets.handle import Dataset
 from tidewheel.digest import Digest
-from tidewheel.errors import Invalid
+from tidewheel.errors import Invalid, MissingExtra
 from tidewheel.features.definition import FeatureView, view_of
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Recipe
@@ -148,16 +148,23 @@ def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe)
         clock=workspace.clock,
         progress=context.progress.step,
     )
-    version = train_model(
-        definition,
-        context.dataset(node_id("training_set", definition.data.name)),
-        runs=workspace.runs,
-        session=session,
-        registry=workspace.registry,
-        recipe=recipe.digest,
-        project_snapshot=context.code,
-        actor=workspace.actor,
-    )
+    try:
+        version = train_model(
+            definition,
+            context.dataset(node_id("training_set", definition.data.name)),
+            runs=workspace.runs,
+            session=session,
+            registry=workspace.registry,
+            recipe=recipe.digest,
+            project_snapshot=context.code,
+            actor=workspace.actor,
+        )
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"model {declaration.name} imports {error.name}, which is not installed",
+            where=declaration.where,
+            fix=f"install what the model needs, such as: pip install 'tidewheel[{error.name}]'",
+        ) from error
     champion = workspace.registry.aliases(version.model).get(CHAMPION)
     if champion is not None and champion != version.version:
         workspace.registry.set_alias(

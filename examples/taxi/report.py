@@ -148,7 +148,8 @@ def render(outcome: Outcome) -> Shown:
     for head in ("month", "trips", "first model", "served", "retrained", "distance only", "mean only"):
         shown.add_column(head, justify="left" if head == "month" else "right")
     for month, found in outcome.months.items():
-        new = "" if found.new is None else f"{found.new:.2f}"
+        seen = outcome.turn is None or month <= format_instant(outcome.turn[0])[:7]  # it was trained on that
+        new = "" if found.new is None or seen else f"{found.new:.2f}"
         shown.add_row(
             month,
             f"{found.rows:,}",

@@ -99,7 +99,7 @@ def measure(root: Path, watch: Watch) -> Outcome:
     numbers = (at - first) // WEEK
     weeks = {Micros(first + int(n) * WEEK): errors(numbers == n) for n in np.unique(numbers) if (numbers == n).sum() > 200}
     after = errors(at >= turn[0]) if turn else None
-    psi = {window.start: max((c.value for c in window.checks if c.metric == "psi"), default=0.0) for window in windows}
+    psi = {w.start: max(c.value for c in w.checks if c.metric == "psi") for w in windows if w.status != "skipped"}
     retrained = tuple(
         (until, report.splitlines()[0], "PASSED" in report)
         for until, done in watch.judged
@@ -180,7 +180,7 @@ def plot(outcome: Outcome, path: Path) -> Path:
     for label, name, colour in lines:
         upper.plot(days, [getattr(found, name) for found in outcome.weeks.values()], label=label, color=colour, lw=2)
     upper.set_ylabel("mean absolute error, minutes")
-    upper.set_ylim(bottom=0)
+    upper.set_ylim(0, 1.3 * max(found.mean for found in outcome.weeks.values()))
     lower.plot(
         [to_datetime(start) for start in sorted(outcome.psi)],
         [outcome.psi[s] for s in sorted(outcome.psi)],
@@ -190,7 +190,12 @@ def plot(outcome: Outcome, path: Path) -> Path:
     lower.set_ylabel("largest PSI of a feature")
     for number, alert in enumerate(outcome.alerts):
         for axis in (upper, lower):
-            axis.axvline(to_datetime(alert.first_window), color="#edae49", ls="--", label="alarm" if number == 0 else None)
+            axis.axvline(
+                to_datetime(alert.first_window + WEEK),
+                color="#edae49",
+                ls="--",
+                label="alarm goes off" if number == 0 else None,
+            )
     for number, (moment, _) in enumerate(outcome.promoted):
         for axis in (upper, lower):
             axis.axvline(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import click
@@ -35,7 +36,7 @@ def _signature(value: object) -> str:
         signature = inspect.signature(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return ""
-    lines = [f"    {parameter}," for parameter in signature.parameters.values()]
+    lines = [f"    {re.sub(r' at 0x[0-9a-f]+', '', str(parameter))}," for parameter in signature.parameters.values()]
     return "(\n" + "\n".join(lines) + "\n)" if lines else "()"
 
 

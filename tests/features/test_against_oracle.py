@@ -151,9 +151,9 @@ def test_stored_tiles_and_raw_events_give_the_same_bits(facts: list[Fact], asked
     times = np.array([t for _, t in asked], dtype=np.int64)
     tiles = build_tiles(plan, everything, before=np.full(KEYS, watermark))
     stored = unpack_tiles(plan, [pack_tiles(plan, tiles, key) for key in range(KEYS)])
-    raw = fold(plan, everything, keys, times)
+    raw = fold(plan, everything, keys=keys, times=times)
     after = times >= watermark
-    resumed = fold(plan, recent, keys, times, closed=stored, watermark=np.full(KEYS, watermark))
+    resumed = fold(plan, recent, keys=keys, times=times, closed=stored, watermark=np.full(KEYS, watermark))
     for one, other in zip(raw.columns, resumed.columns, strict=True):
         assert bits(one.filter(pa.array(after))) == bits(other.filter(pa.array(after)))
 
@@ -181,7 +181,7 @@ def test_a_query_that_reaches_behind_a_closed_tile_that_was_not_known_yet_is_blo
     stored = build_tiles(plan, late, before=np.full(KEYS, 10 * MINUTE))
     nothing = events(plan.events, [])
     times = np.array([20 * MINUTE, 30 * MINUTE])
-    found = fold(plan, nothing, np.array([0, 0]), times, closed=stored, watermark=np.full(KEYS, 10 * MINUTE))
+    found = fold(plan, nothing, keys=np.array([0, 0]), times=times, closed=stored, watermark=np.full(KEYS, 10 * MINUTE))
     assert (found.blocked.tolist(), found.columns[0][1].as_py()) == ([True, False], 1)
 
 

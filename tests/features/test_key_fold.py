@@ -88,7 +88,8 @@ def answers(
     """One column per feature."""
     layout = OnlineLayout(make_view(options, general=general), 1, SCHEMA)
     rows = sorted(
-        layout.row(ts, created, ts + delay, [values[name] for name in layout.columns]) for ts, created, delay, values in events
+        layout.row(ts, created, available=ts + delay, values=[values[name] for name in layout.columns])
+        for ts, created, delay, values in events
     )
     items = sorted(layout.numbered(rows))
     held = [Held(None, items), Held(None, [])]

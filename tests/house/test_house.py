@@ -24,11 +24,7 @@ FORBIDDEN_CLASS_ENDINGS = ("Manager", "Helper", "Service", "Handler")
 MAX_LINES, MAX_BODY, MAX_METHODS, MAX_PARAMETERS, MAX_POSITIONAL = 700, 60, 20, 8, 3
 
 # Dated exceptions, in one list that only shrinks: "path:name" -> reason.
-EXCEPTIONS: dict[str, str] = {
-    "features/encoding.py:decode_values": "2026-11-23: the answer path is being rewritten; name the arguments when it lands",
-    "features/online.py:row": "2026-11-23: the same, and called for every row that is materialised",
-    "features/tiles.py:fold": "2026-11-23: the same",
-}
+EXCEPTIONS: dict[str, str] = {}
 
 
 @functools.cache

@@ -100,7 +100,7 @@ def ranks(column: pa.Array, dictionary: pa.Array) -> Integers:
 
 
 def decode_values(
-    values: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], kind: DataType, dictionary: pa.Array | None = None
+    values: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], *, kind: DataType, dictionary: pa.Array | None = None
 ) -> pa.Array:
     """What an aggregation finished with, as an Arrow column of the feature's type; not valid is null.
 

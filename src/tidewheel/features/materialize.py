@@ -415,7 +415,7 @@ def encode_rows(layout: OnlineLayout, rows: pa.Table) -> Iterator[bytes]:
     columns = [rows[name].to_pylist() for name in layout.columns]
     values = zip(*columns, strict=True) if columns else iter([()] * rows.num_rows)
     for when, then, known, row in zip(ts, created, available, values, strict=True):
-        yield layout.row(when, then, known, row)
+        yield layout.row(when, then, available=known, values=row)
 
 
 def _take(rows: pa.Table, places: Integers) -> pa.Table:

@@ -140,7 +140,7 @@ class OnlineLayout:
         """The instant before which every event was visible at ``until``, on a border of every tile."""
         return (until - self.after) // self.hop * self.hop
 
-    def row(self, ts: int, created: int, available: int, values: Sequence[object]) -> bytes:
+    def row(self, ts: int, created: int, *, available: int, values: Sequence[object]) -> bytes:
         """The bytes of one row of the source."""
         return self.codec.encode(ts, created, (*values, available) if self.delayed else values)
 

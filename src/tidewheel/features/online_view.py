@@ -71,7 +71,7 @@ class OnlineView:
     ...     rating = lookup("rating")
     >>> schema = Schema((Field("driver", DataType.INT64), Field("rating", DataType.FLOAT64)))
     >>> layout = OnlineLayout(view_of(Rating), 1, schema)
-    >>> held = Held(None, list(layout.numbered([layout.row(5, 0, 5, (4.5,))])))
+    >>> held = Held(None, list(layout.numbered([layout.row(5, 0, available=5, values=(4.5,))])))
     >>> OnlineView(layout).answer([held], [0, 0], [4, 5])[0].values
     [None, 4.5]
     """
@@ -173,7 +173,7 @@ class OnlineView:
         )
         order = np.lexsort((times, keys))  # the kernel resumes from one query to the next, so time must not run backwards
         watermark = np.array(marks, dtype=np.int64)
-        folded = fold(self._plan, events, keys[order], times[order], closed=closed, watermark=watermark)
+        folded = fold(self._plan, events, keys=keys[order], times=times[order], closed=closed, watermark=watermark)
         if folded.blocked.any():
             raise self._too_early(int(times[order[int(np.argmax(folded.blocked))]]), since)
         back = pa.array(np.argsort(order))

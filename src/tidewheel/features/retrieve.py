@@ -191,7 +191,7 @@ def _fold(plan: WindowPlan, rows: Rows, keys: Integers, times: Integers) -> list
     picked = rows.table.select(names).take(pa.array(ordered.order)) if names else rows.table.select([])
     events = Events(ordered.offsets, rows.ts[ordered.order], rows.known[ordered.order], picked)
     by_key = np.lexsort((times, keys))
-    folded = fold(plan, events, keys[by_key], times[by_key])
+    folded = fold(plan, events, keys=keys[by_key], times=times[by_key])
     back = np.empty(len(by_key), dtype=np.int64)
     back[by_key] = np.arange(len(by_key))
     return [column.take(pa.array(back)) for column in folded.columns]

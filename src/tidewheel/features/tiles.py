@@ -236,9 +236,9 @@ class Folded:
 def fold(
     plan: WindowPlan,
     events: Events,
+    *,
     keys: Integers,
     times: Integers,
-    *,
     closed: Sequence[Tiles] | None = None,
     watermark: Integers | None = None,
 ) -> Folded:
@@ -345,7 +345,8 @@ def _finished(
     values, valid = window.aggregation.finish(state, ints, floats)
     if window.default is not None:
         valid = valid & (ints[:, 0] > 0)
-    column = decode_values(values, valid, window.type, dictionary if state.encoding == "ranked" else None)
+    ranked = dictionary if state.encoding == "ranked" else None
+    column = decode_values(values, valid, kind=window.type, dictionary=ranked)
     if window.default is not None:
         column = column.fill_null(window.default)
     null = keys == NULL_KEY

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidewheel.errors import Conflict, StalePlan
+from tidewheel.errors import Conflict, ImpureTransform, StalePlan
 from tidewheel.ledger.definition import NodeId
 from tidewheel.project.apply import Applied, apply_plan
 from tidewheel.project.load import load_project
@@ -146,6 +146,15 @@ def test_new_data_is_a_data_change_that_names_the_file_and_what_hangs_on_it(work
     assert "data:data/s0.csv" in {reason.component for reason in source.reasons}
     assert NodeId("training_set:data0") in source.downstream
     assert changes[NodeId("training_set:data0")].action == "follow"
+
+
+@pytest.mark.parametrize("body", ["int(time.time())", "random.randint(0, items)"])
+def test_a_transform_that_reads_the_clock_or_draws_is_refused_with_its_place(workspace: Workspace, body: str) -> None:
+    transform = f"import random, time\n@tw.on_request\ndef t0(items: int) -> int:\n    return {body}\n"
+    write(workspace.root, ['s0 = tw.source("s0", "data/s0.csv", time="t")\n', transform])
+    with pytest.raises(ImpureTransform, match="t0") as caught:
+        plan(workspace)
+    assert str(caught.value.where).startswith("made/definitions.py:")
 
 
 def test_of_two_applies_one_wins_and_the_other_gets_a_conflict_and_keeps_its_builds(workspace: Workspace) -> None:

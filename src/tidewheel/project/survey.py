@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tidewheel.digest import Digest, digest
+from tidewheel.errors import ImpureTransform
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.record import Build, Ledger
@@ -65,11 +66,23 @@ class Surveyor:
             parts[f"param:{name}"] = Component(digest(value), where=declaration.where, note=_shown(value))
         if declaration.functions:
             parts.update(self._workspace.fingerprinter.components(declaration.functions))
+            self._refuse_impure(declaration)
         if isinstance(declaration.definition, Source):
             snapshot = self._workspace.sources.snapshot(declaration.definition)
             self.snapshots[declaration.id] = snapshot
             parts.update(_data_components(snapshot))
         return parts
+
+    def _refuse_impure(self, declaration: Declaration) -> None:
+        """A transform runs in training and in serving: what it reads besides its arguments would differ between the two."""
+        if declaration.kind != "transform":
+            return
+        for finding in self._workspace.fingerprinter.findings(declaration.functions):
+            raise ImpureTransform(
+                f"transform {declaration.name}: {finding.message}",
+                where=finding.where or declaration.where,
+                fix="take it as an argument, or compute it in the source's select",
+            )
 
     def survey(self) -> Survey:
         """Recipes of all nodes; those that wait for something unbuilt are pending."""

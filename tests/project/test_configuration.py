@@ -24,6 +24,7 @@ def test_a_project_needs_only_its_name() -> None:
         ({"project": "x", "enviroment": "dev"}, "tidewheel.toml enviroment"),
         ({"project": "x", "definitions": "taxi"}, "tidewheel.toml definitions"),
         ({"project": "x", "workspace": {"team": {"onlin": "redis"}}}, "tidewheel.toml workspace.team.onlin"),
+        ({"project": "x", "workspace": {"team": {"allow_pickle": "yes"}}}, "tidewheel.toml workspace.team.allow_pickle"),
         ({"project": "x", "workspace": {"team": 1}}, "tidewheel.toml [workspace.team]"),
         ({"project": "x", "push": {"future_allowance": 5}}, "tidewheel.toml push.future_allowance"),
     ],

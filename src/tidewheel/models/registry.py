@@ -288,7 +288,7 @@ class Registry:
                 raise UnsafeFormat(
                     f"{version.name} is pickled, and loading a pickle runs code from it",
                     where=version.name,
-                    fix="train it again without allow_pickle, or allow pickle for this workspace",
+                    fix="train it again without allow_pickle, or set allow_pickle = true under [workspace.NAME] in tidewheel.toml",
                 )
             return PickleFormat()
         for format in self.formats:

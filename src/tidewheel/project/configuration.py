@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from tidewheel.errors import Invalid, NotFound, near_miss
 
 _PROJECT_KEYS = ("project", "definitions", "environment", "workspace", "push")
-_WORKSPACE_KEYS = ("database", "artifacts", "online", "engine", "executor")
+_URLS = ("database", "artifacts", "online", "engine", "executor")
+_WORKSPACE_KEYS = (*_URLS, "allow_pickle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class WorkspaceConfiguration:
     """Where the bytes of a workspace live, each by URL; ``None`` is the embedded default under ``.tidewheel/``.
 
     ``online``, ``engine`` and ``executor`` name a backend by URL scheme: ``lmdb``, ``memory``; ``duckdb``; ``local``,
-    ``inprocess``.
+    ``inprocess``. ``allow_pickle`` lets pickled models load: whoever can write such a model runs code where it is loaded.
     """
 
     name: str = "local"
@@ -25,6 +26,7 @@ class WorkspaceConfiguration:
     online: str = "lmdb"
     engine: str = "duckdb"
     executor: str = "inprocess"
+    allow_pickle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,10 @@ def _workspace(name: str, part: object) -> WorkspaceConfiguration:
     if not isinstance(part, Mapping):
         raise Invalid(f"{place} is not a table", where=f"tidewheel.toml [{place}]")
     _refuse_unknown(part, _WORKSPACE_KEYS, f"{place}.")
-    given = {key: _text(part, key, f"{place}.") for key in _WORKSPACE_KEYS}
+    given = {key: _text(part, key, f"{place}.") for key in _URLS}
+    pickled = part.get("allow_pickle", False)
+    if not isinstance(pickled, bool):
+        raise Invalid(f"{place}.allow_pickle is {pickled!r}, not true or false", where=f"tidewheel.toml {place}.allow_pickle")
     default = WorkspaceConfiguration(name)
     return WorkspaceConfiguration(
         name,
@@ -119,6 +124,7 @@ def _workspace(name: str, part: object) -> WorkspaceConfiguration:
         online=given["online"] or default.online,
         engine=given["engine"] or default.engine,
         executor=given["executor"] or default.executor,
+        allow_pickle=pickled,
     )
 
 

@@ -207,7 +207,8 @@ class Workspace:
         """Model versions and aliases."""
         from tidewheel.models.registry import Registry
 
-        return Registry(self.database, self.artifacts, self.formats, self.clock)
+        allowed = self.configuration.allow_pickle
+        return Registry(self.database, self.artifacts, self.formats, self.clock, allow_pickle=allowed)
 
     @cached_property
     def routes(self) -> Routes:

@@ -288,7 +288,7 @@ class Registry:
                 raise UnsafeFormat(
                     f"{version.name} is pickled, and loading a pickle runs code from it",
                     where=version.name,
-                    fix="train it again without allow_pickle, or set allow_pickle = true under [workspace.NAME] in tidewheel.toml",
+                    fix="train it without allow_pickle, or put allow_pickle = true under its workspace in tidewheel.toml",
                 )
             return PickleFormat()
         for format in self.formats:

@@ -209,6 +209,20 @@ def test_no_unfinished_work_in_the_source() -> None:
     assert found == []
 
 
+def test_commands_that_messages_and_docs_name_exist() -> None:
+    from tidewheel.cli import cli
+
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *MODULES]
+    said = re.compile(r"(?:fix=f?[\"'][^\n]*?|^)tidewheel (?!to\b)([a-z]+)", re.MULTILINE)
+    found = [
+        f"{path.relative_to(ROOT)}: tidewheel {verb}"
+        for path in pages
+        for verb in said.findall(path.read_text())
+        if verb not in cli.commands
+    ]
+    assert found == []
+
+
 def test_no_host_of_a_registry_and_no_path_of_this_machine_in_the_project() -> None:
     hosts = re.compile("py" + r"pi\.org|python" + r"hosted\.org|npm" + r"js\.org|deb\.debian" + r"\.org|/root/|/wo" + "rk/")
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")

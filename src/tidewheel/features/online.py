@@ -77,11 +77,6 @@ class Mark:
         """The row's bytes."""
         return order_prefix(self.revision, self.until) + _I64.pack(self.watermark)
 
-    @classmethod
-    def decode(cls, row: bytes) -> Mark:
-        """The mark that was encoded."""
-        return cls(*split_order(row), _I64.unpack_from(row, 16)[0])
-
 
 class OnlineLayout:
     """Where things of one view stand, resolved once.

@@ -205,13 +205,13 @@ def prepare(
     >>> schemas = {"ratings": Schema((Field("driver", DataType.INT64), Field("rating", DataType.FLOAT64)))}
     >>> prepare(service("pickup", Rating, request(distance=float)), store=None, view_ids={}, schemas=schemas)
     Traceback (most recent call last):
-    tidewheel.errors.NotMaterialized: view Rating was never materialised (at Rating). Fix: tidewheel materialize Rating
+    tidewheel.errors.NotMaterialized: view Rating was never materialised (at Rating). Fix: tidewheel apply
     """
     return PreparedFeatures(service, store, view_ids, schemas)
 
 
 def _not_materialized(view: str) -> NotMaterialized:
-    return NotMaterialized(f"view {view} was never materialised", where=view, fix=f"tidewheel materialize {view}")
+    return NotMaterialized(f"view {view} was never materialised", where=view, fix="tidewheel apply")
 
 
 def _rows(columns: Sequence[Sequence[T]]) -> list[list[T]]:

@@ -112,7 +112,11 @@ def plan_rollback(project: Project, workspace: Workspace, name: str, *, to: int 
     environment = workspace.ledger.environment(name)
     back = to if to is not None else environment.version - 1
     if back < 0 or back >= environment.version:
-        raise NotFound(f"environment {name!r} has no version {back} to go back to", where=name, fix=f"tidewheel show {name}")
+        raise NotFound(
+            f"environment {name!r} has no version {back} to go back to",
+            where=name,
+            fix=f"it is at version {environment.version}: name an earlier one with --to",
+        )
     line = f"version {environment.version} -> the pointers of version {back}"
     return Moves("environment", name, f"roll {name} back", (line,), environment.version, to=back)
 

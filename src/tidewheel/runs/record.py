@@ -288,7 +288,7 @@ class Runs:
         with self.database.read() as connection:
             found = load_runs(connection, [run_id])
         if not found:
-            raise NotFound(f"no run {run_id!r}", where=run_id, fix="list runs with: tidewheel admin runs")
+            raise NotFound(f"no run {run_id!r}", where=run_id, fix="list runs with: open_workspace().runs.search()")
         return found[0]
 
     def search(self, filter: str = "", *, order_by: Sequence[str] = (), limit: int = 100, token: str | None = None) -> RunPage:

@@ -11,7 +11,7 @@ git ls-files -z --cached --others --exclude-standard | tar --create --null --fil
 
 python3 -m venv --without-pip "$folder/venv"
 "${UV:-.venv/bin/uv}" pip install --quiet --python "$folder/venv/bin/python" \
-  "tidewheel[lightgbm,pandas,plot,polars,postgres,sklearn] @ file://$folder/source"
+  "tidewheel[delta,iceberg,lightgbm,nats,pandas,plot,polars,postgres,redis,sklearn] @ file://$folder/source"
 PATH=$folder/venv/bin:$PATH
 cd "$folder"
 python -c 'import tidewheel as tw; assert "site-packages" in tw.__file__; tw.source'

@@ -21,6 +21,20 @@ settings.register_profile("ci", max_examples=200, deadline=None, suppress_health
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 POSTGRES = "TIDEWHEEL_TEST_POSTGRES"
+BACKENDS = Path(__file__).parent / "backends"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A mark for each technology."""
+    for folder in sorted(path.name for path in BACKENDS.iterdir() if path.is_dir()):
+        config.addinivalue_line("markers", f"{folder}: talks to the {folder} backend")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What lies in ``tests/backends/<technology>`` bears its mark."""
+    for item in items:
+        if BACKENDS in item.path.parents:
+            item.add_marker(item.path.relative_to(BACKENDS).parts[0])
 
 
 class Ticking:

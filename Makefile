@@ -35,7 +35,7 @@ bench: $(VENV)/.ready  ## benchmarks, each beside a peer in the same run
 clean:  ## remove the environment and everything built
 	rm -rf $(VENV) build out .tidewheel examples/taxi/.tidewheel examples/taxi/out
 
-# The kernel wants a C compiler. Where there is none and we may install one, we do; else the kernel is interpreted, and slow.
+# The kernels want a C compiler. Where there is none and we may install one, we do; else the kernel is interpreted, and slow.
 .PHONY: compiler
 compiler:
 	@command -v cc >/dev/null || { \
@@ -45,8 +45,8 @@ compiler:
 	      || echo "apt-get failed: the kernel will be interpreted"; \
 	  else echo "no C compiler: the kernel will be interpreted"; fi; }
 
-# One environment with everything that tests, demo and checks need, from uv.lock; the kernel is compiled on the way.
-$(VENV)/.ready: pyproject.toml uv.lock setup.py src/tidewheel/features/kernel.py
+# One environment with everything that tests, demo and checks need, from uv.lock; the kernels are compiled on the way.
+$(VENV)/.ready: pyproject.toml uv.lock setup.py $(wildcard src/tidewheel/features/*kernel.py)
 	$(MAKE) --no-print-directory compiler
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv

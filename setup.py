@@ -1,22 +1,22 @@
-"""Compiles the kernel where there is a C compiler; without one, the same file is interpreted.
+"""Compiles the kernels where there is a C compiler; without one, the same files are interpreted.
 
-``tidewheel --version`` says which: pip shows nothing of a build that went on.
+A kernel is a file of ``features/`` whose name ends in ``kernel.py``. ``tidewheel --version`` says which form there is: pip
+shows nothing of a build that went on.
 """
+
+from pathlib import Path
 
 from setuptools import Extension, setup
 
 try:
     from Cython.Build import cythonize
-except ImportError:  # an environment without Cython gets the interpreted kernel
+except ImportError:  # an environment without Cython gets the interpreted kernels
     extensions = []
 else:
     extensions = cythonize(
         [
-            Extension(
-                "tidewheel.features.kernel",
-                ["src/tidewheel/features/kernel.py"],
-                extra_compile_args=["-O2", "-g0", "-ffp-contract=off"],
-            )
+            Extension(f"tidewheel.features.{path.stem}", [str(path)], extra_compile_args=["-O2", "-g0", "-ffp-contract=off"])
+            for path in sorted(Path("src/tidewheel/features").glob("*kernel.py"))
         ],
         build_dir="build",
     )

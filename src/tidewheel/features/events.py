@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tidewheel.features import kernel
+from tidewheel.features import lookup_kernel
 from tidewheel.features.rows import RowCodec
 from tidewheel.schema import Schema
 
@@ -82,7 +82,7 @@ def order_rows(
         codes = codes[by_time]
     offsets = np.zeros(keys + 1, dtype=np.int64)
     order = np.empty(len(codes), dtype=np.int64)
-    kept = kernel.group(np.ascontiguousarray(codes, dtype=np.int64), offsets, order)
+    kept = lookup_kernel.group(np.ascontiguousarray(codes, dtype=np.int64), offsets, order)
     order = order[:kept]
     if by_time is not None:
         order = by_time[order]

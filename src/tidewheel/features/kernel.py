@@ -1,10 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # mypy: ignore-errors
 # mypy cannot read C types in annotations (``cython.double[::1]``); the callers of this file are checked.
-"""The loops of look-up and window fold: one file, compiled to C for speed, and interpreted as its own reference.
+"""The loops of the window fold: one file, compiled to C for speed, and interpreted as its own reference.
 
 Arrays are flat and contiguous: int64 (microseconds, counts, codes) or float64. A state of a fold is ``wi`` integers, the first
 of which counts the values folded, and ``wf`` floats. The codes of the folds stand in :mod:`tidewheel.features.state`.
+
+Look-ups have a file of their own (:mod:`tidewheel.features.lookup_kernel`).
 
 One key's bytes, as the online store keeps them, are folded where they lie (:func:`fold_keys`), by the same steps.
 
@@ -331,73 +333,6 @@ def fold_windows(
             have_i1 = i1
         _merge(values, scratch, 0, to, q)
         _add_known(values, moments, _first_at(moments.ts, moments.offsets[key], rows, end), rows, t, t, to, q)
-
-
-# ── look-ups ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def group(codes: object, offsets: object, order: object) -> int:
-    """Stable counting sort: positions grouped by code into ``order``, group ``c`` at ``offsets[c]`` up to ``offsets[c + 1]``.
-
-    ``offsets`` has one more item than there are codes, all zero before. Negative codes are left out; answers how many are in.
-    """
-    code: cython.const[cython.longlong][::1] = _items(codes)
-    start: cython.longlong[::1] = _items(offsets)
-    place: cython.longlong[::1] = _items(order)
-    i: cython.Py_ssize_t
-    c: cython.longlong
-    kept: cython.longlong = 0
-    groups: cython.Py_ssize_t = start.shape[0] - 1
-    for i in range(code.shape[0]):
-        c = code[i]
-        if c >= 0:
-            start[c] = start[c] + 1
-    for i in range(groups):
-        c = start[i]
-        start[i] = kept
-        kept += c
-    for i in range(code.shape[0]):
-        c = code[i]
-        if c >= 0:
-            place[start[c]] = i
-            start[c] = start[c] + 1
-    for i in range(groups, 0, -1):
-        start[i] = start[i - 1]
-    start[0] = 0
-    return kept
-
-
-def record_highs(offsets: object, ranks: object, keep: object) -> None:
-    """Within each group, mark the items whose rank exceeds that of every item before them."""
-    start: cython.const[cython.longlong][::1] = _items(offsets)
-    rank: cython.const[cython.longlong][::1] = _items(ranks)
-    marked: cython.uchar[::1] = _items(keep)
-    g: cython.Py_ssize_t
-    i: cython.Py_ssize_t
-    high: cython.longlong
-    for g in range(start.shape[0] - 1):
-        high = -1
-        for i in range(start[g], start[g + 1]):
-            if rank[i] > high:
-                high = rank[i]
-                marked[i] = 1
-
-
-def latest(offsets: object, known: object, queries: Queries, *, found: object) -> None:
-    """For every query the last position of its group with ``known <= time``, or -1; ``known`` ascends in each group."""
-    start: cython.const[cython.longlong][::1] = _items(offsets)
-    since: cython.const[cython.longlong][::1] = _items(known)
-    answer: cython.longlong[::1] = _items(found)
-    q: cython.Py_ssize_t
-    at: cython.Py_ssize_t
-    key: cython.longlong
-    for q in range(queries.keys.shape[0]):
-        key = queries.keys[q]
-        answer[q] = -1
-        if key >= 0:
-            at = _first_at(since, start[key], start[key + 1], queries.times[q] + 1)
-            if at > start[key]:
-                answer[q] = at - 1
 
 
 # ── one key, as bytes ────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tidewheel.clock import format_instant
 from tidewheel.errors import AmbiguousRows
-from tidewheel.features import kernel
+from tidewheel.features import lookup_kernel
 from tidewheel.features.columns import feature_type, row_schema
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.encoding import typed_default
@@ -116,7 +116,7 @@ def _index(offsets: Integers, order: Integers, rows: Rows) -> _Index:
     keys = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
     by_time = np.lexsort((since, keys)).astype(np.int64)
     keep = np.zeros(len(order), dtype=np.uint8)
-    kernel.record_highs(offsets, by_time, keep)
+    lookup_kernel.record_highs(offsets, by_time, keep)
     places = np.flatnonzero(keep)
     picked = by_time[places]
     return _Index(np.searchsorted(places, offsets).astype(np.int64), since[picked], order[picked])
@@ -130,7 +130,7 @@ def _only(offsets: Integers, order: Integers, present: npt.NDArray[np.bool_]) ->
 def _latest(index: _Index, keys: Integers, times: Integers) -> Integers:
     """The row that answers each query, or -1."""
     found = np.empty(len(keys), dtype=np.int64)
-    kernel.latest(index.offsets, index.since, kernel.Queries(keys, times, 0, 1), found=found)
+    lookup_kernel.latest(index.offsets, index.since, keys=keys, times=times, found=found)
     if not len(index.rows):
         return found
     return np.where(found >= 0, index.rows[np.maximum(found, 0)], -1)

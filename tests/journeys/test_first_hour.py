@@ -66,6 +66,16 @@ def test_metadata_rebuilds_nothing(fresh: Project) -> None:
     assert fresh.json("plan")["changes"] == []
 
 
+def test_a_model_run_on_new_data_leaves_nothing_to_plan(fresh: Project) -> None:
+    fresh.run("apply", "--yes")
+    orders = fresh.root / "data" / "orders.csv"
+    later = "o9,2026-03-01T10:00:00+00:00,2026-03-01T10:30:00+00:00,3,2,21.5\n"
+    (fresh.root / "data" / "march.csv").write_text(orders.read_text().splitlines()[0] + "\n" + later)
+    told = fresh.json("run", "model:amount", code=3)  # one order more does not make a better model: the gate says so
+    assert "monitor:amount" in {step["node"] for step in told["steps"]}
+    assert fresh.json("plan")["changes"] == []
+
+
 def test_a_saved_plan_is_applied_exactly_or_refused(fresh: Project) -> None:
     fresh.run("plan", "--out", "plan.json", code=2)
     fresh.edit("bakery/definitions.py", '"7d")\n\n\ninputs', '"5d")\n\n\ninputs')

@@ -24,7 +24,8 @@ from tidewheel.project.progress import Progress, silent
 from tidewheel.project.release import plan_rollback, roll_back_planned
 from tidewheel.project.survey import make_plan
 
-_RELEASING = frozenset({"gate", "deployment"})
+_FOLLOWING = frozenset({"gate", "deployment", "monitor"})
+"""What goes on with a model that was trained, so that nothing is left to plan behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,9 @@ class Monitoring:
 
 
 def nodes_of_run(project: Project, declaration: Declaration) -> frozenset[NodeId]:
-    """The node, all that it needs, and for a model the gates and deployments that it goes on to."""
+    """The node, all that it needs, and for a model the gates, deployments and monitors that it goes on to."""
     graph = project.graph
-    after = [n for n in graph.downstream(declaration.id) if declaration.kind == "model" and graph.nodes[n].kind in _RELEASING]
+    after = [n for n in graph.downstream(declaration.id) if declaration.kind == "model" and graph.nodes[n].kind in _FOLLOWING]
     return frozenset([declaration.id, *graph.upstream(declaration.id), *after])
 
 

@@ -27,8 +27,15 @@ class OnlineStore(Protocol):
         """Merge rows and set items; one atomic batch."""
         ...
 
-    def read(self, rows: Sequence[Key], sets: Sequence[Key] = ()) -> tuple[list[bytes | None], list[list[bytes]]]:
+    def read(
+        self, rows: Sequence[Key], sets: Sequence[Key] = (), *, newest: int | None = None
+    ) -> tuple[list[bytes | None], list[list[bytes]]]:
         """Answer rows and sets in the order asked, in one round trip and from one consistent state.
+
+        Parameters
+        ----------
+        newest
+            Of each set only that many of its greatest items, so that a set of thousands costs no more than a small one.
 
         Returns
         -------
@@ -37,8 +44,8 @@ class OnlineStore(Protocol):
         """
         ...
 
-    def prune(self, bounds: Iterable[tuple[Key, bytes]]) -> None:
-        """Drop from the set at each key the items below the bound given with it."""
+    def prune(self, bounds: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
+        """Drop from the set at each key the items below the bound given with it, and these very items; one atomic batch."""
         ...
 
     def delete(self, prefix: Key) -> int:

@@ -114,10 +114,13 @@ class OnlineStoreContract:
         store.write([])
         store.prune([])
 
-    def test_items_come_in_bytewise_order(self, store: OnlineStore) -> None:
+    def test_items_come_in_bytewise_order_or_the_newest_of_them(self, store: OnlineStore) -> None:
         items = [b"", b"\0", b"\0\0", b"b", b"a" * 9, b"a" * 8 + b"b", b"a" * 8, b"a" * 3000, b"\xff" * 20]
-        store.write([], [(b"s", item) for item in items])
+        store.write([], [(key, item) for key in (b"s", b"s" + b"\0" * 20, b"sa") for item in items])
         assert store.read([], [b"s"])[1] == [sorted(items)]
+        for newest in range(len(items) + 2):
+            wanted = sorted(items)[max(0, len(items) - newest) :]
+            assert store.read([], [b"s", b"none", b"sa"], newest=newest)[1] == [wanted, [], wanted]
 
     def test_a_row_and_a_set_of_one_key_are_two_things(self, store: OnlineStore) -> None:
         store.write([(b"k", b"row")], [(b"k", b"item")])
@@ -141,6 +144,14 @@ class OnlineStoreContract:
         assert store.read([], [b"b"])[1] == [items[4:]]
         store.prune([(b"b", b"\xff")])
         assert list(store.scan_sets(b"b")) == []
+
+    def test_prune_drops_these_very_items(self, store: OnlineStore) -> None:
+        items = [stamped(n, n) for n in range(6)]
+        store.write([], [(key, item) for key in (b"a", b"ab") for item in items])
+        store.prune([(b"a", items[1])], [(b"a", items[3]), (b"a", stamped(9, 9)), (b"none", items[0])])
+        assert store.read([], [b"a", b"ab"])[1] == [[items[1], items[2], items[4], items[5]], items]
+        store.prune([], [(b"a", item) for item in items])
+        assert [key for key, _ in store.scan_sets(b"a")] == [b"ab"]
 
     def test_delete_takes_one_prefix_and_counts_keys(self, store: OnlineStore) -> None:
         store.write([(b"v1a", b"1"), (b"v1b", b"1"), (b"v2a", b"1")], [(b"v1a", b"1"), (b"v1a", b"2"), (b"v2a", b"1")])

@@ -178,8 +178,10 @@ class LmdbOnlineStore:
         if row_list or item_list:
             self._transact(merge)
 
-    def read(self, rows: Sequence[Key], sets: Sequence[Key] = ()) -> tuple[list[bytes | None], list[list[bytes]]]:
-        """Answer rows and sets in the order asked, from one snapshot."""
+    def read(
+        self, rows: Sequence[Key], sets: Sequence[Key] = (), *, newest: int | None = None
+    ) -> tuple[list[bytes | None], list[list[bytes]]]:
+        """Answer rows and sets in the order asked, from one snapshot, of each set the newest items alone when so asked."""
         shared = self._here()
         with shared.reading:
             txn = self._begin(shared)
@@ -189,20 +191,24 @@ class LmdbOnlineStore:
                 if not sets:
                     return values, []
                 with txn.cursor(shared.items) as cursor:
-                    return values, [_items(cursor, key) for key in sets]
+                    if newest is None:
+                        return values, [_items(cursor, key) for key in sets]
+                    return values, [_newest(cursor, key, newest) for key in sets]
             finally:
                 txn.abort()
 
-    def prune(self, bounds: Iterable[tuple[Key, bytes]]) -> None:
-        """Drop from the set at each key the items below its bound; one transaction."""
-        bound_list = list(bounds)
+    def prune(self, bounds: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
+        """Drop from the set at each key the items below its bound, and these very items; one transaction."""
+        bound_list, entries = list(bounds), [_entry(key, item) for key, item in items]
 
         def drop(txn: lmdb.Transaction) -> None:
             with txn.cursor(self._shared.items) as cursor:
                 for key, bound in bound_list:
                     _prune_set(cursor, key, bound)
+            for entry in entries:
+                txn.delete(entry, db=self._shared.items)
 
-        if bound_list:
+        if bound_list or entries:
             self._transact(drop)
 
     def delete(self, prefix: Key) -> int:
@@ -343,7 +349,7 @@ def _key(cursor: lmdb.Cursor) -> bytes:
 
 
 def _items(cursor: lmdb.Cursor, key: bytes) -> list[bytes]:
-    if not cursor.set_range(key):
+    if not cursor.set_range(key) or not _key(cursor).startswith(key):
         return []
     found: list[bytes] = []
     length = len(key) + _SUFFIX_BYTES
@@ -354,6 +360,30 @@ def _items(cursor: lmdb.Cursor, key: bytes) -> list[bytes]:
             found.append(item)
     found.sort()
     return found
+
+
+def _newest(cursor: lmdb.Cursor, key: bytes, count: int) -> list[bytes]:
+    """The greatest items, read backwards: entries order items by their first 8 bytes alone, so equal ones are all read."""
+    if not cursor.set_range(key) or not _key(cursor).startswith(key):
+        return []
+    found: list[bytes] = []
+    length, head = len(key) + _SUFFIX_BYTES, b""
+    more = cursor.prev() if cursor.set_range(_after(key)) else cursor.last()
+    while more:
+        entry, item = cast("tuple[bytes, bytes]", cursor.item())
+        if not entry.startswith(key) or (len(found) >= count and entry[: len(key) + 8] != head):
+            break
+        if len(entry) == length:
+            found.append(item)
+            head = entry[: len(key) + 8]
+        more = cursor.prev()
+    found.sort()
+    return found[-count:] if count else []
+
+
+def _after(prefix: bytes) -> bytes:
+    """A key behind every one that starts with the prefix and that LMDB can hold."""
+    return prefix + b"\xff" * (MAX_KEY_BYTES + _SUFFIX_BYTES + 1 - len(prefix))
 
 
 def _prune_set(cursor: lmdb.Cursor, key: bytes, bound: bytes) -> None:

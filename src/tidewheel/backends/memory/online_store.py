@@ -39,21 +39,28 @@ class MemoryOnlineStore:
                 if place == len(held_items) or held_items[place] != item:
                     held_items.insert(place, item)
 
-    def read(self, rows: Sequence[Key], sets: Sequence[Key] = ()) -> tuple[list[bytes | None], list[list[bytes]]]:
-        """Answer rows and sets in the order asked."""
+    def read(
+        self, rows: Sequence[Key], sets: Sequence[Key] = (), *, newest: int | None = None
+    ) -> tuple[list[bytes | None], list[list[bytes]]]:
+        """Answer rows and sets in the order asked, of each set the newest items alone when so asked."""
         with self._lock:
-            return [self._rows.get(key) for key in rows], [list(self._sets.get(key, ())) for key in sets]
+            found = [list(self._sets.get(key, ())) for key in sets]
+            return [self._rows.get(key) for key in rows], found if newest is None else [
+                one[max(0, len(one) - newest) :] for one in found
+            ]
 
-    def prune(self, bounds: Iterable[tuple[Key, bytes]]) -> None:
-        """Drop from the set at each key the items below its bound."""
-        bound_list = list(bounds)
+    def prune(self, bounds: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
+        """Drop from the set at each key the items below its bound, and these very items."""
+        bound_list, item_list = list(bounds), list(items)
         with self._lock:
             for key, bound in bound_list:
                 held = self._sets.get(key)
                 if held is not None:
-                    del held[: bisect.bisect_left(held, bound)]
-                    if not held:
-                        del self._sets[key]
+                    self._keep(key, held[bisect.bisect_left(held, bound) :])
+            for key, item in item_list:
+                held = self._sets.get(key)
+                if held is not None:
+                    self._keep(key, [one for one in held if one != item])
 
     def delete(self, prefix: Key) -> int:
         """Drop every row and set whose key starts with the prefix; answer how many keys went."""
@@ -65,6 +72,12 @@ class MemoryOnlineStore:
             for key in gone_sets:
                 del self._sets[key]
         return len(gone_rows) + len(gone_sets)
+
+    def _keep(self, key: Key, items: list[bytes]) -> None:
+        if items:
+            self._sets[key] = items
+        else:
+            del self._sets[key]
 
     def scan(self, prefix: Key) -> Iterator[tuple[Key, bytes]]:
         """Rows whose key starts with the prefix, in key order."""

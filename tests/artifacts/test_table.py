@@ -131,6 +131,7 @@ def test_what_is_written_is_read(column: tuple[pa.DataType, list[object]]) -> No
         assert read.column_digests["x"] == column_digest(pa.array(values, kind))
 
 
+@pytest.mark.slow
 def test_the_digest_is_the_same_in_every_process(store: ArtifactStore) -> None:
     code = (
         "import pyarrow as pa; from tidewheel.artifacts import ArtifactStore, Table\n"

@@ -126,6 +126,7 @@ print(json.dumps({"won": won, "lost": lost}), flush=True)
 """
 
 
+@pytest.mark.slow
 def test_of_processes_that_move_at_once_one_wins_and_the_others_conflict(database: Database, database_url: str) -> None:
     names, rounds = ("p", "q", "r"), 12
     processes = [

@@ -124,6 +124,7 @@ if executor is not None:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [True, False])
 def test_a_killed_driver_leaves_no_process_and_finished_steps_are_not_run_twice(tmp_path: Path, workers: bool) -> None:
     (tmp_path / "steps.txt").write_text(

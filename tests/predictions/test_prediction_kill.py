@@ -34,7 +34,8 @@ def check(folder: Path, expected: set[str]) -> None:
     assert len(every) == len(expected) + 1  # p3 was answered twice; below the removal of doubles each record counts once
 
 
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [7, 1])
 def test_a_compaction_killed_at_any_file_operation_loses_and_doubles_nothing(tmp_path: Path, row: Row, step: int) -> None:
     point, complete = 1, False
     while not complete:

@@ -20,7 +20,7 @@ settings.register_profile("dev", max_examples=25, deadline=None, suppress_health
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-POSTGRES = "TIDEWHEEL_TEST_POSTGRES"
+POSTGRES, REDIS = "TIDEWHEEL_TEST_POSTGRES", "TIDEWHEEL_TEST_REDIS"
 BACKENDS = Path(__file__).parent / "backends"
 
 
@@ -54,12 +54,39 @@ def clock() -> Ticking:
     return Ticking()
 
 
+def server_url(variable: str) -> str:
+    """URL of a real server, or a skip that says how to start one."""
+    url = os.environ.get(variable)
+    if not url:
+        pytest.skip(f'{variable} is not set: eval "$(.ci/servers.sh start)"')
+    return url
+
+
+@pytest.fixture
+def postgres_store_url() -> Iterator[str]:
+    """URL of an empty online store on the real PostgreSQL server."""
+    server = server_url(POSTGRES)
+    namespace = f"test_{uuid.uuid4().hex}"
+    yield f"{server}{'&' if '?' in server else '?'}namespace={namespace}"
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"))
+    try:
+        with admin.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA IF EXISTS {namespace} CASCADE"))
+    finally:
+        admin.dispose()
+
+
+@pytest.fixture
+def redis_store_url() -> str:
+    """URL of an empty online store on the real Redis server, which forgets it when it stops."""
+    server = server_url(REDIS)
+    return f"{server}{'&' if '?' in server else '?'}namespace=test_{uuid.uuid4().hex}"
+
+
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """URL of an empty schema on the real PostgreSQL server that ``.ci/servers.sh`` starts."""
-    server = os.environ.get(POSTGRES)
-    if not server:
-        pytest.skip(f'{POSTGRES} is not set: eval "$(.ci/servers.sh start)"')
+    server = server_url(POSTGRES)
     schema = f"test_{uuid.uuid4().hex}"
     admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"))
     try:

@@ -16,8 +16,10 @@ _WORKSPACE_KEYS = (*_URLS, "allow_pickle")
 class WorkspaceConfiguration:
     """Where the bytes of a workspace live, each by URL; ``None`` is the embedded default under ``.tidewheel/``.
 
-    ``online``, ``engine`` and ``executor`` name a backend by URL scheme: ``lmdb``, ``memory``; ``duckdb``; ``local``,
-    ``inprocess``. ``allow_pickle`` lets pickled models load: whoever can write such a model runs code where it is loaded.
+    ``online``, ``engine`` and ``executor`` name a backend by URL scheme: ``lmdb``, ``memory``, ``redis``, ``postgres``;
+    ``duckdb``; ``local``, ``inprocess``. An online store on a server belongs to the workspace's database, so that projects and
+    developers may share the server; ``?namespace=`` in the URL says otherwise. ``allow_pickle`` lets pickled models load:
+    whoever can write such a model runs code where it is loaded.
     """
 
     name: str = "local"

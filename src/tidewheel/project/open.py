@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from functools import cached_property
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tidewheel.monitors.evaluate import Monitors
     from tidewheel.ports.executor import Executor
     from tidewheel.ports.model_format import ModelFormat
-    from tidewheel.ports.online_store import OnlineStore
+    from tidewheel.ports.online_store import OnlineStore, StoreOpener
     from tidewheel.ports.query_engine import QueryEngine
     from tidewheel.predictions.label_log import LabelLog
     from tidewheel.predictions.log import PredictionLog
@@ -42,6 +43,10 @@ T = TypeVar("T")
 FOLDER = ".tidewheel"
 _LOG_SEGMENT_BYTES = 2 << 20
 """A few thousand predictions: what a monitor reads row by row, since the rest is Parquet by then."""
+
+_NAMESPACE = "online:namespace"
+_SYNONYMS = {"postgresql": "postgres", "rediss": "redis", "valkey": "redis", "valkeys": "redis"}
+"""Schemes that people write, and the technology that is meant."""
 
 _ACTOR, _WORKSPACE = "TIDEWHEEL_ACTOR", "TIDEWHEEL_WORKSPACE"
 
@@ -122,8 +127,10 @@ class Workspace:
     @cached_property
     def online(self) -> OnlineStore:
         """Rows for online answers."""
-        factory = cast("Callable[[str], OnlineStore]", load_backend("online_store", self._scheme(self.configuration.online)))
-        opened = factory(self._location(self.configuration.online, "online.lmdb"))
+        factory = cast("StoreOpener", load_backend("online_store", self._scheme(self.configuration.online)))
+        url = self.configuration.online
+        shared = {"namespace": self._namespace()} if "://" in url else {}
+        opened = factory(self._location(url, "online.lmdb"), **shared)
         return self._closing(opened, opened.close)
 
     @cached_property
@@ -279,9 +286,22 @@ class Workspace:
         self._closers.append(close)
         return opened
 
+    def _namespace(self) -> str:
+        """Whose rows these are on a server that is shared: of this database, since the numbers of the views come from it."""
+        known = self.ledger.recall(_NAMESPACE)
+        if known is None:
+            with self.database.write():  # others wait, so there is one answer
+                known = self.ledger.recall(_NAMESPACE)
+                if known is None:
+                    readable = "".join(c if c.isascii() and c.isalnum() else "_" for c in self.root.name.lower())[:32]
+                    known = f"{readable}-{secrets.token_hex(4)}".encode()
+                    self.ledger.remember(_NAMESPACE, known)
+        return known.decode()
+
     @staticmethod
     def _scheme(url: str) -> str:
-        return url.partition("://")[0]
+        name = url.partition("://")[0].partition("+")[0]
+        return _SYNONYMS.get(name, name)
 
     def _location(self, url: str, default: str) -> str:
         scheme, separator, rest = url.partition("://")

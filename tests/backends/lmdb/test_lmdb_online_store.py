@@ -10,8 +10,8 @@ import pytest
 
 from tidewheel.backends.lmdb.online_store import LmdbOnlineStore, open_online_store
 from tidewheel.errors import Corrupt, Invalid
-from tidewheel.ports.online_store import OnlineStore
-from tidewheel.testing.online_store import SharedOnlineStoreContract, StoreOpener
+from tidewheel.ports.online_store import OnlineStore, StoreOpener
+from tidewheel.testing.online_store import SharedOnlineStoreContract
 
 
 class TestLmdb(SharedOnlineStoreContract):

@@ -30,7 +30,7 @@ from urllib.parse import parse_qs, urlsplit
 import lmdb
 
 from tidewheel.errors import Corrupt, Invalid
-from tidewheel.ports.online_store import Key
+from tidewheel.ports.online_store import NAMESPACE, Key
 
 Sync = Literal["seldom", "always"]
 T = TypeVar("T")
@@ -317,14 +317,17 @@ class LmdbOnlineStore:
             start, skip = found[-1][0], True
 
 
-def open_online_store(url: str) -> LmdbOnlineStore:
+def open_online_store(url: str, *, namespace: str = NAMESPACE) -> LmdbOnlineStore:
     """The store at ``lmdb:///absolute/folder``, with ``?sync=always`` for a flush per write.
+
+    The folder is the namespace: nobody else writes to it.
 
     Raises
     ------
     Invalid
         For another scheme, a relative folder, or an unknown option.
     """
+    del namespace
     parts = urlsplit(url)
     options = parse_qs(parts.query)
     sync = options.pop("sync", ["seldom"])[-1]

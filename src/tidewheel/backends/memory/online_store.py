@@ -6,7 +6,7 @@ import bisect
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
-from tidewheel.ports.online_store import Key
+from tidewheel.ports.online_store import NAMESPACE, Key
 
 
 class MemoryOnlineStore:
@@ -95,7 +95,7 @@ class MemoryOnlineStore:
         """Nothing to release: the content stays readable."""
 
 
-def open_online_store(url: str) -> MemoryOnlineStore:
+def open_online_store(url: str, *, namespace: str = NAMESPACE) -> MemoryOnlineStore:
     """A new, empty store for ``memory://``; two of them share nothing.
 
     Examples
@@ -103,5 +103,5 @@ def open_online_store(url: str) -> MemoryOnlineStore:
     >>> open_online_store("memory://").read([b"k"])
     ([None], [])
     """
-    del url
+    del url, namespace
     return MemoryOnlineStore()

@@ -1,0 +1,211 @@
+"""Connections to one Redis: kept between calls, made again when they break, never shared across a fork.
+
+redis-py's client spends some 150 us of Python on a command; its connections alone spend 10. Every call of ours is one
+packet, so the connection is all that is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.backoff import NoBackoff
+from redis.connection import Connection, parse_url
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as Broken
+from redis.exceptions import TimeoutError as Late
+from redis.retry import Retry
+
+from tidewheel.errors import Denied, Incompatible, Invalid, TidewheelError, Unavailable
+
+T = TypeVar("T")
+Argument = bytes | str | int
+
+_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+_TIMEOUT_SECONDS = 5.0
+
+
+class Wire(Protocol):
+    """What we use of a connection of redis-py, whose own types leave these open."""
+
+    def connect(self) -> None: ...
+
+    def disconnect(self) -> None: ...
+
+    def pack_commands(self, commands: Sequence[tuple[Argument, ...]], /) -> list[bytes]: ...
+
+    def send_packed_command(self, command: list[bytes], /, check_health: bool) -> None: ...
+
+    def read_response(self, *, disable_decoding: bool) -> object: ...
+
+
+class Connections:
+    """Idle connections to one server; thread safe.
+
+    Parameters
+    ----------
+    url
+        ``redis://user:password@host:port/database``, ``rediss://`` with TLS; options are those of redis-py's connection.
+
+    Examples
+    --------
+    >>> Connections("redis://localhost/taxi")
+    Traceback (most recent call last):
+        ...
+    tidewheel.errors.Invalid: 'redis://localhost/taxi' names no Redis. Fix: write redis://host:port/number, or rediss:// for TLS
+    """
+
+    def __init__(self, url: str) -> None:
+        self._make = _parse(url)
+        self.name = _without_password(url)
+        self._idle: list[Wire] = []
+        self._pid = os.getpid()
+        self._checked = False
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def ask(self, action: Callable[[Wire], T], *, again: bool = True) -> T:
+        """The answer of ``action``, which sends and reads on the connection that it is handed.
+
+        Parameters
+        ----------
+        again
+            Whether a second try on a new connection does no harm.
+
+        Raises
+        ------
+        Unavailable
+            When the server cannot be reached, is loading, is full or answers too late.
+        Denied
+            When it refuses the user.
+        """
+        if self._closed:
+            raise Invalid(f"the store on {self.name} is closed", fix="open it again")
+        if self._pid != os.getpid():  # a forked child talks on connections of its own
+            self._idle, self._pid = [], os.getpid()
+        try:
+            try:
+                known = self._idle.pop()
+            except IndexError:
+                return self._on(self._connect(), action)
+            try:
+                return self._on(known, action)
+            except Late:
+                raise
+            except (Broken, OSError):  # the server went away since the last call, and may be back
+                for stale in self._emptied():
+                    stale.disconnect()
+                if not again:
+                    raise
+                return self._on(self._connect(), action)
+        except (RedisError, OSError) as error:
+            raise self._told(error) from error
+
+    def _on(self, connection: Wire, action: Callable[[Wire], T]) -> T:
+        try:
+            answer = action(connection)
+        except BaseException:
+            connection.disconnect()  # what is left on the wire would answer the next question
+            raise
+        if self._closed or self._pid != os.getpid():
+            connection.disconnect()
+        else:
+            self._idle.append(connection)
+        return answer
+
+    def _emptied(self) -> list[Wire]:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        return idle
+
+    def _connect(self) -> Wire:
+        connection = self._make()
+        connection.connect()
+        if not self._checked:
+            _refuse_eviction(connection, self.name)
+            self._checked = True
+        return connection
+
+    def _told(self, error: Exception) -> TidewheelError:
+        if isinstance(error, AuthenticationError | NoPermissionError):
+            return Denied(f"Redis {self.name} refuses: {error}", where=self.name, fix="give user and password in the URL")
+        if isinstance(error, ResponseError):
+            full = str(error).startswith("OOM")
+            fix = "give it more memory (maxmemory), or delete what is not served" if full else "see the server's log"
+            return Unavailable(f"Redis {self.name} answered: {error}", where=self.name, fix=fix)
+        fix = "start it, or correct the URL in tidewheel.toml; the next call connects again"
+        return Unavailable(f"Redis {self.name} cannot be reached: {error}", where=self.name, fix=fix)
+
+    def close(self) -> None:
+        """Close every idle connection; idempotent."""
+        self._closed = True
+        for connection in self._emptied():
+            connection.disconnect()
+
+
+def send(connection: Wire, *commands: tuple[Argument, ...]) -> list[object]:
+    """Replies to commands that travel in one packet; the first that is an error is raised after all are read.
+
+    Examples
+    --------
+    >>> send(connection, ("PING",), ("ECHO", b"x"))  # doctest: +SKIP
+    [b'PONG', b'x']
+    """
+    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    replies: list[object] = []
+    failure: ResponseError | None = None
+    for _ in commands:
+        try:
+            replies.append(connection.read_response(disable_decoding=True))
+        except ResponseError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return replies
+
+
+def _parse(url: str) -> Callable[[], Wire]:
+    parts = urlsplit(url)
+    wrong = Invalid(f"{_without_password(url)!r} names no Redis", fix="write redis://host:port/number, or rediss:// for TLS")
+    database = parts.path.removeprefix("/")
+    if parts.scheme not in _SCHEMES or not parts.netloc or (database and not database.isdigit()):
+        raise wrong
+    options: dict[str, object] = {
+        "socket_timeout": _TIMEOUT_SECONDS,
+        "socket_connect_timeout": _TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),  # we try again ourselves, once
+    }
+    try:
+        options |= cast("Callable[[str], dict[str, object]]", parse_url)(
+            urlunsplit(parts._replace(scheme=_SCHEMES[parts.scheme]))
+        )
+        make = partial(cast("Callable[..., Wire]", options.pop("connection_class", Connection)), **options)
+        make()  # connects nothing, but knows its options
+    except (TypeError, ValueError, RedisError) as error:
+        raise wrong from error
+    return make
+
+
+def _refuse_eviction(connection: Wire, name: str) -> None:
+    """A server that drops keys when it is full answers nulls where there are values, and nobody is told."""
+    text = cast(bytes, send(connection, ("INFO", "memory"))[0]).decode()
+    told = dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+    if told.get("maxmemory", "0") != "0" and told.get("maxmemory_policy", "").startswith("allkeys"):
+        connection.disconnect()
+        raise Incompatible(
+            f"Redis {name} drops keys when its memory is full (maxmemory-policy {told['maxmemory_policy']})",
+            where=name,
+            fix="CONFIG SET maxmemory-policy noeviction, or use a server of its own for online rows",
+        )
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if at and ":" in user:
+        return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+    return url

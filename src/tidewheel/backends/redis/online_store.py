@@ -1,0 +1,264 @@
+"""The online store on Redis or Valkey, for servers and materialisers on many machines.
+
+A row is a string, a set is a sorted set whose members all score zero, which Redis keeps in bytewise order. A write is one
+script, so it is atomic; the greatest value wins on the server, whoever writes. A read is one script too: it answers
+everything in one string, with the lengths in front, which costs Python a tenth of what a reply of hundreds of parts does.
+
+**Durability** is the server's: ``appendonly yes`` loses up to a second with the machine, ``appendfsync always`` nothing, and
+a server without persistence everything. Nothing is lost for good, since the online store is derived: materialise again. A
+server that evicts keys at will is refused.
+
+**Sharing.** All keys start with the namespace: ``taxi-1f2e3d4c:r:...`` for rows, ``...:s:...`` for sets. Scans and deletions
+walk the whole database of the server (Redis has no ordered index of keys, and one of ours would cost a third more memory),
+so give online rows a database, better a server, of their own. One Redis, not a Redis Cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar, cast
+
+from redis.exceptions import NoScriptError
+
+from tidewheel.backends.redis.connection import Argument, Connections, Wire, send
+from tidewheel.errors import Invalid
+from tidewheel.ports.online_store import NAMESPACE, Key, split_namespace
+
+T = TypeVar("T")
+
+MAX_KEY_BYTES = 480
+_PAGE = 1_000
+_SCRIPT_PAIRS = 100_000
+"""Pairs of one script. A larger batch is several scripts in one transaction: a single one would block the server for long."""
+_DELETE_KEYS = 50_000
+
+_WRITE = b"""
+local function greater(a, b)  -- bytewise; Lua's own comparison follows the server's locale
+  if a == b then return false end
+  local n = math.min(#a, #b)
+  local i = 1
+  while i + 3 <= n do
+    local x, y = struct.unpack('>I4', a, i), struct.unpack('>I4', b, i)
+    if x ~= y then return x > y end
+    i = i + 4
+  end
+  while i <= n do
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x > y end
+    i = i + 1
+  end
+  return #a > #b
+end
+local rows = tonumber(ARGV[1])
+for i = 1, rows do
+  local held = redis.call('GET', KEYS[i])
+  if not held or greater(ARGV[i + 1], held) then redis.call('SET', KEYS[i], ARGV[i + 1]) end
+end
+for i = rows + 1, #KEYS do redis.call('ZADD', KEYS[i], 0, ARGV[i + 1]) end
+"""
+_PRUNE = b"for i = 1, #KEYS do redis.call('ZREMRANGEBYLEX', KEYS[i], '-', '(' .. ARGV[i]) end"
+_READ = b"""
+local rows = tonumber(ARGV[1])
+local sizes, parts = {}, {}
+local n, m = 0, 0
+for low = 1, rows, 4000 do
+  local values = redis.call('MGET', unpack(KEYS, low, math.min(low + 3999, rows)))
+  for i = 1, #values do
+    local value = values[i]
+    n = n + 1
+    if value then
+      sizes[n] = struct.pack('<I4', #value + 1)
+      m = m + 1
+      parts[m] = value
+    else
+      sizes[n] = '\\0\\0\\0\\0'
+    end
+  end
+end
+for i = rows + 1, #KEYS do
+  local items = redis.call('ZRANGE', KEYS[i], 0, -1)
+  n = n + 1
+  sizes[n] = struct.pack('<I4', #items)
+  for j = 1, #items do
+    n = n + 1
+    sizes[n] = struct.pack('<I4', #items[j])
+    m = m + 1
+    parts[m] = items[j]
+  end
+end
+return struct.pack('<I4', n) .. table.concat(sizes) .. table.concat(parts)
+"""
+_READ_SHA = hashlib.sha1(_READ, usedforsecurity=False).hexdigest().encode()  # how Redis names a script
+
+
+class RedisOnlineStore:
+    """Online rows and sets on a server.
+
+    Parameters
+    ----------
+    url
+        As of redis-py: ``redis://user:password@host:port/database?socket_timeout=1``.
+    namespace
+        Start of every key.
+
+    Examples
+    --------
+    >>> store = RedisOnlineStore("redis://localhost:6379/0")  # doctest: +SKIP
+    >>> store.write([(b"k", b"2"), (b"k", b"1")], [(b"s", b"b"), (b"s", b"a")])  # doctest: +SKIP
+    >>> store.read([b"k", b"none"], [b"s"])  # doctest: +SKIP
+    ([b'2', None], [[b'a', b'b']])
+    """
+
+    def __init__(self, url: str, namespace: str = NAMESPACE) -> None:
+        self._connections = Connections(url)
+        self._row = f"{namespace}:r:".encode()
+        self._set = f"{namespace}:s:".encode()
+
+    def write(self, rows: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
+        """Merge rows and set items; one script, or one transaction of several."""
+        best: dict[bytes, bytes] = {}
+        for key, value in rows:
+            if key not in best or value > best[key]:
+                best[_checked(key)] = value
+        pairs = [(True, self._row + key, value) for key, value in best.items()]
+        pairs += [(False, self._set + _checked(key), item) for key, item in dict.fromkeys(items)]
+        self._run(_scripts(pairs))
+
+    def read(self, rows: Sequence[Key], sets: Sequence[Key] = ()) -> tuple[list[bytes | None], list[list[bytes]]]:
+        """Answer rows and sets in the order asked, by one script."""
+        if not rows and not sets:
+            return [], []
+        row, of_set = self._row, self._set
+        keys = [row + key for key in rows]
+        keys += [of_set + key for key in sets]
+        arguments: tuple[Argument, ...] = (len(keys), *keys, len(rows))
+
+        def ask(connection: Wire) -> bytes:
+            try:
+                return cast(bytes, send(connection, (b"EVALSHA", _READ_SHA, *arguments))[0])
+            except NoScriptError:  # the first time on this server
+                return cast(bytes, send(connection, (b"EVAL", _READ, *arguments))[0])
+
+        return _unpack(self._connections.ask(ask), len(rows), len(sets))
+
+    def prune(self, bounds: Iterable[tuple[Key, bytes]]) -> None:
+        """Drop from the set at each key the items below its bound; one script, or one transaction of several."""
+        pairs = [(self._set + key, bound) for key, bound in bounds]
+        self._run(
+            [
+                (b"EVAL", _PRUNE, len(batch), *(key for key, _ in batch), *(bound for _, bound in batch))
+                for batch in _batches(pairs, _SCRIPT_PAIRS)
+            ]
+        )
+
+    def delete(self, prefix: Key) -> int:
+        """Drop every row and set whose key starts with the prefix, 50,000 keys at a time; answer how many keys went."""
+        gone = 0
+        keys = [start + key for start in (self._row, self._set) for key in self._keys(start, prefix)]
+        for batch in _batches(keys, _DELETE_KEYS):
+            gone += cast(int, self._ask((b"UNLINK", *batch)))
+        return gone
+
+    def scan(self, prefix: Key) -> Iterator[tuple[Key, bytes]]:
+        """Rows whose key starts with the prefix, in key order."""
+        for batch in _batches(self._keys(self._row, prefix), _PAGE):
+            for key, value in zip(batch, self.read(batch)[0], strict=True):
+                if value is not None:  # deleted since
+                    yield key, value
+
+    def scan_sets(self, prefix: Key) -> Iterator[tuple[Key, list[bytes]]]:
+        """Sets whose key starts with the prefix, in key order, each with its items in bytewise order."""
+        for batch in _batches(self._keys(self._set, prefix), _PAGE):
+            for key, items in zip(batch, self.read((), batch)[1], strict=True):
+                if items:
+                    yield key, items
+
+    def close(self) -> None:
+        """Close the connections; idempotent."""
+        self._connections.close()
+
+    def _run(self, scripts: Sequence[tuple[Argument, ...]]) -> None:
+        if len(scripts) > 1:
+            scripts = [(b"MULTI",), *scripts, (b"EXEC",)]
+        if scripts:
+            self._connections.ask(lambda connection: send(connection, *scripts))
+
+    def _ask(self, command: tuple[Argument, ...]) -> object:
+        return self._connections.ask(lambda connection: send(connection, command)[0])
+
+    def _keys(self, start: bytes, prefix: bytes) -> list[bytes]:
+        pattern = _escaped(start + prefix) + b"*"
+        found: set[bytes] = set()  # a key may come twice
+        cursor = b"0"
+        while True:
+            reply = self._ask((b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _PAGE))
+            cursor, keys = cast("tuple[bytes, list[bytes]]", reply)
+            found.update(key[len(start) :] for key in keys)
+            if cursor == b"0":
+                return sorted(found)
+
+
+def open_online_store(url: str, *, namespace: str = NAMESPACE) -> RedisOnlineStore:
+    """The store at ``redis://host:port/database``, or ``rediss://`` with TLS; it connects on first use.
+
+    Raises
+    ------
+    Invalid
+        When the URL names no Redis.
+
+    Examples
+    --------
+    >>> open_online_store("redis://localhost:6379/0?namespace=taxi").close()
+    """
+    place, space = split_namespace(url, namespace)
+    return RedisOnlineStore(place, space)
+
+
+def _batches(given: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (given[low : low + size] for low in range(0, len(given), size))
+
+
+def _checked(key: bytes) -> bytes:
+    if not 0 < len(key) <= MAX_KEY_BYTES:
+        raise Invalid(f"a key of {len(key)} bytes; 1 to {MAX_KEY_BYTES} are allowed", fix="key by something shorter")
+    return key
+
+
+def _scripts(pairs: Sequence[tuple[bool, bytes, bytes]]) -> list[tuple[Argument, ...]]:
+    """Scripts that merge pairs of a key and a value, rows (``True``) before set items."""
+    made: list[tuple[Argument, ...]] = []
+    for batch in _batches(pairs, _SCRIPT_PAIRS):
+        rows = sum(is_row for is_row, _, _ in batch)
+        made.append((b"EVAL", _WRITE, len(batch), *(key for _, key, _ in batch), rows, *(value for _, _, value in batch)))
+    return made
+
+
+def _unpack(reply: bytes, rows: int, sets: int) -> tuple[list[bytes | None], list[list[bytes]]]:
+    count = int.from_bytes(reply[:4], "little")
+    sizes = struct.unpack_from(f"<{count}I", reply, 4)
+    place = 4 + 4 * count
+    values: list[bytes | None] = []
+    for size in sizes[:rows]:
+        if size:
+            end = place + size - 1
+            values.append(reply[place:end])
+            place = end
+        else:
+            values.append(None)
+    found: list[list[bytes]] = []
+    at = rows
+    for _ in range(sets):
+        first, at = at + 1, at + 1 + sizes[at]
+        items = []
+        for size in sizes[first:at]:
+            items.append(reply[place : place + size])
+            place += size
+        found.append(items)
+    return values, found
+
+
+def _escaped(prefix: bytes) -> bytes:
+    """The prefix as a pattern of Redis that stands for itself."""
+    return b"".join(b"\\" + bytes([one]) if one in b"*?[]^\\" else bytes([one]) for one in prefix)

@@ -1,8 +1,8 @@
 """The online store on PostgreSQL.
 
 Two tables in a schema named like the namespace. ``rows`` maps a key to its greatest value (``bytea`` compares bytewise);
-``items`` has one row per set item, under the key and 20 bytes made of the item's first bytes and its hash, since an index
-entry cannot be longer than a third of a page and an item can. Every write is one statement: one transaction, one round trip,
+``items`` has one row per set item, under the key, the item's first eight bytes and its hash, since an index entry cannot be
+longer than a third of a page and an item can; its order finds the newest items of a large set. Every write is one statement: one transaction, one round trip,
 atomic and as durable as ``synchronous_commit`` says. So is every read.
 
 The user of the URL needs the right to create a schema in the database, or to own the schema.
@@ -25,15 +25,17 @@ _PAGE = 1_000
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS {schema}.rows (key bytea PRIMARY KEY, value bytea NOT NULL) WITH (fillfactor = 80);
-CREATE TABLE IF NOT EXISTS {schema}.items (key bytea, mark bytea, item bytea NOT NULL, PRIMARY KEY (key, mark));
+CREATE TABLE IF NOT EXISTS {schema}.items (
+    key bytea, head bytea, hash bytea, item bytea NOT NULL, PRIMARY KEY (key, head, hash)
+);
 """
 _WRITE_ROWS = """
 INSERT INTO {schema}.rows AS held SELECT * FROM unnest(%(keys)b::bytea[], %(values)b::bytea[])
 ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE excluded.value > held.value
 """
 _WRITE_ITEMS = """
-INSERT INTO {schema}.items SELECT * FROM unnest(%(sets)b::bytea[], %(marks)b::bytea[], %(items)b::bytea[])
-ON CONFLICT (key, mark) DO NOTHING
+INSERT INTO {schema}.items SELECT * FROM unnest(%(sets)b::bytea[], %(heads)b::bytea[], %(hashes)b::bytea[], %(items)b::bytea[])
+ON CONFLICT (key, head, hash) DO NOTHING
 """
 _STATEMENTS = {
     "write_rows": _WRITE_ROWS,
@@ -44,9 +46,21 @@ _STATEMENTS = {
         SELECT false, key, value FROM {schema}.rows WHERE key = ANY(%(rows)b)
         UNION ALL SELECT true, key, item FROM {schema}.items WHERE key = ANY(%(sets)b)
     """,
+    "read_newest": """
+        SELECT false, key, value FROM {schema}.rows WHERE key = ANY(%(rows)b)
+        UNION ALL SELECT true, asked.key, held.item FROM unnest(%(sets)b::bytea[]) AS asked (key) CROSS JOIN LATERAL (
+            SELECT item FROM {schema}.items WHERE items.key = asked.key
+            ORDER BY head DESC FETCH FIRST %(newest)s ROWS WITH TIES
+        ) AS held
+    """,
     "prune": """
-        DELETE FROM {schema}.items AS held USING unnest(%(keys)b::bytea[], %(bounds)b::bytea[]) AS given (key, bound)
-        WHERE held.key = given.key AND held.item < given.bound
+        WITH pruned AS (
+            DELETE FROM {schema}.items AS held USING unnest(%(keys)b::bytea[], %(bounds)b::bytea[]) AS given (key, bound)
+            WHERE held.key = given.key AND held.item < given.bound
+        )
+        DELETE FROM {schema}.items AS held
+        USING unnest(%(sets)b::bytea[], %(heads)b::bytea[], %(hashes)b::bytea[]) AS given (key, head, hash)
+        WHERE held.key = given.key AND held.head = given.head AND held.hash = given.hash
     """,
     "delete": """
         WITH gone AS (DELETE FROM {schema}.items WHERE key >= %(low)b AND key < %(high)b RETURNING key),
@@ -94,38 +108,45 @@ class PostgresOnlineStore:
         for key, value in rows:
             if key not in best or value > best[key]:
                 best[_checked(key)] = value
-        marked = {(_checked(key), _mark(item)): item for key, item in items}
+        marked = {(_checked(key), *_mark(item)): item for key, item in items}
         keys, places = sorted(best), sorted(marked)  # writers that lock in one order cannot block each other
         given: dict[str, object] = {}
         if keys:
             given |= {"keys": keys, "values": [best[key] for key in keys]}
         if places:
-            given["sets"], given["marks"] = [key for key, _ in places], [mark for _, mark in places]
-            given["items"] = [marked[place] for place in places]
+            given |= _columns(places) | {"items": [marked[place] for place in places]}
         if given:
             self._execute("write_both" if keys and places else "write_rows" if keys else "write_items", given)
 
-    def read(self, rows: Sequence[Key], sets: Sequence[Key] = ()) -> tuple[list[bytes | None], list[list[bytes]]]:
-        """Answer rows and sets in the order asked, by one statement."""
+    def read(
+        self, rows: Sequence[Key], sets: Sequence[Key] = (), *, newest: int | None = None
+    ) -> tuple[list[bytes | None], list[list[bytes]]]:
+        """Answer rows and sets in the order asked, of each set the newest items alone when so asked; one statement."""
         values: dict[bytes, bytes] = {}
         found: dict[bytes, list[bytes]] = {}
-        if sets:
-            for in_set, key, value in self._execute("read_both", {"rows": list(rows), "sets": list(sets)}):
+        if sets and newest != 0:
+            given: dict[str, object] = {"rows": list(rows), "sets": list(sets)}
+            if newest is not None:
+                given |= {"sets": sorted(set(sets)), "newest": newest}
+            for in_set, key, value in self._execute("read_both" if newest is None else "read_newest", given):
                 if in_set:
                     found.setdefault(key, []).append(value)
                 else:
                     values[key] = value
             for items in found.values():
                 items.sort()
+                if newest is not None:
+                    del items[:-newest]  # those that tie in their first bytes have come too
         elif rows:
             values = dict(self._execute("read_rows", {"rows": list(rows)}))
         return [values.get(key) for key in rows], [list(found.get(key, ())) for key in sets]
 
-    def prune(self, bounds: Iterable[tuple[Key, bytes]]) -> None:
-        """Drop from the set at each key the items below its bound; one statement."""
-        pairs = sorted(bounds)
-        if pairs:
-            self._execute("prune", {"keys": [key for key, _ in pairs], "bounds": [bound for _, bound in pairs]})
+    def prune(self, bounds: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
+        """Drop from the set at each key the items below its bound, and these very items; one statement."""
+        pairs, places = sorted(bounds), sorted((key, *_mark(item)) for key, item in items)
+        if pairs or places:
+            given: dict[str, object] = {"keys": [key for key, _ in pairs], "bounds": [bound for _, bound in pairs]}
+            self._execute("prune", given | _columns(places))
 
     def delete(self, prefix: Key) -> int:
         """Drop every row and set whose key starts with the prefix; one statement; answer how many keys went."""
@@ -192,8 +213,13 @@ def _checked(key: bytes) -> bytes:
     return key
 
 
-def _mark(item: bytes) -> bytes:
-    return item[:8] + hashlib.blake2b(item, digest_size=12).digest()
+def _mark(item: bytes) -> tuple[bytes, bytes]:
+    """First bytes of an item, in its order, and its hash."""
+    return item[:8].ljust(8, b"\0"), hashlib.blake2b(item, digest_size=12).digest()
+
+
+def _columns(places: Sequence[tuple[bytes, bytes, bytes]]) -> dict[str, object]:
+    return {name: [place[at] for place in places] for at, name in enumerate(("sets", "heads", "hashes"))}
 
 
 def _after(prefix: bytes) -> bytes:

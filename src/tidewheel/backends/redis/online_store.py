@@ -33,6 +33,8 @@ _PAGE = 1_000
 _SCRIPT_PAIRS = 100_000
 """Pairs of one script. A larger batch is several scripts in one transaction: a single one would block the server for long."""
 _DELETE_KEYS = 50_000
+_BEHIND = 1 << 40
+"""A place behind the last item of any set."""
 
 _WRITE = b"""
 local function greater(a, b)  -- bytewise; Lua's own comparison follows the server's locale
@@ -58,7 +60,11 @@ for i = 1, rows do
 end
 for i = rows + 1, #KEYS do redis.call('ZADD', KEYS[i], 0, ARGV[i + 1]) end
 """
-_PRUNE = b"for i = 1, #KEYS do redis.call('ZREMRANGEBYLEX', KEYS[i], '-', '(' .. ARGV[i]) end"
+_PRUNE = b"""
+local bounds = tonumber(ARGV[1])
+for i = 1, bounds do redis.call('ZREMRANGEBYLEX', KEYS[i], '-', '(' .. ARGV[i + 1]) end
+for i = bounds + 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[i + 1]) end
+"""
 _READ = b"""
 local rows = tonumber(ARGV[1])
 local sizes, parts = {}, {}
@@ -78,7 +84,7 @@ for low = 1, rows, 4000 do
   end
 end
 for i = rows + 1, #KEYS do
-  local items = redis.call('ZRANGE', KEYS[i], 0, -1)
+  local items = redis.call('ZRANGE', KEYS[i], ARGV[2], -1)
   n = n + 1
   sizes[n] = struct.pack('<I4', #items)
   for j = 1, #items do
@@ -124,16 +130,18 @@ class RedisOnlineStore:
                 best[_checked(key)] = value
         pairs = [(True, self._row + key, value) for key, value in best.items()]
         pairs += [(False, self._set + _checked(key), item) for key, item in dict.fromkeys(items)]
-        self._run(_scripts(pairs))
+        self._run(_scripts(_WRITE, pairs))
 
-    def read(self, rows: Sequence[Key], sets: Sequence[Key] = ()) -> tuple[list[bytes | None], list[list[bytes]]]:
-        """Answer rows and sets in the order asked, by one script."""
+    def read(
+        self, rows: Sequence[Key], sets: Sequence[Key] = (), *, newest: int | None = None
+    ) -> tuple[list[bytes | None], list[list[bytes]]]:
+        """Answer rows and sets in the order asked, of each set the newest items alone when so asked; one script."""
         if not rows and not sets:
             return [], []
         row, of_set = self._row, self._set
         keys = [row + key for key in rows]
         keys += [of_set + key for key in sets]
-        arguments: tuple[Argument, ...] = (len(keys), *keys, len(rows))
+        arguments: tuple[Argument, ...] = (len(keys), *keys, len(rows), 0 if newest is None else -newest or _BEHIND)
 
         def ask(connection: Wire) -> bytes:
             try:
@@ -143,15 +151,11 @@ class RedisOnlineStore:
 
         return _unpack(self._connections.ask(ask), len(rows), len(sets))
 
-    def prune(self, bounds: Iterable[tuple[Key, bytes]]) -> None:
-        """Drop from the set at each key the items below its bound; one script, or one transaction of several."""
-        pairs = [(self._set + key, bound) for key, bound in bounds]
-        self._run(
-            [
-                (b"EVAL", _PRUNE, len(batch), *(key for key, _ in batch), *(bound for _, bound in batch))
-                for batch in _batches(pairs, _SCRIPT_PAIRS)
-            ]
-        )
+    def prune(self, bounds: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
+        """Drop from the set at each key the items below its bound, and these very items; as atomic as a write."""
+        pairs = [(True, self._set + key, bound) for key, bound in bounds]
+        pairs += [(False, self._set + key, item) for key, item in items]
+        self._run(_scripts(_PRUNE, pairs))
 
     def delete(self, prefix: Key) -> int:
         """Drop every row and set whose key starts with the prefix, 50,000 keys at a time; answer how many keys went."""
@@ -226,12 +230,12 @@ def _checked(key: bytes) -> bytes:
     return key
 
 
-def _scripts(pairs: Sequence[tuple[bool, bytes, bytes]]) -> list[tuple[Argument, ...]]:
-    """Scripts that merge pairs of a key and a value, rows (``True``) before set items."""
+def _scripts(script: bytes, pairs: Sequence[tuple[bool, bytes, bytes]]) -> list[tuple[Argument, ...]]:
+    """Scripts over pairs of a key and a value; those marked ``True`` come first, and each script is told how many it has."""
     made: list[tuple[Argument, ...]] = []
     for batch in _batches(pairs, _SCRIPT_PAIRS):
-        rows = sum(is_row for is_row, _, _ in batch)
-        made.append((b"EVAL", _WRITE, len(batch), *(key for _, key, _ in batch), rows, *(value for _, _, value in batch)))
+        first = sum(marked for marked, _, _ in batch)
+        made.append((b"EVAL", script, len(batch), *(key for _, key, _ in batch), first, *(value for _, _, value in batch)))
     return made
 
 

@@ -2,8 +2,8 @@
 
 Two tables in a schema named like the namespace. ``rows`` maps a key to its greatest value (``bytea`` compares bytewise);
 ``items`` has one row per set item, under the key, the item's first eight bytes and its hash, since an index entry cannot be
-longer than a third of a page and an item can; its order finds the newest items of a large set. Every write is one statement: one transaction, one round trip,
-atomic and as durable as ``synchronous_commit`` says. So is every read.
+longer than a third of a page and an item can; its order finds the newest items of a large set. Every write is one statement:
+one transaction, one round trip, atomic and as durable as ``synchronous_commit`` says. So is every read.
 
 The user of the URL needs the right to create a schema in the database, or to own the schema.
 """

@@ -43,33 +43,69 @@ def test_rows_are_grouped_stably(form: ModuleType, seed: int) -> None:
     assert np.diff(offsets).tolist() == [int((codes == code).sum()) for code in range(7)]
 
 
-def random_groups(chance: np.random.Generator, size: int = 200, keys: int = 4) -> Integers:
-    return np.concatenate([[0], np.sort(chance.integers(0, size, keys - 1)), [size]]).astype(np.int64)
+class Slots:
+    """Questions of some keys, and what one form of the kernel keeps of them."""
+
+    def __init__(self, form: ModuleType, chance: np.random.Generator, *, keys: int = 4, questions: int = 30) -> None:
+        self.offsets = np.concatenate([[0], np.sort(chance.integers(0, questions, keys - 1)), [questions]]).astype(np.int64)
+        sizes = np.diff(self.offsets)
+        self.times = np.concatenate([np.sort(chance.integers(-20, 20, n)) for n in sizes]).astype(np.int64)
+        self.ts, self.created = np.zeros(questions, dtype=np.int64), np.zeros(questions, dtype=np.int64)
+        self.row, self.tied = np.full(questions, -1, dtype=np.int64), np.zeros(questions, dtype=np.uint8)
+        last = self.offsets[:-1].copy()
+        self.kernel = form.Slots(self.offsets, self.times, self.ts, self.created, self.row, self.tied, last)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_record_highs_are_those_above_the_running_maximum(form: ModuleType, seed: int) -> None:
+def test_the_greatest_visible_row_of_every_question_is_found(form: ModuleType, seed: int) -> None:
     chance = np.random.default_rng(seed)
-    offsets, ranks = random_groups(chance), chance.permutation(200).astype(np.int64)
-    high = np.zeros(200, dtype=np.uint8)
-    form.record_highs(offsets, ranks, high)
-    wanted = np.zeros(200, dtype=bool)
-    for lo, hi in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        group = ranks[lo:hi]
-        wanted[lo:hi] = group == np.maximum.accumulate(group) if hi > lo else []
-    assert high.astype(bool).tolist() == wanted.tolist()
+    slots, size = Slots(form, chance), 60
+    codes, ts = chance.integers(-2, 4, size), chance.integers(-20, 20, size)
+    created, known = chance.permutation(size), ts + chance.integers(-3, 5, size)  # no two rows are alike
+    buffers = [np.empty(size, dtype=np.int64) for _ in range(3)]
+    offers = form.Offers(codes, ts, created, known)
+    taken, ties = form.offer(slots.kernel, offers, touched=buffers[0], rivals=buffers[1], rival_slots=buffers[2])
+    assert ties == 0
+    changed = buffers[0][:taken]
+    assert sorted(changed.tolist()) == np.flatnonzero(slots.row < -1).tolist()
+    slots.row[changed] = -2 - slots.row[changed]
+    marks, doubts = np.zeros(30, dtype=np.uint8), np.zeros(30, dtype=np.uint8)
+    found = np.empty(30, dtype=np.int64)
+    assert form.equals(slots.kernel, marks) == 0
+    assert form.settle(slots.kernel, np.empty(0, dtype=np.int64), found=found, doubts=doubts) == 0
+    for key in range(4):
+        for at in range(int(slots.offsets[key]), int(slots.offsets[key + 1])):
+            t = int(slots.times[at])
+            seen = [row for row in range(size) if codes[row] == key and ts[row] <= t and known[row] <= t]
+            assert found[at] == max(seen, key=lambda row: (ts[row], created[row]), default=-1)
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_latest_is_the_last_one_known(form: ModuleType, seed: int) -> None:
-    chance = np.random.default_rng(seed)
-    offsets = random_groups(chance)
-    known = np.concatenate([np.sort(chance.integers(-500, 500, n)) for n in np.diff(offsets)]).astype(np.int64)
-    keys, times = chance.integers(-2, 4, 60), chance.integers(-600, 600, 60)
-    found = np.zeros(60, dtype=np.int64)
-    form.latest(offsets, known, keys=keys, times=times, found=found)
-    for key, t, place in zip(keys.tolist(), times.tolist(), found.tolist(), strict=True):
-        visible = [row for row in range(offsets[key], offsets[key + 1]) if known[row] <= t] if key >= 0 else []
-        assert place == max(visible, default=-1)
+def test_both_forms_keep_the_same(seed: int) -> None:
+    kept = []
+    for form in (lookup_kernel, interpreted()):
+        chance = np.random.default_rng(seed)
+        slots, size = Slots(form, chance), 60
+        codes, ts = chance.integers(-2, 4, size), chance.integers(-5, 5, size)
+        offers = form.Offers(codes, ts, chance.integers(0, 2, size), ts + chance.integers(0, 3, size))
+        buffers = [np.zeros(size, dtype=np.int64) for _ in range(3)]
+        counts = form.offer(slots.kernel, offers, touched=buffers[0], rivals=buffers[1], rival_slots=buffers[2])
+        slots.row[buffers[0][: counts[0]]] = np.arange(counts[0])
+        slots.tied[::3] = 1
+        marks, doubts = np.zeros(30, dtype=np.uint8), np.zeros(30, dtype=np.uint8)
+        found = np.empty(30, dtype=np.int64)
+        equal = form.equals(slots.kernel, marks)
+        ambiguous = form.settle(slots.kernel, chance.integers(0, 3, 30), found=found, doubts=doubts)
+        arrays: tuple[npt.NDArray[np.generic], ...] = (
+            slots.ts,
+            slots.created,
+            slots.row,
+            slots.tied,
+            marks,
+            doubts,
+            found,
+            *buffers,
+        )
+        kept.append((counts, equal, ambiguous, *(array.tobytes() for array in arrays)))
+    assert kept[0] == kept[1]

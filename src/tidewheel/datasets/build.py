@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidewheel.artifacts.columns import column_digests
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.artifacts.table import Table
+from tidewheel.clock import format_duration
 from tidewheel.datasets.definition import Spine, TrainingSet
 from tidewheel.datasets.handle import Dataset, Split
-from tidewheel.datasets.report import FeatureReport, Report, ViewReport
+from tidewheel.datasets.report import FeatureReport, Report, ViewReport, delay_text
 from tidewheel.datasets.spines import SpineRows, check_leaks, check_names, spine_table
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import FutureLeak, MissingColumns, near_miss
@@ -76,8 +76,15 @@ def join(
     check_names(table, service, label)
     check_leaks(table, service, time=time, label=label)
     taken = _snapshots(service, sources, snapshots)
-    found = retrieve(service, table, time=time, sources=sources, snapshots=taken)
-    report = _report(service, found, spine_times(table, time), sources=sources, snapshots=taken)
+    known = {view.name: _recalled(view, sources, taken[view.source.name]) for view in service.views}
+    unknown = [name for name, content in known.items() if content is None]
+    found = retrieve(service, table, time=time, sources=sources, snapshots=taken, measure=unknown)
+    for view in service.views:
+        if view.name in found.contents:
+            sources.remember(_rows_key(view, taken[view.source.name]), found.contents[view.name].encode())
+    report = _report(
+        service, found, spine_times(table, time), {name: one or found.contents[name] for name, one in known.items()}
+    )
     for output in service.outputs:
         if output.name not in table.column_names:
             table = table.append_column(found.table.schema.field(output.name), found.table[output.name])
@@ -119,7 +126,7 @@ def build_training_set(
         report,
         dropped=rows.dropped,
         counts=counts,
-        leaks=(*_early(definition, rows.early), *_suspects(joined, service, definition.label)),
+        leaks=(*report.leaks, *_early(definition, rows.early), *_suspects(joined, service, definition.label)),
     )
     frozen = [
         Split(Table.write(artifacts, part.drop_columns([_KNOWN])), features=service.names, label=definition.label, time=time)
@@ -216,16 +223,15 @@ def _overlap(train: pa.Table, test: pa.Table, time: str) -> int:
     return int(pc.sum(pc.greater(train[_KNOWN], first)).as_py() or 0)
 
 
-def _report(service: ServiceDefinition, found: Retrieved, times: Integers, *, sources: Sources, snapshots: Snapshots) -> Report:
+def _report(service: ServiceDefinition, found: Retrieved, times: Integers, contents: Mapping[str, Digest]) -> Report:
     rows = found.table.num_rows
     features = tuple(FeatureReport(one.name, one.origin, rows, rows - found.coverage[one.name]) for one in service.outputs)
-    contents = {view.name: _content(view, sources, snapshots[view.source.name]) for view in service.views}
-    homes = {view.name: view.source.name for view in service.views}
+    of = {view.name: view for view in service.views}
     views = tuple(
         ViewReport(
             one.view,
             one.prefix,
-            homes[one.view],
+            of[one.view].source.name,
             contents[one.view],
             rows=one.rows,
             unknown=one.unknown,
@@ -233,19 +239,38 @@ def _report(service: ServiceDefinition, found: Retrieved, times: Integers, *, so
             ties=one.ambiguous,
             null_keys=one.null_keys,
             late=one.late,
+            delays=one.delays,
         )
         for one in found.views
     )
+    leaks = tuple(dict.fromkeys(leak for one in found.views if (leak := _optimistic(of[one.view], one.delays)) is not None))
     counts = {f"{one.transform} failed, first with {one.first_error}": one.errors for one in found.transforms if one.errors}
     span = (int(times.min()), int(times.max())) if len(times) else (None, None)
-    return Report(rows, features, views, counts=counts, start=span[0], end=span[1])
+    return Report(rows, features, views, counts=counts, leaks=leaks, start=span[0], end=span[1])
 
 
-def _content(view: FeatureView, sources: Sources, snapshot: Snapshot) -> Digest:
-    """Digest of the source's rows as a view sees them: equal for files that say the same in other bytes or another order."""
-    columns = list(view_columns(view))
-    rows = sources.scan(view.source, columns, snapshot=snapshot, order_by=[*columns, TS, CREATED, AVAILABLE])
-    return digest(["rows-1", rows.num_rows, list(column_digests(rows.column_names, rows.columns).items())])
+def _rows_key(view: FeatureView, snapshot: Snapshot) -> str:
+    """What the digest of a source's rows, as a view sees them, is remembered under; a partition's column is in its path."""
+    partitions = [file.path for file in snapshot.files if "=" in file.path]
+    return f"rows:{digest([view.source.version, list(view_columns(view)), snapshot.content, partitions])}"
+
+
+def _recalled(view: FeatureView, sources: Sources, snapshot: Snapshot) -> Digest | None:
+    known = sources.recall(_rows_key(view, snapshot))
+    return None if known is None else Digest(known.decode())
+
+
+def _optimistic(view: FeatureView, delays: tuple[int, int] | None) -> str | None:
+    """Whether rows were made later than the source says that they are known."""
+    source = view.source
+    if source.available != "event" or source.created is None or delays is None or delays[1] <= (source.after or 0):
+        return None
+    half, most = (delay_text(delay) for delay in delays)
+    said = "at once" if source.after is None else f"after {format_duration(source.after)}"
+    return (
+        f"PossibleLeak: source {source.name} says that rows are known {said}; by {source.created!r} half of them were there "
+        f"after {half}, and 99 % after {most}: declare available={source.created!r} or after="
+    )
 
 
 def _early(definition: TrainingSet, rows: int) -> tuple[str, ...]:

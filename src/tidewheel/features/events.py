@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tidewheel.features import lookup_kernel
-from tidewheel.features.rows import RowCodec
+from tidewheel.features.ties import canonical_ranks
 from tidewheel.schema import Schema
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _break_ties(
     positions = _members(tied)
     picked = order[positions]
     sub = rows.select(list(schema.names)).take(pa.array(picked))
-    bytes_rank = _canonical_ranks(sub, schema)
+    bytes_rank = canonical_ranks(sub, schema)
     group = np.cumsum(~np.concatenate([[False], tied])[positions])
     then = np.zeros(len(picked), dtype=np.int64) if created is None else created[picked]
     resort = np.lexsort((bytes_rank, then, group))
@@ -128,12 +128,3 @@ def _members(tied: npt.NDArray[np.bool_]) -> Integers:
     either[1:] |= tied
     either[:-1] |= tied
     return np.flatnonzero(either).astype(np.int64)
-
-
-def _canonical_ranks(rows: pa.Table, schema: Schema) -> Integers:
-    """Rank of each row's canonical bytes among all of them; equal rows have equal ranks."""
-    codec = RowCodec(schema)
-    columns = [rows.column(name).cast(field.type.arrow()).to_pylist() for name, field in zip(schema.names, schema, strict=True)]
-    encoded = [codec.canonical(values) for values in zip(*columns, strict=True)]
-    place = {data: rank for rank, data in enumerate(sorted(set(encoded)))}
-    return np.fromiter((place[data] for data in encoded), dtype=np.int64, count=len(encoded))

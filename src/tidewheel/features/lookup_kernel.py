@@ -66,39 +66,204 @@ def group(codes: object, offsets: object, order: object) -> int:
     return kept
 
 
-def record_highs(offsets: object, ranks: object, keep: object) -> None:
-    """Within each group, mark the items whose rank exceeds that of every item before them."""
-    start: cython.const[cython.longlong][::1] = _items(offsets)
-    rank: cython.const[cython.longlong][::1] = _items(ranks)
-    marked: cython.uchar[::1] = _items(keep)
-    g: cython.Py_ssize_t
-    i: cython.Py_ssize_t
-    high: cython.longlong
-    for g in range(start.shape[0] - 1):
-        high = -1
-        for i in range(start[g], start[g + 1]):
-            if rank[i] > high:
-                high = rank[i]
-                marked[i] = 1
+@cython.final
+@cython.cclass
+class Slots:
+    """Questions by key and time, each with the greatest row that was offered to it.
 
-
-def latest(offsets: object, known: object, *, keys: object, times: object, found: object) -> None:
-    """For every query the last position of its group with ``known <= time``, or -1; ``known`` ascends in each group.
-
-    A negative key finds nothing.
+    Parameters
+    ----------
+    offsets, times
+        Key ``k`` asks in the slots ``offsets[k]`` up to ``offsets[k + 1]``; their times ascend.
+    ts, created, row
+        Of the greatest row: its times, and its number; -1: none yet, -2 and less: row ``-2 - number`` of the batch at hand.
+    tied
+        Whether another row of the same times was offered that has other values.
+    last
+        For each key the slot that the row before was offered to: rows that come in order of time are placed in a step or two.
     """
-    start: cython.const[cython.longlong][::1] = _items(offsets)
-    since: cython.const[cython.longlong][::1] = _items(known)
-    asked: cython.const[cython.longlong][::1] = _items(keys)
-    moment: cython.const[cython.longlong][::1] = _items(times)
-    answer: cython.longlong[::1] = _items(found)
-    q: cython.Py_ssize_t
+
+    offsets: cython.const[cython.longlong][::1]
+    times: cython.const[cython.longlong][::1]
+    ts: cython.longlong[::1]
+    created: cython.longlong[::1]
+    row: cython.longlong[::1]
+    tied: cython.uchar[::1]
+    last: cython.longlong[::1]
+
+    def __init__(self, offsets: object, times: object, ts: object, created: object, row: object, tied: object, last: object):
+        self.offsets = _items(offsets)
+        self.times = _items(times)
+        self.ts = _items(ts)
+        self.created = _items(created)
+        self.row = _items(row)
+        self.tied = _items(tied)
+        self.last = _items(last)
+
+
+@cython.final
+@cython.cclass
+class Offers:
+    """Rows of a batch: number of the key (negative: not asked for), event time, created time, and from when known."""
+
+    codes: cython.const[cython.longlong][::1]
+    ts: cython.const[cython.longlong][::1]
+    created: cython.const[cython.longlong][::1]
+    known: cython.const[cython.longlong][::1]
+
+    def __init__(self, codes: object, ts: object, created: object, known: object) -> None:
+        self.codes = _items(codes)
+        self.ts = _items(ts)
+        self.created = _items(created)
+        self.known = _items(known)
+
+
+@cython.cfunc
+@cython.inline
+def _place(
+    times: cython.const[cython.longlong][::1],
+    lo: cython.Py_ssize_t,
+    hi: cython.Py_ssize_t,
+    near: cython.Py_ssize_t,
+    bound: cython.longlong,
+) -> cython.Py_ssize_t:
+    """:func:`_first_at`, from a position nearby in steps that double."""
+    step: cython.Py_ssize_t = 1
+    if times[near] < bound:
+        lo = near + 1
+        while lo + step < hi and times[lo + step] < bound:
+            lo = lo + step + 1
+            step = step * 2
+        return _first_at(times, lo, lo + step if lo + step < hi else hi, bound)
+    if near == lo or times[near - 1] < bound:
+        return near
+    return _first_at(times, lo, near, bound)
+
+
+def offer(slots: Slots, rows: Offers, *, touched: object, rivals: object, rival_slots: object) -> tuple[int, int]:
+    """Offer every row to the first question of its key that can see it; later questions see it through that one.
+
+    Parameters
+    ----------
+    touched
+        Receives the slots that took a row of this batch.
+    rivals, rival_slots
+        Receive the rows that had the very times of what their slot had, and the slots.
+
+    Returns
+    -------
+    How many were written to each.
+    """
+    taken: cython.longlong[::1] = _items(touched)
+    rival: cython.longlong[::1] = _items(rivals)
+    contested: cython.longlong[::1] = _items(rival_slots)
+    created: cython.longlong
+    takes: cython.Py_ssize_t = 0
+    ties: cython.Py_ssize_t = 0
+    i: cython.Py_ssize_t
+    lo: cython.Py_ssize_t
+    hi: cython.Py_ssize_t
     at: cython.Py_ssize_t
     key: cython.longlong
-    for q in range(asked.shape[0]):
-        key = asked[q]
-        answer[q] = -1
-        if key >= 0:
-            at = _first_at(since, start[key], start[key + 1], moment[q] + 1)
-            if at > start[key]:
-                answer[q] = at - 1
+    since: cython.longlong
+    for i in range(rows.codes.shape[0]):
+        key = rows.codes[i]
+        if key < 0:
+            continue
+        lo = slots.offsets[key]
+        hi = slots.offsets[key + 1]
+        since = rows.ts[i] if rows.ts[i] > rows.known[i] else rows.known[i]
+        if lo == hi or slots.times[hi - 1] < since:
+            continue
+        at = _place(slots.times, lo, hi, slots.last[key], since)
+        slots.last[key] = at
+        created = rows.created[i]
+        if slots.row[at] == -1 or rows.ts[i] > slots.ts[at] or (rows.ts[i] == slots.ts[at] and created > slots.created[at]):
+            if slots.row[at] >= -1:
+                taken[takes] = at
+                takes += 1
+            slots.ts[at] = rows.ts[i]
+            slots.created[at] = created
+            slots.row[at] = -2 - i
+            slots.tied[at] = 0
+        elif rows.ts[i] == slots.ts[at] and created == slots.created[at]:
+            rival[ties] = i
+            contested[ties] = at
+            ties += 1
+    return takes, ties
+
+
+def equals(slots: Slots, marks: object) -> int:
+    """Mark slots of one key whose rows have the same times, where nothing but values can say which is greater; how many."""
+    marked: cython.uchar[::1] = _items(marks)
+    k: cython.Py_ssize_t
+    at: cython.Py_ssize_t
+    best: cython.Py_ssize_t
+    count: cython.longlong = 0
+    for k in range(slots.offsets.shape[0] - 1):
+        best = -1
+        for at in range(slots.offsets[k], slots.offsets[k + 1]):
+            if slots.row[at] < 0:
+                continue
+            if best >= 0 and slots.ts[at] == slots.ts[best] and slots.created[at] == slots.created[best]:
+                count += 1 - marked[best]
+                marked[best] = 1
+                marked[at] = 1
+                count += 1
+            elif (
+                best < 0
+                or slots.ts[at] > slots.ts[best]
+                or (slots.ts[at] == slots.ts[best] and slots.created[at] > slots.created[best])
+            ):
+                best = at
+    return count
+
+
+def settle(slots: Slots, ranks: object, *, found: object, doubts: object) -> int:
+    """For every slot the number of the greatest row offered to it or to an earlier one of its key, or -1.
+
+    Parameters
+    ----------
+    ranks
+        One for each slot, which tell rows of the same times apart; empty where there are none.
+    doubts
+        Receives a mark at the first slot of each key and time whose answer was chosen among rows that differ only in value.
+
+    Returns
+    -------
+    How many marks were made.
+    """
+    rank: cython.const[cython.longlong][::1] = _items(ranks)
+    answer: cython.longlong[::1] = _items(found)
+    doubt: cython.uchar[::1] = _items(doubts)
+    ranked: cython.bint = rank.shape[0] > 0
+    k: cython.Py_ssize_t
+    at: cython.Py_ssize_t
+    best: cython.Py_ssize_t
+    same: cython.bint
+    tied: cython.bint
+    ambiguous: cython.longlong = 0
+    for k in range(slots.offsets.shape[0] - 1):
+        best = -1
+        tied = False
+        for at in range(slots.offsets[k], slots.offsets[k + 1]):
+            if slots.row[at] >= 0:
+                same = best >= 0 and slots.ts[at] == slots.ts[best] and slots.created[at] == slots.created[best]
+                if same and ranked:
+                    if not tied and (slots.tied[at] or rank[at] != rank[best]):
+                        tied = True
+                        doubt[at] = 1
+                        ambiguous += 1
+                    if rank[at] > rank[best]:
+                        best = at
+                elif (
+                    best < 0
+                    or slots.ts[at] > slots.ts[best]
+                    or (slots.ts[at] == slots.ts[best] and slots.created[at] > slots.created[best])
+                ):
+                    best = at
+                    tied = slots.tied[at] != 0
+                    doubt[at] = tied
+                    ambiguous += tied
+            answer[at] = -1 if best < 0 else slots.row[best]
+    return ambiguous

@@ -1,4 +1,9 @@
-"""Look-ups: for every key and time asked, the greatest row that was visible."""
+"""Look-ups: for every key and time asked, the greatest row that was visible.
+
+Rows are offered to the spine's questions, batch by batch and in any order: each to the first question of its key that can see
+it, where it stays if it is the greatest there. The answer to a question is then the greatest of its own row and those of
+earlier questions. So a source is read once, and no more of it is kept than there are questions.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +17,12 @@ import pyarrow as pa
 from tidewheel.clock import format_instant
 from tidewheel.errors import AmbiguousRows
 from tidewheel.features import lookup_kernel
-from tidewheel.features.columns import feature_type, row_schema
+from tidewheel.features.columns import feature_type, lookup_columns, row_schema
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.encoding import typed_default
-from tidewheel.features.events import order_rows
 from tidewheel.features.feature import Feature
+from tidewheel.features.match import Questions
+from tidewheel.features.ties import canonical_ranks
 from tidewheel.features.tiles import NULL_KEY
 from tidewheel.schema import Schema
 
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Integers = npt.NDArray[np.int64]
+
+_ROOM = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +42,13 @@ class Rows:
     ----------
     codes
         Number of each row's key; negative for rows that nobody asks for.
-    keys
-        How many keys are asked for.
     ts, created, known
-        Microseconds: event time, created time (0 without), and from when the row is visible.
+        Microseconds: event time, created time, and from when the row is visible.
     table
         The columns.
     """
 
     codes: Integers
-    keys: int
     ts: Integers
     created: Integers
     known: Integers
@@ -60,90 +65,179 @@ class LookedUp:
     ambiguous: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """Rows that can be the answer to some question, by key and by the time from which they are."""
-
-    offsets: Integers
-    since: Integers
-    rows: Integers
-
-
-def look_up(view: FeatureView, schema: Schema, *, rows: Rows, keys: Integers, times: Integers) -> LookedUp:
-    """Answer the look-ups of a view.
+class LookUps:
+    """The look-ups of a view, answered while its rows come by.
 
     Parameters
     ----------
-    keys, times
-        Shape (queries,): number of the key (negative: unknown or null), microseconds.
-
-    Raises
-    ------
-    AmbiguousRows
-        Under ``strict_ties``, when only its value tells two rows of a key apart.
+    schema
+        The source's.
     """
-    ordered = order_rows(
-        rows.codes, rows.keys, ts=rows.ts, created=rows.created, rows=rows.table, schema=row_schema(view, schema)
-    )
-    if view.strict_ties and len(ordered.ambiguous):
-        raise _ambiguous(view, rows, ordered.order[ordered.ambiguous])
-    everything = _index(ordered.offsets, ordered.order, rows)
-    latest = _latest(everything, keys, times)
-    fresh, found, too_old = _within(view.ttl, rows.ts, latest, times)
-    columns = []
-    for one in view.lookups:
-        assert one.column is not None
-        column = rows.table.column(one.column)
-        picked = fresh
-        if one.fill == "last_known" and column.null_count:
-            known = _only(ordered.offsets, ordered.order, column.is_valid().to_numpy())
-            picked, _, _ = _within(view.ttl, rows.ts, _latest(_index(*known, rows), keys, times), times)
-        columns.append(_take(view, one, column, schema, picked=picked, null=keys == NULL_KEY))
-    return LookedUp(columns, found, too_old, len(ordered.ambiguous))
+
+    def __init__(self, view: FeatureView, schema: Schema, questions: Questions) -> None:
+        self._view = view
+        self._schema = schema
+        self._questions = questions
+        self._columns = list(lookup_columns(view))
+        rows = row_schema(view, schema)
+        self._latest = _Greatest(questions, rows)
+        filled = {one.column for one in view.lookups if one.fill == "last_known"}
+        self._known = {name: _Greatest(questions, rows) for name in sorted(name for name in filled if name is not None)}
+
+    def add(self, rows: Rows) -> None:
+        """Take the next rows."""
+        table = rows.table.select(self._columns)
+        self._latest.add(rows, table)
+        for name, greatest in self._known.items():
+            column = table.column(name)
+            if not column.null_count:
+                greatest.add(rows, table)
+                continue
+            there = np.flatnonzero(column.is_valid().to_numpy())
+            some = Rows(rows.codes[there], rows.ts[there], rows.created[there], rows.known[there], rows.table)
+            greatest.add(some, table.take(pa.array(there)))
+
+    def finish(self, keys: Sequence[pa.Array]) -> LookedUp:
+        """The answers to all questions, in the spine's order.
+
+        Parameters
+        ----------
+        keys
+            The parts of the spine's keys, to name one in an error.
+
+        Raises
+        ------
+        AmbiguousRows
+            Under ``strict_ties``, when only its value tells the row of an answer from another one.
+        """
+        view, asked = self._view, self._questions
+        best = self._latest.settle()
+        if view.strict_ties and best.ambiguous:
+            raise _ambiguous(view, best, keys)
+        fresh, too_old = _fresh(view.ttl, best, asked.times)
+        null = asked.keys == NULL_KEY
+        columns = []
+        for one in view.lookups:
+            assert one.column is not None
+            picked, rows = fresh, best.rows
+            if one.column in self._known and one.fill == "last_known":
+                known = self._known[one.column].settle()
+                picked, rows = _fresh(view.ttl, known, asked.times)[0], known.rows
+            columns.append(_take(view, one, rows.column(one.column), self._schema, picked=picked, null=null))
+        return LookedUp(columns, int(np.count_nonzero(fresh >= 0)), too_old, best.ambiguous)
 
 
-def _index(offsets: Integers, order: Integers, rows: Rows) -> _Index:
-    """Drop every row that some greater row hides from the moment it can be seen.
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """For each spine row the place of its answer in ``rows``, or -1, and the answer's event time."""
 
-    What is left ascends both in order and in the time from which it can be seen, so one search answers both.
-    """
-    since = np.maximum(rows.ts[order], rows.known[order])
-    descends = since[1:] < since[:-1]
-    inner = offsets[1:-1]
-    descends[inner[(inner > 0) & (inner < len(since))] - 1] = False
-    if not descends.any():
-        return _Index(offsets, since, order)
-    keys = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
-    by_time = np.lexsort((since, keys)).astype(np.int64)
-    keep = np.zeros(len(order), dtype=np.uint8)
-    lookup_kernel.record_highs(offsets, by_time, keep)
-    places = np.flatnonzero(keep)
-    picked = by_time[places]
-    return _Index(np.searchsorted(places, offsets).astype(np.int64), since[picked], order[picked])
+    picked: Integers
+    ts: Integers
+    rows: pa.Table
+    ambiguous: int
+    doubtful: Integers
 
 
-def _only(offsets: Integers, order: Integers, present: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
-    kept = present[order]
-    return np.concatenate([[0], np.cumsum(kept)])[offsets].astype(np.int64), order[kept]
+class _Greatest:
+    """The greatest row offered to each question."""
+
+    def __init__(self, questions: Questions, schema: Schema) -> None:
+        self._asked = questions
+        self._schema = schema
+        count = len(questions.order)
+        self._ts, self._created = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        self._row, self._tied = np.full(count, -1, dtype=np.int64), np.zeros(count, dtype=np.uint8)
+        self._slots = lookup_kernel.Slots(
+            questions.offsets,
+            questions.times[questions.order],
+            self._ts,
+            self._created,
+            self._row,
+            self._tied,
+            questions.offsets[:-1].copy(),
+        )
+        self._types = schema.arrow()
+        self._held: list[pa.Table] = [self._types.empty_table()]
+        self._count = 0
+
+    def add(self, rows: Rows, table: pa.Table) -> None:
+        """Offer rows, whose values are in ``table``."""
+        size = len(rows.codes)
+        touched, rivals, contested = (np.empty(size, dtype=np.int64) for _ in range(3))
+        offers = lookup_kernel.Offers(rows.codes, rows.ts, rows.created, rows.known)
+        taken, ties = lookup_kernel.offer(self._slots, offers, touched=touched, rivals=rivals, rival_slots=contested)
+        changed = touched[:taken]
+        if ties:
+            changed = self._contest(rows, table, rivals[:ties], contested[:ties], changed)
+        if not len(changed):
+            return
+        local = -2 - self._row[changed]
+        self._row[changed] = self._count + np.arange(len(changed))
+        self._held.append(table.take(pa.array(local)).cast(self._types))
+        self._count += len(changed)
+        if self._count > 2 * len(self._row) + _ROOM:
+            self._forget()
+
+    def _contest(self, rows: Rows, table: pa.Table, rivals: Integers, slots: Integers, changed: Integers) -> Integers:
+        """Decide by their values between rows of the same times; answers which slots hold a row of this batch now."""
+        still = (rows.ts[rivals] == self._ts[slots]) & (rows.created[rivals] == self._created[slots])
+        rivals, slots = rivals[still], slots[still]
+        held = np.unique(slots)
+        now = self._row[held]
+        before, local = now >= 0, np.concatenate([-2 - now[now < -1], rivals])
+        candidates = pa.concat_tables([self._rows().take(pa.array(now[before])), table.take(pa.array(local)).cast(self._types)])
+        owners = np.concatenate([held[before], held[~before], slots])
+        rank = canonical_ranks(candidates, self._schema)
+        order = np.lexsort((rank, owners))
+        owners, rank, number = owners[order], rank[order], order
+        last = np.flatnonzero(np.concatenate([owners[1:] != owners[:-1], [True]]))
+        first = np.concatenate([[0], last[:-1] + 1])
+        self._tied[owners[last]] |= rank[first] != rank[last]
+        winner = number[last]
+        mine = winner >= np.count_nonzero(before)
+        moved = owners[last][mine]
+        self._row[moved] = -2 - local[winner[mine] - np.count_nonzero(before)]
+        return np.union1d(changed, moved)
+
+    def settle(self) -> _Best:
+        """The answers; nothing may be added afterwards."""
+        count = len(self._row)
+        rank, marks = np.empty(0, dtype=np.int64), np.zeros(count, dtype=np.uint8)
+        rows = self._rows()
+        if lookup_kernel.equals(self._slots, marks):
+            places = np.flatnonzero(marks)
+            rank = np.zeros(count, dtype=np.int64)
+            rank[places] = canonical_ranks(rows.take(pa.array(self._row[places])), self._schema)
+        found, doubts = np.empty(count, dtype=np.int64), np.zeros(count, dtype=np.uint8)
+        ambiguous = lookup_kernel.settle(self._slots, rank, found=found, doubts=doubts)
+        moments = np.zeros(max(self._count, 1), dtype=np.int64)
+        there = self._row >= 0
+        moments[self._row[there]] = self._ts[there]
+        asked = self._asked
+        picked = np.full(len(asked.keys), -1, dtype=np.int64)
+        picked[asked.order] = found
+        return _Best(picked, moments[np.maximum(picked, 0)], rows, ambiguous, asked.order[np.flatnonzero(doubts)])
+
+    def _rows(self) -> pa.Table:
+        """What is held, as one table in one piece."""
+        if len(self._held) > 1:
+            self._held = [pa.concat_tables(self._held).combine_chunks()]
+        return self._held[0]
+
+    def _forget(self) -> None:
+        """Drop the rows that have been outdone."""
+        there = np.flatnonzero(self._row >= 0)
+        self._held = [self._rows().take(pa.array(self._row[there]))]
+        self._row[there] = np.arange(len(there))
+        self._count = len(there)
 
 
-def _latest(index: _Index, keys: Integers, times: Integers) -> Integers:
-    """The row that answers each query, or -1."""
-    found = np.empty(len(keys), dtype=np.int64)
-    lookup_kernel.latest(index.offsets, index.since, keys=keys, times=times, found=found)
-    if not len(index.rows):
-        return found
-    return np.where(found >= 0, index.rows[np.maximum(found, 0)], -1)
-
-
-def _within(ttl: int | None, ts: Integers, latest: Integers, times: Integers) -> tuple[Integers, int, int]:
-    """Answers that are not older than ``ttl``, how many those are, and how many are too old."""
-    found = int(np.count_nonzero(latest >= 0))
-    if ttl is None or not len(ts):
-        return latest, found, 0
-    old = (latest >= 0) & (times - ts[np.maximum(latest, 0)] > ttl)
-    too_old = int(np.count_nonzero(old))
-    return np.where(old, -1, latest), found - too_old, too_old
+def _fresh(ttl: int | None, best: _Best, times: Integers) -> tuple[Integers, int]:
+    """Answers that are not older than ``ttl``, and how many are."""
+    if ttl is None:
+        return best.picked, 0
+    old = (best.picked >= 0) & (times - best.ts > ttl)
+    return np.where(old, -1, best.picked), int(np.count_nonzero(old))
 
 
 def _take(
@@ -164,14 +258,14 @@ def _take(
     return pa.compute.if_else(pa.array(null), pa.scalar(None, filled.type), filled) if null.any() else filled
 
 
-def _ambiguous(view: FeatureView, rows: Rows, first: Integers) -> AmbiguousRows:
-    names = [key.name for key in view.keys]
-    told: Sequence[str] = [
-        f"{', '.join(f'{name}={value!r}' for name, value in row.items())} at {format_instant(int(rows.ts[place]))}"
-        for place, row in zip(first[:5], rows.table.select(names).take(pa.array(first[:5])).to_pylist(), strict=True)
+def _ambiguous(view: FeatureView, best: _Best, keys: Sequence[pa.Array]) -> AmbiguousRows:
+    told = [
+        f"{', '.join(f'{key.name}={part[row].as_py()!r}' for key, part in zip(view.keys, keys, strict=True))} "
+        f"at {format_instant(int(best.ts[row]))}"
+        for row in best.doubtful[:5].tolist()
     ]
     return AmbiguousRows(
-        f"view {view.name}: rows of one key and time differ only in value: {'; '.join(told)} ({len(first)} in all)",
+        f"view {view.name}: rows of one key and time differ only in value: {'; '.join(told)} ({best.ambiguous} in all)",
         where=view.name,
         fix="declare created= on the source, remove the duplicates, or drop strict_ties",
     )

@@ -1,17 +1,19 @@
-"""Keys as numbers: the key of each spine row, and of each source row, as its place among the spine's distinct keys."""
+"""Keys as numbers: the distinct keys of a spine, each source row's place among them, and the spine's questions in order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.errors import KeyTypeMismatch
+from tidewheel.features import key_kernel, lookup_kernel
 from tidewheel.features.columns import check_key
+from tidewheel.features.encoding import to_int64
 from tidewheel.features.tiles import NULL_KEY, UNKNOWN_KEY
 from tidewheel.schema import Field, data_type_of_arrow
 
@@ -20,25 +22,8 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
 
-_TABLE = 1 << 24
-"""Up to so many possible combinations of parts are looked up in an array."""
-
-
-@dataclass(frozen=True, slots=True)
-class Matched:
-    """Numbers of keys.
-
-    Parameters
-    ----------
-    asked
-        Of each spine row; ``NULL_KEY`` where a part is null.
-    held
-        Of each source row; ``UNKNOWN_KEY`` where nobody asks for it, ``NULL_KEY`` where a part is null.
-    """
-
-    asked: Integers
-    held: Integers
-    keys: int
+_NEAR = 1 << 16
+"""Integers that lie this close together, or four times closer than they are many, are looked up in an array, unhashed."""
 
 
 def key_column(column: pa.ChunkedArray, key: Field) -> pa.Array:
@@ -59,58 +44,183 @@ def key_column(column: pa.ChunkedArray, key: Field) -> pa.Array:
     return column.combine_chunks().cast(key.type.arrow())
 
 
-def match_keys(asked: Sequence[pa.Array], held: Sequence[pa.Array]) -> Matched:
-    """Number the distinct keys of the spine, and find them in the rows of a source.
+class KeyIndex:
+    """Numbers of the distinct keys of a spine, from 0 in order of appearance; built once, then asked for every batch of rows.
 
     Parameters
     ----------
-    asked, held
-        The parts of the keys, as :func:`key_column` gives them, in the same order.
+    asked
+        The parts of the keys, as :func:`key_column` gives them.
 
     Examples
     --------
-    >>> one = match_keys([pa.array(["1", "11"]), pa.array(["11", "1"])], [pa.array(["11", "2"]), pa.array(["1", "2"])])
-    >>> one.asked.tolist(), one.held.tolist()
-    ([0, 1], [1, -1])
+    >>> index = KeyIndex([pa.array(["1", "11"]), pa.array(["11", "1"])])
+    >>> index.asked.tolist(), index.keys
+    ([0, 1], 2)
+    >>> index.find([pa.array(["11", "2", None]), pa.array(["1", "2", "2"])]).tolist()
+    [1, -1, -2]
     """
-    left, right, size = _part(asked[0], held[0])
-    for more, other in zip(asked[1:], held[1:], strict=True):
-        if size > 1 << 40:  # the product of the next step could leave int64
-            left, right, size = _dense(left, right, size)
-        next_left, next_right, next_size = _part(more, other)
-        left = np.where((left >= 0) & (next_left >= 0), left * next_size + next_left, NULL_KEY)
-        right = np.where((right >= 0) & (next_right >= 0), right * next_size + next_right, np.minimum(right, next_right))
-        size *= next_size
-    if len(asked) > 1:
-        left, right, size = _dense(left, right, size)
-    return Matched(left, right, size)
+
+    def __init__(self, asked: Sequence[pa.Array]) -> None:
+        self._parts = [_part(column) for column in asked]
+        self._pairs: list[_Integers] = []
+        self.asked: Integers = self._parts[0].asked
+        """Number of each spine row's key; ``NULL_KEY`` where a part is null."""
+        self.keys: int = self._parts[0].size
+        """How many distinct keys there are."""
+        for part in self._parts[1:]:
+            both = np.where((self.asked >= 0) & (part.asked >= 0), self.asked * part.size + part.asked, NULL_KEY)
+            pair = _Integers(both, both >= 0)
+            self._pairs.append(pair)
+            self.asked, self.keys = pair.asked, pair.size
+
+    def find(self, held: Sequence[pa.Array]) -> Integers:
+        """Number of each row's key: ``UNKNOWN_KEY`` where nobody asks for it, ``NULL_KEY`` where a part is null."""
+        found = self._parts[0].find(held[0])
+        for part, pair, column in zip(self._parts[1:], self._pairs, held[1:], strict=True):
+            other = part.find(column)
+            both = np.where((found >= 0) & (other >= 0), found * part.size + other, -1)
+            found = np.where(both >= 0, pair.numbers(both), np.minimum(np.minimum(found, other), UNKNOWN_KEY))
+        return found
 
 
-def _part(asked: pa.Array, held: pa.Array) -> tuple[Integers, Integers, int]:
-    """One part: place among the distinct values asked. Null is ``NULL_KEY``, not asked for ``UNKNOWN_KEY``."""
-    encoded = asked.dictionary_encode()
-    dictionary = encoded.dictionary
-    left = encoded.indices.fill_null(NULL_KEY).cast(pa.int64()).to_numpy()
-    found = pc.index_in(held, value_set=dictionary).fill_null(UNKNOWN_KEY)
-    right = found.cast(pa.int64()).to_numpy()
-    if held.null_count:
-        right = np.where(held.is_null().to_numpy(zero_copy_only=False), NULL_KEY, right)
-    return left, right, len(dictionary)
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What a spine asks of one view: keys and times, grouped by key and in order of time.
+
+    Parameters
+    ----------
+    keys, times
+        Of each spine row, in its order; negative keys ask nothing.
+    offsets, order
+        Key ``k`` asks in the positions ``offsets[k]`` up to ``offsets[k + 1]``; ``order`` is the spine row of each position.
+    """
+
+    keys: Integers
+    times: Integers
+    offsets: Integers
+    order: Integers
+
+    @property
+    def size(self) -> int:
+        """How many distinct keys ask."""
+        return len(self.offsets) - 1
 
 
-def _dense(left: Integers, right: Integers, size: int) -> tuple[Integers, Integers, int]:
-    """Renumber combined keys from 0, in order."""
-    distinct = np.unique(left[left >= 0])
-    negative = np.minimum(right, 0)
-    if size <= _TABLE:
-        places = np.full(max(size, 1), UNKNOWN_KEY, dtype=np.int64)
-        places[distinct] = np.arange(len(distinct))
-        return (
-            np.where(left >= 0, places[np.maximum(left, 0)], left),
-            np.where(right >= 0, places[np.maximum(right, 0)], negative),
-            len(distinct),
-        )
-    values = pa.array(distinct)
-    again = pc.index_in(pa.array(left), value_set=values).fill_null(UNKNOWN_KEY).cast(pa.int64()).to_numpy()
-    other = pc.index_in(pa.array(right), value_set=values).fill_null(UNKNOWN_KEY).cast(pa.int64()).to_numpy()
-    return np.where(left >= 0, again, left), np.where(right >= 0, other, negative), len(distinct)
+def ask(index: KeyIndex, times: Integers) -> Questions:
+    """Order a spine's questions."""
+    codes, by_time = index.asked, None
+    if len(times) > 1 and bool(np.any(times[1:] < times[:-1])):
+        by_time = np.argsort(times, kind="stable")
+        codes = codes[by_time]
+    offsets = np.zeros(index.keys + 1, dtype=np.int64)
+    order = np.empty(len(codes), dtype=np.int64)
+    order = order[: lookup_kernel.group(np.ascontiguousarray(codes), offsets, order)]
+    return Questions(index.asked, times, offsets, order if by_time is None else by_time[order])
+
+
+class _Part(Protocol):
+    """Numbers of the values of one part of a key."""
+
+    asked: Integers
+    size: int
+
+    def find(self, held: pa.Array) -> Integers: ...
+
+
+def _part(column: pa.Array) -> _Part:
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+        return _Strings(column)
+    return _Integers(_whole(column), column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None)
+
+
+def _whole(column: pa.Array) -> Integers:
+    """Integers, times, dates and booleans as int64; a null as 0."""
+    if not column.null_count:
+        return to_int64(column)
+    there = column.is_valid().to_numpy(zero_copy_only=False)
+    values = np.zeros(len(column), dtype=np.int64)
+    values[there] = to_int64(column.drop_null())
+    return values
+
+
+def _table(size: int) -> Integers:
+    return np.full(1 << max(4, (2 * size - 1).bit_length()), -1, dtype=np.int64)
+
+
+class _Integers:
+    """Integers, and what is kept as integers: booleans, times and dates."""
+
+    def __init__(self, values: Integers, there: npt.NDArray[np.bool_] | None) -> None:
+        present = values if there is None or bool(there.all()) else values[there]
+        codes = np.empty(len(present), dtype=np.int64)
+        distinct = np.empty(len(present), dtype=np.int64)
+        self._table = _table(len(present))
+        self.size: int = key_kernel.number_integers(present, self._table, distinct=distinct, codes=codes)
+        self._distinct = distinct[: self.size].copy()
+        self._low = int(present.min()) if len(present) else 0
+        span = int(present.max()) - self._low + 1 if len(present) else 1
+        self._near = span <= max(_NEAR, 4 * self.size)
+        if self._near:
+            self._table = np.full(span, -1, dtype=np.int64)
+            self._table[self._distinct - self._low] = np.arange(self.size)
+        self.asked = codes
+        if len(present) < len(values):
+            self.asked = np.full(len(values), NULL_KEY, dtype=np.int64)
+            self.asked[there] = codes
+
+    def numbers(self, values: Integers) -> Integers:
+        codes = np.empty(len(values), dtype=np.int64)
+        if self._near:
+            key_kernel.find_near(values, self._table, low=self._low, codes=codes)
+        else:
+            key_kernel.find_integers(values, self._table, distinct=self._distinct, codes=codes)
+        return codes
+
+    def find(self, held: pa.Array) -> Integers:
+        return _nulls(self.numbers(_whole(held)), held)
+
+
+class _Strings:
+    """Strings and bytes."""
+
+    def __init__(self, column: pa.Array) -> None:
+        present = column.drop_null() if column.null_count else column
+        self._known = key_pieces(present)
+        codes, first = np.empty(len(present), dtype=np.int64), np.empty(len(present), dtype=np.int64)
+        self._table = _table(len(present))
+        self.size: int = key_kernel.number_pieces(self._known, self._table, first=first, codes=codes)
+        self._first = first[: self.size].copy()
+        self.asked = codes
+        if len(present) < len(column):
+            self.asked = np.full(len(column), NULL_KEY, dtype=np.int64)
+            self.asked[column.is_valid().to_numpy(zero_copy_only=False)] = codes
+
+    def find(self, held: pa.Array) -> Integers:
+        codes = np.empty(len(held), dtype=np.int64)
+        key_kernel.find_pieces(key_pieces(held), self._known, table=self._table, first=self._first, codes=codes)
+        return _nulls(codes, held)
+
+
+def _nulls(codes: Integers, held: pa.Array) -> Integers:
+    return np.where(held.is_null().to_numpy(zero_copy_only=False), NULL_KEY, codes) if held.null_count else codes
+
+
+def key_pieces(column: pa.Array) -> key_kernel.Pieces:
+    """Strings or bytes as the kernel sees them; a null has no bytes.
+
+    Examples
+    --------
+    >>> key_pieces(pa.array(["a", None, "bc"])).size
+    [0, 1, 1, 3]
+    """
+    plain = (pc.fill_null(column, "" if pa.types.is_string(column.type) else b"") if column.null_count else column).cast(
+        pa.large_binary()
+    )
+    _, places, data = plain.buffers()
+    if places is None:
+        offsets: Integers = np.zeros(len(plain) + 1, dtype=np.int64)
+    else:
+        offsets = np.frombuffer(places, np.int64)[plain.offset : plain.offset + len(plain) + 1]
+    held = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, dtype=np.uint8)
+    return key_kernel.Pieces(offsets, held)

@@ -2,62 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from tidewheel.clock import Micros
+from tidewheel.digest import Digest
 from tidewheel.features.columns import service_schema, view_columns
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use
-from tidewheel.features.events import Events, order_rows
-from tidewheel.features.lookups import Rows, look_up
-from tidewheel.features.match import key_column, match_keys
-from tidewheel.features.plan import WindowPlan, plan_windows
+from tidewheel.features.match import key_column
+from tidewheel.features.plan import plan_windows
+from tidewheel.features.row_sum import RowSum
 from tidewheel.features.spine import check_spine, request_column, spine_times
-from tidewheel.features.tiles import NULL_KEY, fold
 from tidewheel.features.transform import run_transform
+from tidewheel.features.view_answer import Asked, ViewAnswer, ViewReport, whole_numbers
 from tidewheel.schema import DataType, Schema
+from tidewheel.sources.query import SYSTEM, TS
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     Integers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class ViewReport:
-    """What was met while one view of a service was answered.
-
-    Parameters
-    ----------
-    rows
-        Rows of the source that were read.
-    null_keys
-        Of these, rows with a null in their key: ignored.
-    late
-        Of these, rows that were known only after their own time.
-    ambiguous
-        Keys and times at which rows differ only in value; the greater was taken.
-    found, too_old
-        Spine rows for which a look-up found a row, and those for which it was older than ``ttl``.
-    unknown
-        Spine rows whose key the source does not have (or has only in rows out of reach).
-    """
-
-    view: str
-    prefix: str
-    rows: int
-    null_keys: int = 0
-    late: int = 0
-    ambiguous: int = 0
-    found: int = 0
-    too_old: int = 0
-    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +43,14 @@ class TransformReport:
 class Retrieved:
     """The answer: a column per output of the service, in its order, a row per row of the spine.
 
-    ``coverage`` counts the rows in which each output is not null.
+    ``coverage`` counts the rows in which each output is not null; ``contents`` digest the rows of views, where asked for.
     """
 
     table: pa.Table
     views: tuple[ViewReport, ...] = ()
     transforms: tuple[TransformReport, ...] = ()
     coverage: Mapping[str, int] = field(default_factory=dict)
+    contents: Mapping[str, Digest] = field(default_factory=dict)
 
 
 def retrieve(
@@ -89,6 +60,7 @@ def retrieve(
     time: str,
     sources: Sources,
     snapshots: Mapping[str, Snapshot] | None = None,
+    measure: Collection[str] = (),
 ) -> Retrieved:
     """Answer a service for every row of a spine.
 
@@ -100,6 +72,8 @@ def retrieve(
         Column of the instant to answer for: a timestamp (UTC where it has no zone), or int64 microseconds.
     snapshots
         What to read of each source, by its name; what there is now by default.
+    measure
+        Views whose rows are digested while they are read (:class:`~tidewheel.features.row_sum.RowSum`), those out of reach too.
 
     Raises
     ------
@@ -114,30 +88,67 @@ def retrieve(
     times = spine_times(spine, time)
     columns = {one.name: request_column(spine.column(one.name), one) for one in service.request}
     asked = {key.name: key_column(spine.column(key.name), key) for key in service.keys}
-    reports = []
-    for view in service.views:
-        source = view.source
-        snapshot = None if snapshots is None else snapshots.get(source.name)
-        rows = _scan(view, schemas[source.name], times, sources, snapshot)
-        for alias in service.uses:
-            if alias.view.name == view.name:
-                made, report = answer_view(alias, schemas[source.name], rows, asked=asked, times=times)
-                columns |= made
-                reports.append(report)
+    reports, sums = [], {name: RowSum() for name in measure}
+    for made, report in _answers(service, schemas, Asked(asked, times), sources, snapshots=snapshots or {}, sums=sums):
+        columns |= made
+        reports.append(report)
     computed = _transform(service, columns, asked, schema, rows=len(times))
     table = pa.table([columns[name] for name in schema.names], schema=schema.arrow())
     coverage = {name: table.num_rows - table.column(name).null_count for name in schema.names}
-    return Retrieved(table, tuple(reports), computed, coverage)
+    contents = {name: one.digest() for name, one in sums.items()}
+    return Retrieved(table, tuple(reports), computed, coverage, contents)
 
 
-def _scan(view: FeatureView, schema: Schema, times: Integers, sources: Sources, snapshot: Snapshot | None) -> pa.Table:
-    """The rows that any answer can need: none after the last time asked, none further back than any feature reaches."""
+def _answers(
+    service: ServiceDefinition,
+    schemas: Mapping[str, Schema],
+    asked: Asked,
+    sources: Sources,
+    *,
+    snapshots: Mapping[str, Snapshot],
+    sums: Mapping[str, RowSum],
+) -> list[tuple[dict[str, pa.Array], ViewReport]]:
+    """Answer every view; a source is read once for all views over it, and let go before the next one."""
+    found: dict[Use, tuple[dict[str, pa.Array], ViewReport]] = {}
+    for name in dict.fromkeys(view.source.name for view in service.views):
+        uses = [alias for alias in service.uses if alias.view.source.name == name]
+        views = {alias.view.name: alias.view for alias in uses}
+        starts = {key: _start(view, schemas[name], asked.times) for key, view in views.items()}
+        whole = bool(views.keys() & sums.keys())
+        first = None if whole or None in starts.values() else min(start for start in starts.values() if start is not None)
+        last = int(asked.times.max()) + 1 if len(asked.times) else 0
+        answers = {one: ViewAnswer(one, schemas[name], asked, start=starts[one.view.name]) for one in uses}
+        columns = list(dict.fromkeys(column for view in views.values() for column in view_columns(view)))
+        batches = sources.batches(
+            uses[0].view.source,
+            columns,
+            snapshot=snapshots.get(name),
+            start=None if first is None else Micros(first),
+            end=None if whole else Micros(last),
+        )
+        for rows in batches:
+            for key in views.keys() & sums.keys():
+                sums[key].add(rows.select([*view_columns(views[key]), *SYSTEM]))
+            reached = _before(rows, last) if whole else rows
+            for answer in answers.values():
+                answer.add(reached)
+        found |= {one: answer.finish() for one, answer in answers.items()}
+    return [found[alias] for view in service.views for alias in service.uses if alias.view.name == view.name]
+
+
+def _start(view: FeatureView, schema: Schema, times: Integers) -> int | None:
+    """First instant of event time that any answer can need; ``None`` where there is no end to it."""
     reaches = [plan_windows(view, schema).longest] if view.windows else []
     if view.lookups:
-        reaches.append(-1 if view.ttl is None else view.ttl)
-    first, last = (int(times.min()), int(times.max())) if len(times) else (0, -1)
-    start = None if min(reaches) < 0 else Micros(first - max(reaches))
-    return sources.scan(view.source, view_columns(view), snapshot=snapshot, start=start, end=Micros(last + 1))
+        if view.ttl is None:
+            return None
+        reaches.append(view.ttl)
+    return (int(times.min()) if len(times) else 0) - max(reaches)
+
+
+def _before(rows: pa.Table, end: int) -> pa.Table:
+    inside = whole_numbers(rows, TS) < end
+    return rows if inside.all() else rows.filter(pa.array(inside))
 
 
 def answer_view(
@@ -160,45 +171,9 @@ def answer_view(
     -------
     A column per feature by its output name, and what was met.
     """
-    view = alias.view
-    held = [key_column(rows.column(key.name), key) for key in view.keys]
-    matched = match_keys([asked[column.name] for column in alias.columns], held)
-    ts, created, known = (_int64(rows, name) for name in ("__ts", "__created", "__avail"))
-    have = np.bincount(matched.held[matched.held >= 0], minlength=max(matched.keys, 1)) > 0
-    report = ViewReport(
-        view.name,
-        alias.prefix,
-        rows.num_rows,
-        null_keys=int(np.count_nonzero(matched.held == NULL_KEY)),
-        late=int(np.count_nonzero(known > ts)),
-        unknown=int(np.count_nonzero((matched.asked >= 0) & ~have[np.maximum(matched.asked, 0)])),
-    )
-    here = Rows(matched.held, matched.keys, ts, created, known, rows)
-    columns: dict[str, pa.Array] = {}
-    if view.lookups:
-        looked = look_up(view, schema, rows=here, keys=matched.asked, times=times)
-        columns |= {one.name: column for one, column in zip(view.lookups, looked.columns, strict=True)}
-        report = replace(report, ambiguous=looked.ambiguous, found=looked.found, too_old=looked.too_old)
-    if view.windows:
-        folded = _fold(plan_windows(view, schema), here, matched.asked, times)
-        columns |= {one.name: column for one, column in zip(view.windows, folded, strict=True)}
-    return {alias.prefix + name: column for name, column in columns.items()}, report
-
-
-def _fold(plan: WindowPlan, rows: Rows, keys: Integers, times: Integers) -> list[pa.Array]:
-    ordered = order_rows(rows.codes, rows.keys, ts=rows.ts, created=None, rows=rows.table, schema=plan.events)
-    names = list(plan.events.names)
-    picked = rows.table.select(names).take(pa.array(ordered.order)) if names else rows.table.select([])
-    events = Events(ordered.offsets, rows.ts[ordered.order], rows.known[ordered.order], picked)
-    by_key = np.lexsort((times, keys))
-    folded = fold(plan, events, keys=keys[by_key], times=times[by_key])
-    back = np.empty(len(by_key), dtype=np.int64)
-    back[by_key] = np.arange(len(by_key))
-    return [column.take(pa.array(back)) for column in folded.columns]
-
-
-def _int64(rows: pa.Table, name: str) -> Integers:
-    return np.ascontiguousarray(rows.column(name).to_numpy(), dtype=np.int64)
+    answer = ViewAnswer(alias, schema, Asked(asked, times))
+    answer.add(rows)
+    return answer.finish()
 
 
 def _transform(

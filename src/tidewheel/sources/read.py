@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as wall
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tidewheel.schema import Field, Schema, data_type_of_arrow
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
 from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, scan_query, time_query
+from tidewheel.sources.read_direct import find_direct
 from tidewheel.sources.select import parse_select, to_dialect
 from tidewheel.sources.snapshot import FileSnapshot, Snapshot
 from tidewheel.sources.times import to_utc_micros
@@ -143,6 +144,19 @@ class Sources:
         relations = self._relations(source, snapshot)
         return self._rows(source, columns, relations, order_by=order_by, start=start, end=end, where=where)
 
+    def batches(
+        self,
+        source: Source,
+        columns: Sequence[str],
+        *,
+        snapshot: Snapshot | None = None,
+        start: Micros | None = None,
+        end: Micros | None = None,
+    ) -> Iterator[pa.Table]:
+        """What :meth:`scan` gives, in batches that together need not fit in memory; at least one, be it empty."""
+        relations = self._relations(source, snapshot)
+        yield from self._batches(source, columns, relations, start=start, end=end, where=None)
+
     def transform(self, source: Source, rows: pa.Table) -> pa.Table:
         """A small batch of raw rows as :meth:`scan` would give them, all columns; for rows that are being pushed."""
         described = self._described.get(source.version) or self._describe(source, parse_select(source.select, source.where).sql)
@@ -153,7 +167,7 @@ class Sources:
             found = self.engine.stream(sql, relations).read_all()
         else:  # the select alone: half of the engine's time for a few rows is planning what is around it
             sql = to_dialect(parse_select(source.select, source.where).sql, self.engine.dialect)
-            found = _with_system_columns(source, self.engine.stream(sql, relations).read_all())
+            found, _ = _with_system_columns(source, self.engine.stream(sql, relations).read_all())
         return self._resolved(source, described.names, found)[0]
 
     def validate(self, source: Source, rows: Sequence[Row], *, now: Micros, allowance: Micros = ALLOWANCE) -> pa.Table:
@@ -179,20 +193,70 @@ class Sources:
         end: Micros | None,
         where: str | None,
     ) -> pa.Table:
-        described = self._describe(source, parse_select(source.select, source.where).sql)
-        self._check_columns(source, columns, described)
-        sql = scan_query(source, described, columns, raw=self._raw_names(relations), start=start, end=end, where=where)
-        found = self.engine.stream(to_dialect(sql, self.engine.dialect), relations).read_all()
-        nan = pc.sum(found[NAN]).as_py() or 0 if NAN in found.column_names else 0
-        found, null_time, null_available = self._resolved(source, columns, found)
-        if start is not None or end is not None:
-            found = found.filter(_between(found[TS], start, end))
-        else:
-            self.counts[source.name] = Counts(found.num_rows, null_time, null_available, nan)
+        tables = list(self._batches(source, columns, relations, start=start, end=end, where=where))
+        found = pa.concat_tables(tables)
         if order_by:
             keys = [(name, "ascending") for name in order_by]
             found = found.take(pc.sort_indices(found, sort_keys=keys))
         return found
+
+    def _batches(
+        self,
+        source: Source,
+        columns: Sequence[str],
+        relations: Mapping[str, Relation],
+        *,
+        start: Micros | None,
+        end: Micros | None,
+        where: str | None,
+    ) -> Iterator[pa.Table]:
+        """At least one table, be it empty; without bounds, what was met is counted at the end."""
+        described = self._describe(source, parse_select(source.select, source.where).sql)
+        self._check_columns(source, columns, described)
+        bounded, met = start is not None or end is not None, Counts()
+        for raw, nan in self._raw_batches(source, described, columns, relations, start=start, end=end, where=where):
+            found, null_time, null_available = self._resolved(source, columns, raw)
+            met = Counts(
+                met.rows + found.num_rows,
+                met.null_time + null_time,
+                met.null_available + null_available,
+                met.nan + nan,
+            )
+            if bounded:
+                inside = _between(found[TS], start, end)
+                found = found if pc.all(inside).as_py() else found.filter(inside)
+            yield found
+        if not bounded:
+            self.counts[source.name] = met
+
+    def _raw_batches(
+        self,
+        source: Source,
+        described: pa.Schema,
+        columns: Sequence[str],
+        relations: Mapping[str, Relation],
+        *,
+        start: Micros | None,
+        end: Micros | None,
+        where: str | None,
+    ) -> Iterator[tuple[pa.Table, int]]:
+        """Columns and the raw values of the system columns, from the engine or, where that gives the same, as they lie; and
+        how many NaN became null."""
+        direct = None if where else find_direct(source, described, relations=tuple(relations.values()), columns=columns)
+        if direct is not None:
+            for rows in direct.batches(start, end):
+                yield _with_system_columns(source, rows)
+            yield _with_system_columns(source, direct.schema.empty_table())
+            return
+        sql = scan_query(source, described, columns, raw=self._raw_names(relations), start=start, end=end, where=where)
+        reader = self.engine.stream(to_dialect(sql, self.engine.dialect), relations)
+        if pa.types.is_string(described.field(source.time).type):  # whether texts have zones is told from all of them
+            tables = iter([reader.read_all()])
+        else:
+            tables = (pa.Table.from_batches([batch]) for batch in reader)
+        for rows in tables:
+            yield rows, pc.sum(rows[NAN]).as_py() or 0 if NAN in rows.column_names else 0
+        yield reader.schema.empty_table(), 0
 
     def _resolved(self, source: Source, columns: Sequence[str], found: pa.Table) -> tuple[pa.Table, int, int]:
         """Typed columns and system columns; rows without a time, or never available, are dropped and counted."""
@@ -317,18 +381,23 @@ def _micros(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArr
     return to_utc_micros(column, name=name, timezone=source.timezone, ambiguous=source.ambiguous, rounding="up")
 
 
-def _with_system_columns(source: Source, found: pa.Table) -> pa.Table:
-    """What the query around a select does, for rows that are here."""
+def _with_system_columns(source: Source, found: pa.Table) -> tuple[pa.Table, int]:
+    """What the query around a select does, for rows that are here; and how many NaN became null."""
+    unknown = 0
     for index, column in enumerate(found.columns if source.nan == "null" else []):
         if pa.types.is_floating(column.type):
-            clean = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-            found = found.set_column(index, found.schema.field(index), clean)
+            nan = pc.is_nan(column)
+            here = pc.sum(nan).as_py() or 0
+            if here:
+                clean = pc.if_else(nan, pa.scalar(None, column.type), column)
+                found = found.set_column(index, found.schema.field(index), clean)
+                unknown += here
     found = found.append_column(TS, found[source.time])
     if source.created is not None:
         found = found.append_column(CREATED, found[source.created])
     if source.available != "event":
         found = found.append_column(AVAILABLE, found[source.available])
-    return found
+    return found, unknown
 
 
 def _typed(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:

@@ -64,6 +64,20 @@ def to_utc_micros(
     return column.cast(pa.int64())
 
 
+def ceiled(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Timestamps in microseconds UTC, or without a zone where they have none; finer digits rounded up.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> ceiled(pa.chunked_array([pa.array([1001], pa.timestamp("ns"))])).cast(pa.int64()).to_pylist()
+    [2]
+    """
+    import pyarrow as pa
+
+    return _micros(column, "up").cast(pa.timestamp("us", None if column.type.tz is None else "UTC"))
+
+
 def _micros(column: pa.ChunkedArray, rounding: Rounding) -> pa.ChunkedArray:
     """Timestamps in microseconds; finer digits rounded, also before 1970."""
     import pyarrow as pa

@@ -1,0 +1,207 @@
+"""The answer of one view to a spine, made while the rows of its source come by in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from tidewheel.features.definition import Use
+from tidewheel.features.delays import Delays
+from tidewheel.features.events import Events, order_rows
+from tidewheel.features.lookups import LookUps, Rows
+from tidewheel.features.match import KeyIndex, Questions, ask, key_column
+from tidewheel.features.plan import WindowPlan, plan_windows
+from tidewheel.features.tiles import NULL_KEY, fold
+from tidewheel.schema import Schema
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewReport:
+    """What was met while one view of a service was answered.
+
+    Parameters
+    ----------
+    rows
+        Rows of the source that were in reach.
+    null_keys
+        Of these, rows with a null in their key: ignored.
+    late
+        Of these, rows that were known only after their own time.
+    ambiguous
+        Keys and times at which a look-up's answer was chosen among rows that differ only in value; the greater was taken.
+    found, too_old
+        Spine rows for which a look-up found a row, and those for which it was older than ``ttl``.
+    unknown
+        Spine rows whose key the source does not have (or has only in rows out of reach).
+    delays
+        Microseconds from a row's time to when it was there: the half of the rows that was quickest took at most the first, and
+        99 of 100 at most the second. ``None`` where the source has neither ``created`` nor a column of availability.
+    """
+
+    view: str
+    prefix: str
+    rows: int
+    null_keys: int = 0
+    late: int = 0
+    ambiguous: int = 0
+    found: int = 0
+    too_old: int = 0
+    unknown: int = 0
+    delays: tuple[int, int] | None = None
+
+
+class Asked:
+    """A spine's keys and times; views by the same key columns share what is made of them.
+
+    Parameters
+    ----------
+    columns
+        Key columns by their names in the spine, in their declared types.
+    times
+        Of each spine row, in microseconds.
+    """
+
+    def __init__(self, columns: Mapping[str, pa.Array], times: Integers) -> None:
+        self.columns = columns
+        self.times = times
+        self._made: dict[tuple[str, ...], tuple[KeyIndex, Questions]] = {}
+
+    def of(self, alias: Use) -> tuple[KeyIndex, Questions]:
+        """The keys of a view under an alias, numbered, and its questions in order."""
+        names = tuple(column.name for column in alias.columns)
+        if names not in self._made:
+            index = KeyIndex([self.columns[name] for name in names])
+            self._made[names] = (index, ask(index, self.times))
+        return self._made[names]
+
+
+class ViewAnswer:
+    """One view under one alias: takes rows in any order, and keeps of them what its questions need.
+
+    Parameters
+    ----------
+    schema
+        The source's.
+    start
+        First instant of event time that the view can reach, where the rows that come by may lie before it.
+    """
+
+    def __init__(self, alias: Use, schema: Schema, asked: Asked, *, start: int | None = None) -> None:
+        view = alias.view
+        self._alias = alias
+        self._start = start
+        self._index, self._questions = asked.of(alias)
+        self._keys = [asked.columns[column.name] for column in alias.columns]
+        self._report = ViewReport(view.name, alias.prefix, 0)
+        self._have = np.zeros(max(self._index.keys, 1), dtype=np.bool_)
+        self._look_ups = LookUps(view, schema, self._questions) if view.lookups else None
+        self._windows = _Windows(plan_windows(view, schema), self._questions) if view.windows else None
+        measured = view.source.created is not None or view.source.available != "event"
+        self._delays = Delays() if measured else None
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows as a scan gives them: the view's columns, ``__ts``, ``__created`` and ``__avail``."""
+        view = self._alias.view
+        ts = whole_numbers(rows, "__ts")
+        if self._start is not None and len(ts) and int(ts.min()) < self._start:
+            rows = rows.filter(pa.array(ts >= self._start))
+            ts = whole_numbers(rows, "__ts")
+        created, known = whole_numbers(rows, "__created"), whole_numbers(rows, "__avail")
+        codes = self._index.find([key_column(rows.column(key.name), key) for key in view.keys])
+        self._have[codes[codes >= 0]] = True
+        report = self._report
+        self._report = replace(
+            report,
+            rows=report.rows + len(codes),
+            null_keys=report.null_keys + int(np.count_nonzero(codes == NULL_KEY)),
+            late=report.late + (0 if known is ts else int(np.count_nonzero(known > ts))),
+        )
+        if self._delays is not None:
+            self._delays.add((known if view.source.available != "event" else created) - ts)
+        here = Rows(codes, ts, created, known, rows)
+        if self._look_ups is not None:
+            self._look_ups.add(here)
+        if self._windows is not None:
+            self._windows.add(here)
+
+    def finish(self) -> tuple[dict[str, pa.Array], ViewReport]:
+        """A column per feature by its output name, in the spine's order, and what was met.
+
+        Raises
+        ------
+        AmbiguousRows, FeatureOverflow
+            When the rows have no answer.
+        """
+        view, asked = self._alias.view, self._questions.keys
+        columns: dict[str, pa.Array] = {}
+        unknown = int(np.count_nonzero((asked >= 0) & ~self._have[np.maximum(asked, 0)]))
+        delays = None if self._delays is None else (self._delays.quantile(0.5), self._delays.quantile(0.99))
+        report = replace(self._report, unknown=unknown, delays=delays)
+        if self._look_ups is not None:
+            looked = self._look_ups.finish(self._keys)
+            columns |= {one.name: column for one, column in zip(view.lookups, looked.columns, strict=True)}
+            report = replace(report, ambiguous=looked.ambiguous, found=looked.found, too_old=looked.too_old)
+        if self._windows is not None:
+            columns |= {one.name: column for one, column in zip(view.windows, self._windows.finish(), strict=True)}
+        return {self._alias.prefix + name: column for name, column in columns.items()}, report
+
+
+class _Windows:
+    """The windows of a view: events of keys that are asked for are kept, then folded."""
+
+    def __init__(self, plan: WindowPlan, questions: Questions) -> None:
+        self._plan = plan
+        self._questions = questions
+        self._names = list(plan.events.names)
+        self._kept: list[Rows] = []
+
+    def add(self, rows: Rows) -> None:
+        """Keep the events of keys that are asked for."""
+        table = rows.table.select(self._names)
+        asked = rows.codes >= 0
+        if asked.all():
+            self._kept.append(Rows(rows.codes, rows.ts, rows.created, rows.known, table))
+            return
+        places = np.flatnonzero(asked)
+        self._kept.append(
+            Rows(rows.codes[places], rows.ts[places], rows.created[places], rows.known[places], table.take(pa.array(places)))
+        )
+
+    def finish(self) -> list[pa.Array]:
+        """One column per window."""
+        kept, questions = self._kept, self._questions
+        none: Integers = np.empty(0, dtype=np.int64)
+        codes, ts, known = (
+            np.concatenate([none, *(getattr(one, name) for one in kept)]) if len(kept) != 1 else getattr(kept[0], name)
+            for name in ("codes", "ts", "known")
+        )
+        table = pa.concat_tables([one.table for one in kept]) if kept else self._plan.events.arrow().empty_table()
+        ordered = order_rows(codes, questions.size, ts=ts, created=None, rows=table, schema=self._plan.events)
+        picked = table.combine_chunks().take(pa.array(ordered.order)) if self._names else table
+        events = Events(ordered.offsets, ts[ordered.order], known[ordered.order], picked)
+        rest = np.flatnonzero(questions.keys < 0)
+        by_key = np.concatenate([rest, questions.order]) if len(rest) else questions.order
+        folded = fold(self._plan, events, keys=questions.keys[by_key], times=questions.times[by_key])
+        back = np.empty(len(by_key), dtype=np.int64)
+        back[by_key] = np.arange(len(by_key))
+        return [column.take(pa.array(back)) for column in folded.columns]
+
+
+def whole_numbers(rows: pa.Table, name: str) -> Integers:
+    """A column of int64 without nulls as an array.
+
+    Examples
+    --------
+    >>> whole_numbers(pa.table({"a": [1, 2]}), "a").tolist()
+    [1, 2]
+    """
+    return np.ascontiguousarray(rows.column(name).to_numpy(), dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -31,6 +32,38 @@ class DataType(Enum):
     TIMESTAMP = "timestamp"
     DATE = "date"
     DECIMAL = "decimal128(38, 9)"
+    LIST_BOOL = "list<bool>"
+    LIST_INT32 = "list<int32>"
+    LIST_INT64 = "list<int64>"
+    LIST_FLOAT32 = "list<float32>"
+    LIST_FLOAT64 = "list<float64>"
+    LIST_STRING = "list<string>"
+    LIST_BYTES = "list<bytes>"
+    LIST_TIMESTAMP = "list<timestamp>"
+    LIST_DATE = "list<date>"
+    LIST_DECIMAL = "list<decimal128(38, 9)>"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a value is a list of values, any of which may be null.
+
+        Examples
+        --------
+        >>> DataType.LIST_FLOAT32.is_list, DataType.FLOAT32.is_list
+        (True, False)
+        """
+        return self.value.startswith("list<")
+
+    @property
+    def element(self) -> DataType:
+        """Type of a list's values; a scalar's own type.
+
+        Examples
+        --------
+        >>> DataType.LIST_FLOAT32.element
+        <DataType.FLOAT32: 'float32'>
+        """
+        return DataType(self.value[5:-1]) if self.is_list else self
 
     def arrow(self) -> pa.DataType:
         """The Arrow type.
@@ -42,6 +75,8 @@ class DataType(Enum):
         """
         import pyarrow as pa
 
+        if self.is_list:
+            return pa.list_(self.element.arrow())
         if self is DataType.TIMESTAMP:
             return pa.timestamp("us", tz="UTC")
         if self is DataType.DECIMAL:
@@ -62,14 +97,17 @@ _FROM_PYTHON: Mapping[object, DataType] = {
     Decimal: DataType.DECIMAL,
 }
 
+LISTS: Mapping[DataType, DataType] = {kind.element: kind for kind in DataType if kind.is_list}
+"""The list type of each scalar type."""
+
 
 def data_type(annotation: object) -> DataType:
     """The column type for a Python type, a type's name on the wire, or a :class:`DataType` itself.
 
     Examples
     --------
-    >>> data_type(int), data_type("float32")
-    (<DataType.INT64: 'int64'>, <DataType.FLOAT32: 'float32'>)
+    >>> data_type(int), data_type("float32"), data_type(list[float])
+    (<DataType.INT64: 'int64'>, <DataType.FLOAT32: 'float32'>, <DataType.LIST_FLOAT64: 'list<float64>'>)
     """
     if isinstance(annotation, DataType):
         return annotation
@@ -77,12 +115,24 @@ def data_type(annotation: object) -> DataType:
         for member in DataType:
             if member.value == annotation:
                 return member
+    if typing.get_origin(annotation) is list:
+        (inner,) = typing.get_args(annotation)
+        plain = [one for one in typing.get_args(inner) if one is not type(None)]  # list[float | None]: elements may be null
+        return _list_of(data_type(plain[0] if len(plain) == 1 and type(None) in typing.get_args(inner) else inner), annotation)
     found = _FROM_PYTHON.get(annotation) if isinstance(annotation, type) else None
     if found is None:
         known = ", ".join(member.value for member in DataType)
         raise Invalid(
-            f"{annotation!r} is not a column type", fix=f"use bool, int, float, str, bytes, tw.Timestamp, or one of {known}"
+            f"{annotation!r} is not a column type",
+            fix=f"use bool, int, float, str, bytes, tw.Timestamp, a list[...] of one, or one of {known}",
         )
+    return found
+
+
+def _list_of(element: DataType, told: object) -> DataType:
+    found = LISTS.get(element)
+    if found is None:
+        raise Invalid(f"{told} is a list of lists, which no column type holds", fix="flatten it in the source's select")
     return found
 
 
@@ -92,7 +142,13 @@ def data_type_of_arrow(arrow: pa.DataType) -> DataType:
     Raises
     ------
     Invalid
-        For nested types, and for ``uint64``, which no type of ours can hold.
+        For structs, maps, lists of lists, and ``uint64``, which no type of ours can hold.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> data_type_of_arrow(pa.int8()), data_type_of_arrow(pa.list_(pa.float32(), 3))
+    (<DataType.INT32: 'int32'>, <DataType.LIST_FLOAT32: 'list<float32>'>)
     """
     import pyarrow as pa
 
@@ -112,6 +168,8 @@ def data_type_of_arrow(arrow: pa.DataType) -> DataType:
     )
     if simple.is_dictionary(arrow):
         return data_type_of_arrow(arrow.value_type)
+    if any(test(arrow) for test in (simple.is_list, simple.is_large_list, simple.is_fixed_size_list, simple.is_list_view)):
+        return _list_of(data_type_of_arrow(arrow.value_type), arrow)
     for test, found in table:
         if test(arrow):  # type: ignore[operator]
             return found

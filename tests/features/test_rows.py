@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tidewheel.clock import to_datetime
 from tidewheel.errors import Corrupt, TypeMismatch
+from tidewheel.features.list_bytes import pack_list
 from tidewheel.features.row_arrays import ArrayDecoder
 from tidewheel.features.rows import Row, RowCodec, order_prefix, split_order
-from tidewheel.schema import DataType, Field, Schema
+from tidewheel.schema import LISTS, DataType, Field, Schema
 
 I64 = st.integers(-(2**63), 2**63 - 1)
 FLOAT32 = st.floats(width=32)
@@ -29,6 +30,8 @@ VALUES: dict[DataType, st.SearchStrategy[object]] = {
     DataType.DATE: st.dates(),
     DataType.DECIMAL: st.decimals(-(10**28), 10**28, places=9),
 }
+ELEMENTS = dict(VALUES)
+VALUES |= {LISTS[kind]: st.lists(st.none() | values, max_size=5) for kind, values in ELEMENTS.items()}
 
 
 def codec(*kinds: DataType) -> RowCodec:
@@ -42,6 +45,8 @@ def rows(draw: st.DrawFn) -> tuple[list[DataType], list[object]]:
 
 
 def same(a: object, b: object) -> bool:
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, float) and isinstance(b, float):
         return struct.pack(">d", a) == struct.pack(">d", b) or (math.isnan(a) and math.isnan(b))
     return type(a) is type(b) and a == b
@@ -70,7 +75,7 @@ def test_columns_decode_like_single_rows(row: tuple[list[DataType], list[object]
             assert same(value, expected)
 
 
-@pytest.mark.parametrize("kind", DataType)
+@pytest.mark.parametrize("kind", ELEMENTS)
 def test_bytes_order_as_values_do(kind: DataType) -> None:
     encoder = codec(kind)
 
@@ -89,6 +94,19 @@ def test_bytes_order_as_values_do(kind: DataType) -> None:
             assert (left < right) == (a < b)  # type: ignore[operator]  # both of one ordered type
 
     check()
+
+
+@pytest.mark.parametrize("kind", ELEMENTS)
+def test_bytes_of_lists_order_as_lists_do(kind: DataType) -> None:
+    @given(st.lists(ELEMENTS[kind], max_size=4), st.lists(ELEMENTS[kind], max_size=4))
+    def check(a: list[object], b: list[object]) -> None:
+        assert (pack_list(kind, a) < pack_list(kind, b)) == ([_order(one) for one in a] < [_order(one) for one in b])
+
+    check()
+
+
+def _order(value: object) -> object:
+    return _float_order(value) if isinstance(value, float) else value.encode() if isinstance(value, str) else value
 
 
 def _float_order(x: float) -> tuple[int, float, float]:
@@ -137,6 +155,14 @@ def test_exact_values_stay_exact() -> None:
         (DataType.DATE, datetime(2026, 1, 1, tzinfo=UTC)),
         (DataType.DECIMAL, Decimal("0.0000000001")),
         (DataType.DECIMAL, 1.5),
+        (DataType.LIST_INT64, 1),
+        (DataType.LIST_INT64, "12"),
+        (DataType.LIST_INT64, [1.0]),
+        (DataType.LIST_INT32, [None, 2**31]),
+        (DataType.LIST_FLOAT32, [1e300]),
+        (DataType.LIST_FLOAT64, [True]),
+        (DataType.LIST_STRING, [b"x"]),
+        (DataType.LIST_DECIMAL, [Decimal("0.0000000001")]),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_name(kind: DataType, value: object) -> None:

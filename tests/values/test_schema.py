@@ -29,17 +29,20 @@ def test_a_type_is_the_same_by_name_by_arrow_and_by_itself(kind: DataType) -> No
         (Timestamp, DataType.TIMESTAMP),
         (dt.date, DataType.DATE),
         (Decimal, DataType.DECIMAL),
+        (list[float], DataType.LIST_FLOAT64),
+        (list[int | None], DataType.LIST_INT64),
+        (list[Timestamp], DataType.LIST_TIMESTAMP),
     ],
 )
 def test_pythons_types_are_column_types(annotation: object, expected: DataType) -> None:
     assert data_type(annotation) is expected
 
 
-@pytest.mark.parametrize("annotation", [list, "integer", None, 3, dict[str, int], complex])
+@pytest.mark.parametrize("annotation", [list, list[list[int]], "integer", None, 3, dict[str, int], complex])
 def test_what_is_no_type_is_refused_with_those_there_are(annotation: object) -> None:
     with pytest.raises(Invalid) as caught:
         data_type(annotation)
-    assert "float32" in str(caught.value)
+    assert "float32" in str(caught.value) or "list of lists" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,10 @@ def test_what_is_no_type_is_refused_with_those_there_are(annotation: object) -> 
         (pa.timestamp("s", "America/New_York"), DataType.TIMESTAMP),
         (pa.date64(), DataType.DATE),
         (pa.decimal128(10, 2), DataType.DECIMAL),
+        (pa.list_(pa.int8()), DataType.LIST_INT32),
+        (pa.large_list(pa.large_string()), DataType.LIST_STRING),
+        (pa.list_(pa.float16(), 3), DataType.LIST_FLOAT32),
+        (pa.list_view(pa.timestamp("ns")), DataType.LIST_TIMESTAMP),
     ],
 )
 def test_arrow_types_widen_without_loss(arrow: pa.DataType, expected: DataType) -> None:
@@ -64,7 +71,16 @@ def test_arrow_types_widen_without_loss(arrow: pa.DataType, expected: DataType) 
 
 
 @pytest.mark.parametrize(
-    "arrow", [pa.uint64(), pa.list_(pa.int64()), pa.struct([]), pa.null(), pa.duration("us"), pa.time64("us")]
+    "arrow",
+    [
+        pa.uint64(),
+        pa.list_(pa.uint64()),
+        pa.list_(pa.list_(pa.int8())),
+        pa.struct([]),
+        pa.null(),
+        pa.duration("us"),
+        pa.time64("us"),
+    ],
 )
 def test_arrow_types_that_no_column_can_hold_are_refused(arrow: pa.DataType) -> None:
     with pytest.raises(Invalid, match="no column type"):

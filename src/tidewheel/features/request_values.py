@@ -23,7 +23,7 @@ def check_value(field: Field, value: object) -> object:
     """A request's value in its declared type.
 
     Instants are aware datetimes, ISO 8601 strings (UTC without an offset) or integer microseconds; dates and decimals may be
-    strings as well. NaN and infinities are refused.
+    strings as well. Lists may hold nulls. NaN and infinities are refused.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def check_value(field: Field, value: object) -> object:
             return None
         raise TypeMismatch(f"{field.name} is null", where=field.name, fix=f"send a {field.type.value}")
     try:
-        return _CHECKS[field.type](value)
+        return _CHECKS[field.type](value) if field.type in _CHECKS else _list(field.type.element, value)
     except (_Wrong, ValueError, OverflowError, InvalidOperation) as error:
         raise TypeMismatch(
             f"{field.name} is {value!r:.60}, a {type(value).__name__}, declared {field.type.value}",
@@ -68,6 +68,13 @@ def get_value(values: Mapping[str, object], name: str, known: Sequence[str]) -> 
         if others:
             fix += f"; {near_miss(name, others)}"
         raise MissingColumns(f"the request has no {name}", where=name, fix=fix) from None
+
+
+def _list(element: DataType, values: object) -> object:
+    if not isinstance(values, list | tuple):
+        raise _Wrong
+    check = _CHECKS[element]
+    return [None if value is None else check(value) for value in values]
 
 
 def _integer(low: int, high: int) -> Callable[[object], object]:

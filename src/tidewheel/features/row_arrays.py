@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tidewheel.errors import Corrupt
 from tidewheel.features.rows import VERSION, RowCodec
-from tidewheel.schema import DataType
+from tidewheel.schema import LISTS, DataType
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SIGN64 = np.uint64(1 << 63)
 _SIGN32 = np.uint32(1 << 31)
 _SLOTS = {
+    **dict.fromkeys(LISTS.values(), "V8"),
     DataType.BOOL: "u1",
     DataType.INT32: ">u4",
     DataType.INT64: ">u8",
@@ -32,7 +33,7 @@ _SLOTS = {
 Numbers = tuple["npt.NDArray[np.generic]", "npt.NDArray[np.bool_] | None"]
 """A column, and which of its values are there; ``None`` when all are."""
 
-_BY_ROW = (DataType.STRING, DataType.BYTES, DataType.DECIMAL)
+_BY_ROW = (DataType.STRING, DataType.BYTES, DataType.DECIMAL, *LISTS.values())
 
 
 class ArrayDecoder:

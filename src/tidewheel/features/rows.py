@@ -8,8 +8,8 @@ same bytes (:meth:`RowCodec.canonical`). Layout, big-endian so that bytes order 
     u8 layout version | u8 flags (1 = tombstone) | u32 schema fingerprint
     presence bitmap, first column in the highest bit                      so a value is larger than a null
     one fixed slot per column: integers sign flipped, floats order flipped,
-        decimals as 16-byte integers, strings and bytes by their first 8 bytes
-    the bytes of strings and bytes, one after the other
+        decimals as 16-byte integers, strings, bytes and lists by their first 8 bytes
+    the bytes of strings, bytes and lists (:mod:`tidewheel.features.list_bytes`), one after the other
     u32 end offset of each of them                                         at the end, found from the row's length
 
 The offsets stand behind the bytes, because before them a longer string would beat a larger one.
@@ -27,7 +27,8 @@ from decimal import Context, Decimal, InvalidOperation
 from tidewheel.clock import to_datetime, to_micros
 from tidewheel.digest import digest
 from tidewheel.errors import Corrupt, TypeMismatch
-from tidewheel.schema import DataType, Field, Schema
+from tidewheel.features.list_bytes import pack_list, unpack_list
+from tidewheel.schema import LISTS, DataType, Field, Schema
 
 VERSION = 1
 TOMBSTONE = 1
@@ -96,7 +97,7 @@ class RowCodec:
     """Encodes and decodes rows of one schema.
 
     Values are ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``Decimal`` (at most 9 decimal places), ``date`` and aware
-    ``datetime`` (or integer microseconds), or ``None``. All NaN are one NaN, above
+    ``datetime`` (or integer microseconds), lists of one of these and ``None``, or ``None``. All NaN are one NaN, above
     infinity; ``-0.0`` is below ``0.0``.
 
     Examples
@@ -120,6 +121,7 @@ class RowCodec:
         self._start = _HEAD.size + self._bitmap_bytes
         self._var_start = self._start + self._slots.size
         self._var = tuple(i for i, field in enumerate(schema) if field.type in _VARIABLE)
+        self._lists = tuple((i, field) for i, field in enumerate(schema) if field.type.is_list)
         self._ends = struct.Struct(f">{len(self._var)}I")
         self._to_slot = tuple(_TO_SLOT[field.type] for field in schema)
         self._empty = tuple(_EMPTY[field.type] for field in schema)
@@ -147,6 +149,8 @@ class RowCodec:
 
     def canonical(self, values: Sequence[object], *, tombstone: bool = False) -> bytes:
         """The part of a row after its times: of two rows with equal times the one with the larger of these wins."""
+        if self._lists:
+            values = self._packed(values)
         present = 0
         slots: list[object] = []
         for value, to_slot, empty in zip(values, self._to_slot, self._empty, strict=True):
@@ -197,6 +201,18 @@ class RowCodec:
                 column.append(value)
         return columns
 
+    def _packed(self, values: Sequence[object]) -> list[object]:
+        """The values with the bytes of lists in place of them."""
+        made = list(values)
+        for place, field in self._lists:
+            if made[place] is None:
+                continue
+            try:
+                made[place] = pack_list(field.type.element, made[place])
+            except (TypeError, ValueError, AttributeError, OverflowError, InvalidOperation, struct.error) as error:
+                raise self._mismatch(field, values[place]) from error
+        return made
+
     def _values(self, row: bytes) -> tuple[object, ...]:
         present = int.from_bytes(row[_HEAD.size : self._start], "big")
         slots = self._slots.unpack_from(row, self._start)
@@ -208,6 +224,10 @@ class RowCodec:
                 piece = row[start : self._var_start + end]
                 values[i] = piece.decode("utf-8", "surrogatepass") if self.schema.fields[i].type is DataType.STRING else piece
                 start = self._var_start + end
+            for i, field in self._lists:
+                packed = values[i]
+                assert isinstance(packed, bytes)
+                values[i] = unpack_list(field.type.element, packed) if packed else None
         if present != self._full:
             bit = 1 << (self._bitmap_bytes * 8)
             for i in range(self._columns):
@@ -224,12 +244,12 @@ class RowCodec:
 
     @property
     def strings(self) -> tuple[int, ...]:
-        """Places of the columns whose bytes stand behind the slots, from :attr:`size` on."""
+        """Places of the columns (lists too) whose bytes stand behind the slots, from :attr:`size` on."""
         return self._var
 
     @property
     def size(self) -> int:
-        """Bytes of a row without those of strings."""
+        """Bytes of a row without those of strings and lists."""
         return self._var_start
 
     def _mismatch(self, field: Field, value: object) -> TypeMismatch:
@@ -248,8 +268,10 @@ class RowCodec:
         return TypeMismatch("a value is out of the range of its type", fix="widen the column in the source's select")
 
 
-_VARIABLE = (DataType.STRING, DataType.BYTES)
+_LISTS = tuple(LISTS.values())
+_VARIABLE = (DataType.STRING, DataType.BYTES, *_LISTS)
 _FORMATS = {
+    **dict.fromkeys(_LISTS, "8s"),
     DataType.BOOL: "B",
     DataType.INT32: "I",
     DataType.INT64: "Q",
@@ -347,6 +369,7 @@ def _to_decimal(slot: bytes) -> Decimal:
 
 
 _TO_SLOT: dict[DataType, Callable[[object], object]] = {
+    **dict.fromkeys(_LISTS, _from_bytes),
     DataType.BOOL: _bool,
     DataType.INT32: lambda value: _integer(value) + _SIGN32,
     DataType.INT64: lambda value: _integer(value) + _SIGN64,
@@ -359,6 +382,7 @@ _TO_SLOT: dict[DataType, Callable[[object], object]] = {
     DataType.DECIMAL: _from_decimal,
 }
 _FROM_SLOT: dict[DataType, Callable[..., object]] = {
+    **dict.fromkeys(_LISTS, bytes),
     DataType.BOOL: bool,
     DataType.INT32: lambda slot: slot - _SIGN32,
     DataType.INT64: lambda slot: slot - _SIGN64,

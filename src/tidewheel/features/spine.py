@@ -108,9 +108,10 @@ def request_column(column: pa.ChunkedArray, field: Field) -> pa.Array:
         return micros(column, field.name).cast(pa.timestamp("us", tz="UTC"))
     try:
         found = data_type_of_arrow(column.type)
-        if found is not field.type and field.type not in _WIDER.get(found, ()):
+        wider = _WIDER.get(found.element, ())
+        if found is not field.type and (found.is_list is not field.type.is_list or field.type.element not in wider):
             raise Invalid(f"{found.value}")
-        made = column.combine_chunks().cast(field.type.arrow(), safe=field.type is not DataType.FLOAT32)
+        made = column.combine_chunks().cast(field.type.arrow(), safe=field.type.element is not DataType.FLOAT32)
     except (Invalid, pa.ArrowInvalid) as error:
         raise TypeMismatch(
             f"{field.name} is {column.type}, declared {field.type.value}", where=field.name, fix="cast the spine's column"

@@ -56,8 +56,10 @@ INSTANTS = (DataType.TIMESTAMP, DataType.DATE)
 RANKED = (DataType.STRING, DataType.BYTES, DataType.DECIMAL)
 
 
-def selecting(kind: DataType, *, integer: Fold, floating: Fold) -> State:
-    """State of a fold that keeps one of the values: min, max, last."""
+def selecting(kind: DataType, *, integer: Fold, floating: Fold) -> State | None:
+    """State of a fold that keeps one of the values: min, max, last. Lists have none: a look-up gives the latest."""
+    if kind.is_list:
+        return None
     if kind in FLOATS:
         return State(floating, "float", 1, 1)
     return State(integer, "ranked" if kind in RANKED else "integer", 2, 0)

@@ -96,11 +96,13 @@ def checked(value: object, kind: DataType) -> object:
 
     Examples
     --------
-    >>> checked(1, DataType.FLOAT64), checked(float("nan"), DataType.FLOAT64)
-    (1.0, None)
+    >>> checked(1, DataType.FLOAT64), checked(float("nan"), DataType.FLOAT64), checked((1, None), DataType.LIST_FLOAT64)
+    (1.0, None, [1.0, None])
     """
     if value is None:
         return None
+    if kind.is_list:
+        return _checked_list(value, kind)
     plain = value.item() if hasattr(value, "item") and not isinstance(value, _PLAIN) else value
     if kind in (DataType.FLOAT32, DataType.FLOAT64) and isinstance(plain, int | float):
         number = float(plain) if kind is DataType.FLOAT64 else _SINGLE.unpack(_SINGLE.pack(plain))[0]
@@ -116,6 +118,13 @@ def checked(value: object, kind: DataType) -> object:
     if isinstance(plain, _EXACTLY.get(kind, ())):
         return plain
     raise Invalid(f"returned {value!r:.60}, a {type(value).__name__}, declared {kind.value}", fix=f"return a {kind.value}")
+
+
+def _checked_list(value: object, kind: DataType) -> list[object]:
+    held = value.tolist() if hasattr(value, "tolist") else value  # an array of NumPy's
+    if not isinstance(held, list | tuple):
+        raise Invalid(f"returned {value!r:.60}, a {type(value).__name__}, declared {kind.value}", fix=f"return a {kind.value}")
+    return [checked(one, kind.element) for one in held]
 
 
 _PLAIN = (bool, int, float, str, bytes, datetime, date, Decimal)

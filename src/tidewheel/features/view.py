@@ -14,7 +14,7 @@ from tidewheel.errors import BadTtl, Invalid, NameCollision, UnknownFeature, Uns
 from tidewheel.features.annotation import read_annotation
 from tidewheel.features.feature import Feature
 from tidewheel.ledger.definition import Declaration, declare, node_id, place
-from tidewheel.schema import DataType, Field, data_type
+from tidewheel.schema import LISTS, DataType, Field, data_type
 from tidewheel.sources.definition import Source
 
 Class = TypeVar("Class", bound=type)
@@ -22,7 +22,7 @@ VERSION = 1
 """Version of the meaning of a view's definition; raising it makes every view a new one."""
 
 _VIEW = "__tidewheel_view__"
-_NOT_KEYS = (DataType.FLOAT32, DataType.FLOAT64, DataType.DECIMAL)
+_NOT_KEYS = (DataType.FLOAT32, DataType.FLOAT64, DataType.DECIMAL, *LISTS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def entity(name: str, **keys: object) -> Entity:
     Raises
     ------
     UnsupportedKeyType
-        For floats, decimals and optional types: they do not compare reliably.
+        For floats, decimals and optional types, which do not compare reliably, and for lists.
 
     Examples
     --------

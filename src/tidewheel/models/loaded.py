@@ -118,7 +118,9 @@ def _floats(column: pa.ChunkedArray, field: Field) -> Floats:
         raise TypeMismatch(
             f"the model takes {field.name} as {field.type.value} and the table has {given.value}",
             where=field.name,
-            fix=f"cast it to {field.type.value}, or encode it as a number in an on-request transform",
+            fix="take numbers out of it in an on-request transform"
+            if given.is_list or field.type.is_list
+            else f"cast it to {field.type.value}, or encode it as a number in an on-request transform",
         )
     if given is DataType.BOOL:
         column = column.cast(pa.uint8())

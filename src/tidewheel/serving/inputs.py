@@ -76,7 +76,7 @@ class InputReader:
 
     def __init__(self, schema: Schema) -> None:
         self._names = schema.names
-        self._fields = tuple((field.name, field, _READERS[field.type]) for field in schema)
+        self._fields = tuple((field.name, field, _reader(field.type)) for field in schema)
 
     def read(self, sent: object, *, where: str = "inputs") -> dict[str, object]:
         """Typed values by name, in the order of the schema.
@@ -123,7 +123,7 @@ def _wrong(value: object, field: Field, where: str, fix: str | None = None) -> T
     return TypeMismatch(
         f"input {field.name!r} must be {field.type.value}, not {shown}",
         where=f"{where}.{field.name}",
-        fix=fix or f"send {_EXAMPLES[field.type]}",
+        fix=fix or f"send {'an array, each value ' if field.type.is_list else ''}{_EXAMPLES[field.type.element]}",
     )
 
 
@@ -203,6 +203,19 @@ def _bytes(value: object, field: Field, where: str) -> object:
         except msgspec.ValidationError as error:
             raise _wrong(value, field, where) from error
     raise _wrong(value, field, where)
+
+
+def _reader(kind: DataType) -> Reader:
+    return _list(_READERS[kind.element]) if kind.is_list else _READERS[kind]
+
+
+def _list(element: Reader) -> Reader:
+    def read(value: object, field: Field, where: str) -> object:
+        if type(value) is not list:
+            raise _wrong(value, field, where)
+        return [None if one is None else element(one, field, where) for one in value]
+
+    return read
 
 
 _READERS: Mapping[DataType, Reader] = {

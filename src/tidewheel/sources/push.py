@@ -149,7 +149,21 @@ def _converter(kind: pa.DataType, source: Source) -> Convert:
         return _date
     if types.is_decimal(kind):
         return _decimal
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _list(_converter(kind.value_type, source))
     return lambda value: value
+
+
+def _list(convert: Convert) -> Convert:
+    def convert_list(value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise _Wrong("an array")
+        try:
+            return [None if one is None else convert(one) for one in value]
+        except _Wrong as error:
+            raise _Wrong(f"an array, each value {error}") from error
+
+    return convert_list
 
 
 def _exactly(kind: type, expected: str) -> Convert:

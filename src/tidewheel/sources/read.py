@@ -16,7 +16,7 @@ from tidewheel.clock import Clock, Micros
 from tidewheel.digest import Digest, digest, digest_chunks
 from tidewheel.errors import Conflict, Invalid, MixedTimezones, NotFound, TypeMismatch, UnknownFeature, near_miss
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
-from tidewheel.schema import Field, Schema, data_type_of_arrow
+from tidewheel.schema import DataType, Field, Schema, data_type_of_arrow
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
 from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, scan_query, time_query
@@ -92,7 +92,7 @@ class Sources:
         return self._describe(source, None)
 
     def schema(self, source: Source) -> Schema:
-        """Columns after ``select``, those of nested types left out."""
+        """Columns after ``select``; lists of scalars are among them, structs and maps are not: project them in ``select``."""
         fields = []
         for column in self._describe(source, parse_select(source.select, source.where).sql):
             try:
@@ -408,10 +408,21 @@ def _typed(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArra
         return column
     if pa.types.is_timestamp(column.type) and column.type.tz is None:
         return _micros(source, column, name).cast(kind)
+    if kind == pa.list_(DataType.TIMESTAMP.arrow()):
+        return _typed_instants(source, column, name, kind)
     try:
         return column if column.type == kind else column.cast(kind)
     except pa.ArrowInvalid as error:
         raise TypeMismatch(f"{name}: {error}", where=name, fix=f"cast it to {kind} in the select") from error
+
+
+def _typed_instants(source: Source, column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    """Lists of instants: each as one of a plain column would be."""
+    lists = column.combine_chunks().cast(pa.list_(column.type.value_type))
+    inner = _typed(source, pa.chunked_array([lists.flatten()]), name).combine_chunks()
+    ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(lists), 0)).cast(pa.int32())
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
+    return pa.chunked_array([pa.ListArray.from_arrays(offsets, inner, mask=lists.is_null()).cast(kind)])
 
 
 def _between(times: pa.ChunkedArray, start: Micros | None, end: Micros | None) -> pa.ChunkedArray:

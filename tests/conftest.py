@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from tests.servers import POSTGRES, postgres_store, redis_store, server_url, with_option
 
 from tidewheel.clock import Micros
 from tidewheel.database.open import Database
@@ -20,7 +21,6 @@ settings.register_profile("dev", max_examples=25, deadline=None, suppress_health
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-POSTGRES, REDIS = "TIDEWHEEL_TEST_POSTGRES", "TIDEWHEEL_TEST_REDIS"
 BACKENDS = Path(__file__).parent / "backends"
 
 
@@ -54,33 +54,18 @@ def clock() -> Ticking:
     return Ticking()
 
 
-def server_url(variable: str) -> str:
-    """URL of a real server, or a skip that says how to start one."""
-    url = os.environ.get(variable)
-    if not url:
-        pytest.skip(f'{variable} is not set: eval "$(.ci/servers.sh start)"')
-    return url
-
-
 @pytest.fixture
 def postgres_store_url() -> Iterator[str]:
     """URL of an empty online store on the real PostgreSQL server."""
-    server = server_url(POSTGRES)
-    namespace = f"test_{uuid.uuid4().hex}"
-    yield f"{server}{'&' if '?' in server else '?'}namespace={namespace}"
-    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"))
-    try:
-        with admin.begin() as connection:
-            connection.execute(text(f"DROP SCHEMA IF EXISTS {namespace} CASCADE"))
-    finally:
-        admin.dispose()
+    with postgres_store() as url:
+        yield url
 
 
 @pytest.fixture
-def redis_store_url() -> str:
-    """URL of an empty online store on the real Redis server, which forgets it when it stops."""
-    server = server_url(REDIS)
-    return f"{server}{'&' if '?' in server else '?'}namespace=test_{uuid.uuid4().hex}"
+def redis_store_url() -> Iterator[str]:
+    """URL of an empty online store on the real Redis server."""
+    with redis_store() as url:
+        yield url
 
 
 @pytest.fixture
@@ -92,7 +77,7 @@ def postgres_url() -> Iterator[str]:
     try:
         with admin.begin() as connection:
             connection.execute(text(f"CREATE SCHEMA {schema}"))
-        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
+        yield with_option(server, f"options=-csearch_path%3D{schema}")
         with admin.begin() as connection:
             connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
     finally:

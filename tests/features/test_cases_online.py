@@ -9,10 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from tests.features.online_world import World, clock, online_source, same_bits
+from tests.servers import STORES, any_store
 
 from tidewheel.backends.duckdb import DuckDB
-from tidewheel.backends.lmdb.online_store import LmdbOnlineStore
-from tidewheel.backends.memory.online_store import MemoryOnlineStore
 from tidewheel.clock import DAY, HOUR, MINUTE
 from tidewheel.database.open import Database
 from tidewheel.errors import (
@@ -70,13 +69,12 @@ def engine() -> Iterator[QueryEngine]:
     engine.close()
 
 
-@pytest.fixture(params=["memory", "lmdb"])
+@pytest.fixture(params=STORES)
 def world(request: pytest.FixtureRequest, tmp_path: Path, database: Database, engine: QueryEngine) -> Iterator[World]:
-    store: OnlineStore = MemoryOnlineStore() if request.param == "memory" else LmdbOnlineStore(tmp_path / "online.lmdb")
-    made = World(tmp_path, store, database, engine)
-    yield made
-    made.close()
-    store.close()
+    with any_store(request.param, tmp_path) as store:
+        made = World(tmp_path, store, database, engine)
+        yield made
+        made.close()
 
 
 def rows(*given: tuple[int | None, int, int | None], made: int = 0) -> list[dict[str, object]]:

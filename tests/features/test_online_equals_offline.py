@@ -12,10 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.features.online_world import NEW_YEAR, World, online_source, same_bits
+from tests.servers import STORES, any_store
 
 from tidewheel.backends.duckdb import DuckDB
-from tidewheel.backends.lmdb.online_store import LmdbOnlineStore
-from tidewheel.backends.memory.online_store import MemoryOnlineStore
 from tidewheel.clock import HOUR, MINUTE
 from tidewheel.database.open import Database
 from tidewheel.errors import HistoryUnavailable
@@ -39,7 +38,6 @@ from tidewheel.features.definition import (
     use,
     view_of,
 )
-from tidewheel.ports.online_store import OnlineStore
 
 NUMBER = itertools.count()
 SCHEMA = pa.schema(
@@ -170,16 +168,15 @@ def make_service(view: FeatureView, composite: bool) -> ServiceDefinition:
     return service(f"inputs{next(NUMBER)}", *members)  # type: ignore[arg-type]  # views, uses and transforms
 
 
-@pytest.fixture(scope="module", params=["memory", "lmdb"])
+@pytest.fixture(scope="module", params=STORES)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root: Path = tmp_path_factory.mktemp("world")
-    store: OnlineStore = MemoryOnlineStore() if request.param == "memory" else LmdbOnlineStore(root / "online.lmdb")
     database = Database.open("sqlite://")
     engine = DuckDB()
-    made = World(root, store, database, engine, lateness=2 * HOUR)
-    yield made
-    made.close()
-    store.close()
+    with any_store(request.param, root) as store:
+        made = World(root, store, database, engine, lateness=2 * HOUR)
+        yield made
+        made.close()
     engine.close()
     database.close()
 

@@ -8,9 +8,10 @@ everything in one string, with the lengths in front, which costs Python a tenth 
 a server without persistence everything. Nothing is lost for good, since the online store is derived: materialise again. A
 server that evicts keys at will is refused.
 
-**Sharing.** All keys start with the namespace: ``taxi-1f2e3d4c:r:...`` for rows, ``...:s:...`` for sets. Scans and deletions
-walk the whole database of the server (Redis has no ordered index of keys, and one of ours would cost a third more memory),
-so give online rows a database, better a server, of their own. One Redis, not a Redis Cluster.
+**Sharing.** All keys start with the namespace: ``taxi-1f2e3d4c:r:...`` for rows, ``...:s:...`` for sets, ``...:i`` for a sorted
+set of the keys of the sets, which every materialisation walks. There is none for the rows, since it would cost a third more
+memory: their scan (a full materialisation) and a deletion walk the whole database of the server, so give online rows a
+database, better a server, of their own. One Redis, not a Redis Cluster.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _PAGE = 1_000
 _SCRIPT_PAIRS = 100_000
 """Pairs of one script. A larger batch is several scripts in one transaction: a single one would block the server for long."""
 _DELETE_KEYS = 50_000
+_SCAN_KEYS = 5_000
 _BEHIND = 1 << 40
 """A place behind the last item of any set."""
 
@@ -53,17 +55,30 @@ local function greater(a, b)  -- bytewise; Lua's own comparison follows the serv
   end
   return #a > #b
 end
-local rows = tonumber(ARGV[1])
+local rows, start = tonumber(ARGV[1]), tonumber(ARGV[2]) + 1
 for i = 1, rows do
-  local held = redis.call('GET', KEYS[i])
-  if not held or greater(ARGV[i + 1], held) then redis.call('SET', KEYS[i], ARGV[i + 1]) end
+  local key, value = KEYS[i + 1], ARGV[i + 2]
+  local held = redis.call('GET', key)
+  if not held or greater(value, held) then redis.call('SET', key, value) end
 end
-for i = rows + 1, #KEYS do redis.call('ZADD', KEYS[i], 0, ARGV[i + 1]) end
+for i = rows + 1, #KEYS - 1 do
+  local key = KEYS[i + 1]
+  if redis.call('ZADD', key, 0, ARGV[i + 2]) == 1 and redis.call('ZCARD', key) == 1 then
+    redis.call('ZADD', KEYS[1], 0, string.sub(key, start))
+  end
+end
 """
 _PRUNE = b"""
-local bounds = tonumber(ARGV[1])
-for i = 1, bounds do redis.call('ZREMRANGEBYLEX', KEYS[i], '-', '(' .. ARGV[i + 1]) end
-for i = bounds + 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[i + 1]) end
+local bounds, start = tonumber(ARGV[1]), tonumber(ARGV[2]) + 1
+for i = 1, #KEYS - 1 do
+  local key, gone = KEYS[i + 1], 0
+  if i <= bounds then
+    gone = redis.call('ZREMRANGEBYLEX', key, '-', '(' .. ARGV[i + 2])
+  else
+    gone = redis.call('ZREM', key, ARGV[i + 2])
+  end
+  if gone > 0 and redis.call('EXISTS', key) == 0 then redis.call('ZREM', KEYS[1], string.sub(key, start)) end
+end
 """
 _READ = b"""
 local rows = tonumber(ARGV[1])
@@ -121,6 +136,7 @@ class RedisOnlineStore:
         self._connections = Connections(url)
         self._row = f"{namespace}:r:".encode()
         self._set = f"{namespace}:s:".encode()
+        self._index = f"{namespace}:i".encode()
 
     def write(self, rows: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
         """Merge rows and set items; one script, or one transaction of several."""
@@ -130,7 +146,7 @@ class RedisOnlineStore:
                 best[_checked(key)] = value
         pairs = [(True, self._row + key, value) for key, value in best.items()]
         pairs += [(False, self._set + _checked(key), item) for key, item in dict.fromkeys(items)]
-        self._run(_scripts(_WRITE, pairs))
+        self._merge(_WRITE, pairs)
 
     def read(
         self, rows: Sequence[Key], sets: Sequence[Key] = (), *, newest: int | None = None
@@ -155,26 +171,28 @@ class RedisOnlineStore:
         """Drop from the set at each key the items below its bound, and these very items; as atomic as a write."""
         pairs = [(True, self._set + key, bound) for key, bound in bounds]
         pairs += [(False, self._set + key, item) for key, item in items]
-        self._run(_scripts(_PRUNE, pairs))
+        self._merge(_PRUNE, pairs)
 
     def delete(self, prefix: Key) -> int:
         """Drop every row and set whose key starts with the prefix, 50,000 keys at a time; answer how many keys went."""
         gone = 0
-        keys = [start + key for start in (self._row, self._set) for key in self._keys(start, prefix)]
-        for batch in _batches(keys, _DELETE_KEYS):
-            gone += cast(int, self._ask((b"UNLINK", *batch)))
+        for batch in _batches(self._set_keys(prefix), _DELETE_KEYS):
+            dropped = (b"UNLINK", *(self._set + key for key in batch))
+            gone += cast("list[int]", self._transact((dropped, (b"ZREM", self._index, *batch))))[0]
+        for batch in _batches(self._row_keys(prefix), _DELETE_KEYS):
+            gone += cast(int, self._ask((b"UNLINK", *(self._row + key for key in batch))))
         return gone
 
     def scan(self, prefix: Key) -> Iterator[tuple[Key, bytes]]:
         """Rows whose key starts with the prefix, in key order."""
-        for batch in _batches(self._keys(self._row, prefix), _PAGE):
+        for batch in _batches(self._row_keys(prefix), _PAGE):
             for key, value in zip(batch, self.read(batch)[0], strict=True):
                 if value is not None:  # deleted since
                     yield key, value
 
     def scan_sets(self, prefix: Key) -> Iterator[tuple[Key, list[bytes]]]:
         """Sets whose key starts with the prefix, in key order, each with its items in bytewise order."""
-        for batch in _batches(self._keys(self._set, prefix), _PAGE):
+        for batch in _batches(self._set_keys(prefix), _PAGE):
             for key, items in zip(batch, self.read((), batch)[1], strict=True):
                 if items:
                     yield key, items
@@ -183,23 +201,36 @@ class RedisOnlineStore:
         """Close the connections; idempotent."""
         self._connections.close()
 
-    def _run(self, scripts: Sequence[tuple[Argument, ...]]) -> None:
-        if len(scripts) > 1:
-            scripts = [(b"MULTI",), *scripts, (b"EXEC",)]
-        if scripts:
-            self._connections.ask(lambda connection: send(connection, *scripts))
+    def _merge(self, script: bytes, pairs: Sequence[tuple[bool, bytes, bytes]]) -> None:
+        """Run a script over pairs of a key and a value; those marked ``True`` come first, and it is told how many they are."""
+        scripts: list[tuple[Argument, ...]] = []
+        for batch in _batches(pairs, _SCRIPT_PAIRS):
+            keys, values = (key for _, key, _ in batch), (value for _, _, value in batch)
+            first = sum(marked for marked, _, _ in batch)
+            scripts.append((b"EVAL", script, len(batch) + 1, self._index, *keys, first, len(self._set), *values))
+        if len(scripts) == 1:
+            self._ask(scripts[0])
+        elif scripts:
+            self._transact(scripts)
+
+    def _transact(self, commands: Sequence[tuple[Argument, ...]]) -> object:
+        return self._connections.ask(lambda connection: send(connection, (b"MULTI",), *commands, (b"EXEC",))[-1])
 
     def _ask(self, command: tuple[Argument, ...]) -> object:
         return self._connections.ask(lambda connection: send(connection, command)[0])
 
-    def _keys(self, start: bytes, prefix: bytes) -> list[bytes]:
-        pattern = _escaped(start + prefix) + b"*"
+    def _set_keys(self, prefix: bytes) -> list[bytes]:
+        low, high = b"[" + prefix, b"(" + prefix + b"\xff" * (MAX_KEY_BYTES + 1 - len(prefix))
+        return cast("list[bytes]", self._ask((b"ZRANGEBYLEX", self._index, low, high)))
+
+    def _row_keys(self, prefix: bytes) -> list[bytes]:
+        pattern = _escaped(self._row + prefix) + b"*"
         found: set[bytes] = set()  # a key may come twice
         cursor = b"0"
         while True:
-            reply = self._ask((b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _PAGE))
+            reply = self._ask((b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCAN_KEYS))
             cursor, keys = cast("tuple[bytes, list[bytes]]", reply)
-            found.update(key[len(start) :] for key in keys)
+            found.update(key[len(self._row) :] for key in keys)
             if cursor == b"0":
                 return sorted(found)
 
@@ -228,15 +259,6 @@ def _checked(key: bytes) -> bytes:
     if not 0 < len(key) <= MAX_KEY_BYTES:
         raise Invalid(f"a key of {len(key)} bytes; 1 to {MAX_KEY_BYTES} are allowed", fix="key by something shorter")
     return key
-
-
-def _scripts(script: bytes, pairs: Sequence[tuple[bool, bytes, bytes]]) -> list[tuple[Argument, ...]]:
-    """Scripts over pairs of a key and a value; those marked ``True`` come first, and each script is told how many it has."""
-    made: list[tuple[Argument, ...]] = []
-    for batch in _batches(pairs, _SCRIPT_PAIRS):
-        first = sum(marked for marked, _, _ in batch)
-        made.append((b"EVAL", script, len(batch), *(key for _, key, _ in batch), first, *(value for _, _, value in batch)))
-    return made
 
 
 def _unpack(reply: bytes, rows: int, sets: int) -> tuple[list[bytes | None], list[list[bytes]]]:

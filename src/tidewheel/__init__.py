@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from tidewheel.releases.definition import under as under
     from tidewheel.schema import Timestamp as Timestamp
     from tidewheel.serving.definition import deployment as deployment
+    from tidewheel.sources.changes import changes as changes
     from tidewheel.sources.definition import source as source
 
 _HOMES = {
@@ -69,6 +70,7 @@ _HOMES = {
     "tidewheel.releases.definition": ("beats", "gate", "no_worse", "under"),
     "tidewheel.schema": ("Timestamp",),
     "tidewheel.serving.definition": ("deployment",),
+    "tidewheel.sources.changes": ("changes",),
     "tidewheel.sources.definition": ("source",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

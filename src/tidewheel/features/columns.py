@@ -8,6 +8,7 @@ from tidewheel.errors import KeyTypeMismatch, MissingColumns, near_miss
 from tidewheel.features.definition import FeatureView, ServiceDefinition
 from tidewheel.features.feature import Feature
 from tidewheel.schema import DataType, Field, Schema
+from tidewheel.sources.definition import GONE, UNTIL
 
 _WIDER = {DataType.INT32: DataType.INT64}
 
@@ -52,8 +53,14 @@ def _condition_columns(where: str) -> tuple[str, ...]:
 
 
 def row_schema(view: FeatureView, schema: Schema) -> Schema:
-    """Schema of the view's rows: :func:`lookup_columns` with the source's types."""
-    return _pick(view, schema, lookup_columns(view))
+    """Schema of the view's rows: :func:`lookup_columns` with the source's types, and what tells rows of one time apart beside
+    them: whether a row is a tombstone, which is greater than any other, or closes another one."""
+    fields = [*_pick(view, schema, lookup_columns(view))]
+    if view.source.deleted is not None:
+        fields.append(Field(GONE, DataType.BOOL, nullable=False))
+    if view.source.valid_to is not None:
+        fields.append(Field(UNTIL, DataType.INT64))
+    return Schema(tuple(fields))
 
 
 def event_schema(view: FeatureView, schema: Schema) -> Schema:

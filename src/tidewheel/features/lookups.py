@@ -17,7 +17,7 @@ import pyarrow as pa
 from tidewheel.clock import format_instant
 from tidewheel.errors import AmbiguousRows
 from tidewheel.features import lookup_kernel
-from tidewheel.features.columns import feature_type, lookup_columns, row_schema
+from tidewheel.features.columns import feature_type, row_schema
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.encoding import typed_default
 from tidewheel.features.feature import Feature
@@ -25,6 +25,7 @@ from tidewheel.features.match import Questions
 from tidewheel.features.ties import canonical_ranks
 from tidewheel.features.tiles import NULL_KEY
 from tidewheel.schema import Schema
+from tidewheel.sources.definition import GONE
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -78,8 +79,8 @@ class LookUps:
         self._view = view
         self._schema = schema
         self._questions = questions
-        self._columns = list(lookup_columns(view))
         rows = row_schema(view, schema)
+        self._columns = list(rows.names)
         self._latest = _Greatest(questions, rows)
         filled = {one.column for one in view.lookups if one.fill == "last_known"}
         self._known = {name: _Greatest(questions, rows) for name in sorted(name for name in filled if name is not None)}
@@ -93,7 +94,7 @@ class LookUps:
             if not column.null_count:
                 greatest.add(rows, table)
                 continue
-            there = np.flatnonzero(column.is_valid().to_numpy())
+            there = np.flatnonzero(_says(table, name))
             some = Rows(rows.codes[there], rows.ts[there], rows.created[there], rows.known[there], rows.table)
             greatest.add(some, table.take(pa.array(there)))
 
@@ -123,7 +124,9 @@ class LookUps:
             if one.column in self._known and one.fill == "last_known":
                 known = self._known[one.column].settle()
                 picked, rows = _fresh(view.ttl, known, asked.times)[0], known.rows
-            columns.append(_take(view, one, rows.column(one.column), self._schema, picked=picked, null=null))
+            picked = _present(rows, picked)
+            columns.append(take_column(view, one, rows.column(one.column), schema=self._schema, picked=picked, null=null))
+        fresh = _present(best.rows, fresh)
         return LookedUp(columns, int(np.count_nonzero(fresh >= 0)), too_old, best.ambiguous)
 
 
@@ -240,15 +243,30 @@ def _fresh(ttl: int | None, best: _Best, times: Integers) -> tuple[Integers, int
     return np.where(old, -1, best.picked), int(np.count_nonzero(old))
 
 
-def _take(
+def _says(table: pa.Table, name: str) -> npt.NDArray[np.bool_]:
+    """Rows that have a value in a column, and those that end all earlier values."""
+    there: npt.NDArray[np.bool_] = table.column(name).is_valid().to_numpy()
+    return there | table.column(GONE).to_numpy() if GONE in table.column_names else there
+
+
+def _present(rows: pa.Table, picked: Integers) -> Integers:
+    """Answers without those that are tombstones."""
+    if GONE not in rows.column_names or not rows.num_rows:
+        return picked
+    gone = rows.column(GONE).to_numpy()
+    return np.where((picked >= 0) & gone[np.maximum(picked, 0)], -1, picked)
+
+
+def take_column(
     view: FeatureView,
     feature: Feature,
     column: pa.ChunkedArray,
-    schema: Schema,
     *,
+    schema: Schema,
     picked: Integers,
     null: npt.NDArray[np.bool_],
 ) -> pa.Array:
+    """A look-up's column from the rows picked for it (-1: none), its default in place of nulls but for null keys."""
     kind = feature_type(feature, schema)
     values = column.combine_chunks().cast(kind.arrow()).take(pa.array(picked, mask=picked < 0))
     if feature.default is None:

@@ -128,7 +128,7 @@ def _answers(
         )
         for rows in batches:
             for key in views.keys() & sums.keys():
-                sums[key].add(rows.select([*view_columns(views[key]), *SYSTEM]))
+                sums[key].add(rows.select([*view_columns(views[key]), *SYSTEM, *uses[0].view.source.ends]))
             reached = _before(rows, last) if whole else rows
             for answer in answers.values():
                 answer.add(reached)

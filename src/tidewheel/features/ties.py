@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from tidewheel.features.encoding import to_int64
 from tidewheel.features.rows import RowCodec
 from tidewheel.schema import DataType, Schema
+from tidewheel.sources.definition import GONE
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,8 +28,9 @@ _TEXTS = (DataType.STRING, DataType.BYTES)
 def canonical_ranks(rows: pa.Table, schema: Schema) -> Integers:
     """Rank of each row's canonical bytes (:meth:`tidewheel.features.rows.RowCodec.canonical`) among those of all rows.
 
-    Equal rows have equal ranks. The bytes begin with which columns are there, and then have a slot for each column from left
-    to right: arrays are sorted by these. Only rows whose slots are alike and that are not, such as long strings, are encoded.
+    Equal rows have equal ranks; tombstones are greater than other rows. The bytes begin with which columns are there, and then
+    have a slot for each column from left to right: arrays are sorted by these. Only rows whose slots are alike and that are
+    not, such as long strings, are encoded.
 
     Examples
     --------
@@ -37,6 +39,9 @@ def canonical_ranks(rows: pa.Table, schema: Schema) -> Integers:
     >>> canonical_ranks(pa.table({"a": [2, None, 2], "b": ["x", "y", "x"]}), schema).tolist()
     [1, 0, 1]
     """
+    if GONE in schema:
+        plain = canonical_ranks(rows, Schema(tuple(one for one in schema if one.name != GONE)))
+        return np.where(rows.column(GONE).to_numpy(), plain + rows.num_rows, plain)
     columns = [(rows.column(one.name).combine_chunks().cast(one.type.arrow()), one.type) for one in schema]
     keys: list[Key] = [column.is_valid().to_numpy(zero_copy_only=False) for column, _ in columns]
     decided = True

@@ -148,6 +148,8 @@ def features(
     ------
     BadTtl
         For a ttl of zero.
+    Invalid
+        For windows over a source with ``valid_to``.
 
     Examples
     --------
@@ -173,6 +175,12 @@ def features(
             raise Invalid(f"view {cls.__name__} has no feature", where=where, fix='add one: trips_1h = tw.count("1h")')
         made = {name: replace(value, name=name) for name, value in found.items()}
         _no_key_names(cls.__name__, by, made)
+        if source.valid_to is not None and any(value.kind == "window" for value in made.values()):
+            raise Invalid(
+                f"view {cls.__name__} has windows over {source.name}, whose rows have a valid_to",
+                where=where,
+                fix="look columns up; windows fold events, and these rows are states",
+            )
         text = description or inspect.cleandoc(cls.__doc__ or "")
         view = FeatureView(cls.__name__, source, by, tuple(made.values()), span, strict_ties, owner, text, tuple(tags))
         for name, value in made.items():

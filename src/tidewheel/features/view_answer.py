@@ -15,8 +15,10 @@ from tidewheel.features.events import Events, order_rows
 from tidewheel.features.lookups import LookUps, Rows
 from tidewheel.features.match import KeyIndex, Questions, ask, key_column
 from tidewheel.features.plan import WindowPlan, plan_windows
-from tidewheel.features.tiles import NULL_KEY, fold
+from tidewheel.features.standing import StandingLookUps
+from tidewheel.features.tiles import NULL_KEY, UNKNOWN_KEY, fold
 from tidewheel.schema import Schema
+from tidewheel.sources.definition import GONE, UNTIL
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -103,7 +105,8 @@ class ViewAnswer:
         self._keys = [asked.columns[column.name] for column in alias.columns]
         self._report = ViewReport(view.name, alias.prefix, 0)
         self._have = np.zeros(max(self._index.keys, 1), dtype=np.bool_)
-        self._look_ups = LookUps(view, schema, self._questions) if view.lookups else None
+        made = StandingLookUps if view.source.bounded else LookUps
+        self._look_ups = made(view, schema, self._questions) if view.lookups else None
         self._windows = _Windows(plan_windows(view, schema), self._questions) if view.windows else None
         measured = view.source.created is not None or view.source.available != "event"
         self._delays = Delays() if measured else None
@@ -131,7 +134,7 @@ class ViewAnswer:
         if self._look_ups is not None:
             self._look_ups.add(here)
         if self._windows is not None:
-            self._windows.add(here)
+            self._windows.add(_events_of(here))
 
     def finish(self) -> tuple[dict[str, pa.Array], ViewReport]:
         """A column per feature by its output name, in the spine's order, and what was met.
@@ -153,6 +156,18 @@ class ViewAnswer:
         if self._windows is not None:
             columns |= {one.name: column for one, column in zip(view.windows, self._windows.finish(), strict=True)}
         return {self._alias.prefix + name: column for name, column in columns.items()}, report
+
+
+def _events_of(rows: Rows) -> Rows:
+    """Rows that are events: none that says that something is gone, and of changes only what is there by now."""
+    not_events = np.zeros(len(rows.codes), dtype=np.bool_)
+    if GONE in rows.table.column_names:
+        not_events |= rows.table.column(GONE).to_numpy()
+    if UNTIL in rows.table.column_names:
+        not_events |= rows.table.column(UNTIL).is_valid().to_numpy()
+    if not not_events.any():
+        return rows
+    return Rows(np.where(not_events, UNKNOWN_KEY, rows.codes), rows.ts, rows.created, rows.known, rows.table)
 
 
 class _Windows:

@@ -13,9 +13,14 @@ from tidewheel.clock import Micros, format_duration, parse_duration
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import Invalid
 from tidewheel.ledger.definition import Declaration, declare, node_id, place
+from tidewheel.sources.changes import Changes
 
 Format = Literal["parquet", "csv", "memory"]
 Ambiguous = Literal["raise", "earlier", "later"]
+
+GONE, UNTIL = "__gone", "__until"
+ENDS = (GONE, UNTIL)
+"""Columns of scans of sources whose rows can say that something is gone, or can cease to be visible: whether, and when."""
 
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
 _BLANKS = re.compile(r"\s+")
@@ -70,10 +75,31 @@ class Source:
     description: str = ""
     tags: tuple[str, ...] = ()
     where: str = field(default="", compare=False)
+    deleted: str | None = None
+    valid_to: str | None = None
+    changes: Changes | None = None
+
+    @property
+    def retracts(self) -> bool:
+        """Whether a row can say that something is gone: scans have a column ``__gone``."""
+        return self.deleted is not None or self.changes is not None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a row can cease to be visible: scans have a column ``__until``."""
+        return self.valid_to is not None or self.changes is not None
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Columns that a scan adds to the system's three, because rows retract or are bounded."""
+        return (GONE,) * self.retracts + (UNTIL,) * self.bounded
 
     @property
     def parameters(self) -> dict[str, object]:
         """Everything that decides what the rows mean; where the data lies is not part of it."""
+        ends: dict[str, object] = {"deleted": self.deleted, "valid_to": self.valid_to}
+        if self.changes is not None:
+            ends["changes"] = self.changes.parameters
         return {
             "name": self.name,
             "time": self.time,
@@ -85,6 +111,7 @@ class Source:
             "select": None if self.select is None else _normal(self.select),
             "nan": self.nan,
             "ambiguous": self.ambiguous,
+            **{name: value for name, value in ends.items() if value is not None},
         }
 
     @property
@@ -102,13 +129,17 @@ def source(
     name: str,
     data: str | Sequence[str] | ArrowStream,
     *,
-    time: str,
+    time: str | None = None,
     timezone: str | None = None,
     select: str | None = None,
     available: str = "event",
     after: str | timedelta | None = None,
     created: str | None = None,
     event_id: str | None = None,
+    deleted: str | None = None,
+    valid_from: str | None = None,
+    valid_to: str | None = None,
+    changes: Changes | None = None,
     nan: Literal["null", "keep"] = "null",
     ambiguous: Ambiguous = "raise",
     owner: str | None = None,
@@ -137,6 +168,14 @@ def source(
         Timestamp column that orders corrections of one row: the latest wins.
     event_id
         Column that identifies an event: rows with the same id, in files and pushes together, count once.
+    deleted
+        Boolean column, or a condition in DuckDB's SQL: such a row says that its key is gone. Look-ups find nothing from its
+        time on until a later row, windows do not fold it.
+    valid_from, valid_to
+        In place of ``time``: a row is visible from the first until just before the second, for ever where that is null (a
+        slowly changing dimension of type 2). A row of the same key and ``valid_from`` replaces an older one, and may close it.
+    changes
+        The rows are changes of a table's rows, see :func:`tidewheel.sources.changes.changes`.
     nan
         ``"null"`` turns NaN into null (counted), ``"keep"`` keeps it.
     ambiguous
@@ -155,11 +194,12 @@ def source(
     """
     where = place()
     held, format = _data(name, data, where)
+    moment = _time(name, time, valid_from, valid_to, where)
     made = Source(
         name=name,
         data=held,
         format=format,
-        time=time,
+        time=moment,
         timezone=timezone,
         created=created,
         event_id=event_id,
@@ -172,6 +212,9 @@ def source(
         description=description,
         tags=tuple(tags),
         where=where,
+        deleted=deleted,
+        valid_to=valid_to,
+        changes=changes,
     )
     _check(made, where)
     declare(
@@ -194,11 +237,47 @@ def _check(made: Source, where: str) -> None:
         raise Invalid(
             f"source {made.name} has both available={made.available!r} and after", where=where, fix="keep one of them"
         )
+    _check_ends(made, where)
     if made.nan not in ("null", "keep"):
         raise Invalid(f"source {made.name}: nan={made.nan!r}", where=where, fix='nan is "null" or "keep"')
     if made.ambiguous not in ("raise", "earlier", "later"):
         fix = 'ambiguous is "raise", "earlier" or "later"'
         raise Invalid(f"source {made.name}: ambiguous={made.ambiguous!r}", where=where, fix=fix)
+
+
+def _time(name: str, time: str | None, valid_from: str | None, valid_to: str | None, where: str) -> str:
+    """The column of a row's time: ``valid_from`` is another name for it, where there is a ``valid_to``."""
+    if (valid_from is None) != (valid_to is None):
+        raise Invalid(f"source {name} has one of valid_from and valid_to", where=where, fix="give both, or time")
+    moment = time if time is not None else valid_from
+    if moment is None or (time is not None and valid_from is not None):
+        told = "no time" if moment is None else "both time and valid_from"
+        raise Invalid(f"source {name} has {told}", where=where, fix='name the column of the rows\' time: time="ts"')
+    return moment
+
+
+def _check_ends(made: Source, where: str) -> None:
+    """What ends a row's being visible is said in one way, and only by what the row itself holds."""
+    if not (made.retracts or made.bounded):
+        return
+    from tidewheel.sources.select import has_condition, parse_select  # parses SQL, which most sources need not to be declared
+
+    ways = [name for name in ("deleted", "valid_to", "changes") if getattr(made, name) is not None]
+    if len(ways) > 1:
+        raise Invalid(f"source {made.name} has {' and '.join(ways)}", where=where, fix="keep one of them")
+    if made.valid_to is not None and made.event_id is not None:
+        fix = "drop event_id: the key and valid_from identify a row"
+        raise Invalid(f"source {made.name} has valid_to and event_id", where=where, fix=fix)
+    if made.deleted is not None:
+        parse_select(f"SELECT ({made.deleted}) AS gone FROM this", where)
+    if made.changes is None:
+        return
+    if made.event_id is None:
+        fix = "name the column that identifies a row of the table: event_id="
+        raise Invalid(f"the changes of source {made.name} have no event_id", where=where, fix=fix)
+    if has_condition(made.select):
+        fix = "select without WHERE: a row that no longer meets a condition would be kept as it was; use where= of a feature"
+        raise Invalid(f"source {made.name} filters changes", where=where, fix=fix)
 
 
 def _data(name: str, data: str | Sequence[str] | ArrowStream, where: str) -> tuple[tuple[str, ...] | ArrowStream, Format]:

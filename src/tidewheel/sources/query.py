@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidewheel.clock import DAY, Micros, to_datetime
-from tidewheel.sources.definition import Source
+from tidewheel.sources.changes import Changes
+from tidewheel.sources.definition import GONE, UNTIL, Source
 from tidewheel.sources.select import parse_select, quoted
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def scan_query(
         output.append(f"{quoted(source.created)} AS {CREATED}")
     if source.available != "event":
         output.append(f"{quoted(source.available)} AS {AVAILABLE}")
+    if source.retracts:
+        output.append(f"{_gone(source)} AS {GONE}")
+    if source.bounded:
+        output.append(f"{quoted(source.valid_to) if source.valid_to is not None else UNTIL} AS {UNTIL}")
     floats = [name for name in wanted if source.nan == "null" and _is_float(described, name)]
     if floats:
         output.append(f"{' + '.join(quoted(_nan(name)) for name in floats)} AS {NAN}")
@@ -60,20 +65,21 @@ def time_query(source: Source) -> str:
     import sqlglot
     from sqlglot import exp
 
-    tree = sqlglot.parse_one(parse_select(source.select, source.where).sql, read="duckdb")
+    tree = sqlglot.parse_one(select_query(source), read="duckdb")
     tree.set("where", None)
     assert isinstance(tree, exp.Select)
     return f"SELECT {quoted(source.time)} FROM ({tree.sql(dialect='duckdb', comments=False)}) AS rows"
 
 
 def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequence[str]) -> str:
-    select = parse_select(source.select, source.where).sql
+    union = ""
     if raw:
         names = ", ".join(quoted(name) for name in raw)
         union = f"SELECT {names} FROM files UNION ALL SELECT {names} FROM pushed"
-        select = f"WITH this AS NOT MATERIALIZED ({union}) {select}"
-    rows = f"({select}\n) AS picked"
-    if source.event_id is not None:
+    rows = f"({select_query(source, union=union)}\n) AS picked"
+    if source.changes is not None:
+        rows = f"({_superseded(source, rows)}) AS changed"
+    elif source.event_id is not None:
         rows = f"({_once(source, described, rows)}) AS once"
     if source.nan == "keep":
         return f"SELECT * FROM {rows}"
@@ -85,9 +91,67 @@ def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequ
         if name in floats
         else quoted(name)
         for name in described.names
-    ]
+    ] + ([UNTIL] if source.changes is not None else [])
     marks = [f"CASE WHEN isnan({quoted(name)}) THEN 1 ELSE 0 END AS {quoted(_nan(name))}" for name in wanted if name in floats]
     return f"SELECT {', '.join(cleaned + marks)} FROM {rows}"
+
+
+def select_query(source: Source, *, union: str = "", departed: bool = False) -> str:
+    """The source's select over the relation ``this``, or over a union that takes its name.
+
+    Parameters
+    ----------
+    departed
+        Of changes, the rows as they were before an update; otherwise as they are after a change, or were before a deletion.
+    """
+    select = parse_select(source.select, source.where).sql
+    if source.changes is None:
+        return f"WITH this AS NOT MATERIALIZED ({union}) {select}" if union else select
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(select, read="duckdb")
+    table = tree.find(exp.Table)
+    assert table is not None
+    table.replace(exp.alias_(exp.to_table("__changes"), "this", table=True))
+    first = f"this AS NOT MATERIALIZED ({union}), " if union else ""
+    return f"WITH {first}__changes AS ({_images(source.changes, departed)}) {tree.sql(dialect='duckdb', comments=False)}"
+
+
+def _images(changes: Changes, departed: bool) -> str:
+    writes, deletes = (
+        ", ".join(f"'{one.replace(chr(39), chr(39) * 2)}'" for one in ops) for ops in (changes.writes, changes.deletes)
+    )
+    op = quoted(changes.op)
+    if changes.before is None or changes.after is None:
+        kinds = ", ".join(part for part in (writes, deletes) if part and not departed)
+        return f"SELECT * FROM this WHERE {f'{op} IN ({kinds})' if kinds else 'false'}"
+    before, after = quoted(changes.before), quoted(changes.after)
+    if departed:
+        image, condition = before, f"{op} IN ({writes}) AND {before} IS NOT NULL"
+    else:
+        image = f"CASE WHEN {op} IN ({writes}) THEN {after} ELSE {before} END"
+        condition = f"{op} IN ({', '.join(part for part in (writes, deletes) if part)})"
+    inner = f"SELECT *, {image} AS __image FROM this WHERE {condition}"
+    return f"SELECT * EXCLUDE ({before}, {after}, __image), __image.* FROM ({inner}) AS imaged"
+
+
+def _gone(source: Source) -> str:
+    if source.changes is None:
+        return f"coalesce(CAST(({source.deleted}\n) AS BOOLEAN), false)"
+    deletes = ", ".join(f"'{one.replace(chr(39), chr(39) * 2)}'" for one in source.changes.deletes)
+    return f"coalesce({quoted(source.changes.op)} IN ({deletes}), false)" if deletes else "false"
+
+
+def _superseded(source: Source, rows: str) -> str:
+    """Changes with the time from which a later change of the same row is known: an image is visible until then."""
+    assert source.event_id is not None
+    key = quoted(source.event_id)
+    order = [quoted(name) for name in (source.created, source.time) if name is not None]
+    known = quoted(source.time if source.available == "event" else source.available)
+    frame = "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING"
+    later = f"min({known}) OVER (PARTITION BY {key} ORDER BY {', '.join(order)}, {_gone(source)} {frame})"
+    return f"SELECT *, CASE WHEN {key} IS NULL THEN NULL ELSE {later} END AS {UNTIL} FROM {rows}"
 
 
 def _once(source: Source, described: pa.Schema, rows: str) -> str:

@@ -17,11 +17,11 @@ from tidewheel.digest import Digest, digest, digest_chunks
 from tidewheel.errors import Conflict, Invalid, MixedTimezones, NotFound, TypeMismatch, UnknownFeature, near_miss
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
 from tidewheel.schema import DataType, Field, Schema, data_type_of_arrow
-from tidewheel.sources.definition import Source
+from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
-from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, scan_query, time_query
+from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, scan_query, select_query, time_query
 from tidewheel.sources.read_direct import find_direct
-from tidewheel.sources.select import parse_select, to_dialect
+from tidewheel.sources.select import parse_select, quoted, to_dialect
 from tidewheel.sources.snapshot import FileSnapshot, Snapshot
 from tidewheel.sources.times import to_utc_micros
 
@@ -94,7 +94,7 @@ class Sources:
     def schema(self, source: Source) -> Schema:
         """Columns after ``select``; lists of scalars are among them, structs and maps are not: project them in ``select``."""
         fields = []
-        for column in self._describe(source, parse_select(source.select, source.where).sql):
+        for column in self._describe(source, select_query(source)):
             try:
                 fields.append(Field(column.name, data_type_of_arrow(column.type)))
             except Invalid:
@@ -132,7 +132,9 @@ class Sources:
         Returns
         -------
         ``columns`` (types as :meth:`schema` says; nested ones as they are), then ``__ts``, ``__created`` (0 when there is
-        none) and ``__avail``: int64 microseconds UTC, never null.
+        none) and ``__avail``: int64 microseconds UTC, never null. Where the source :attr:`~Source.retracts`,
+        ``__gone``: whether the row says that something is gone; where it is :attr:`~Source.bounded`, ``__until``: from when on
+        the row is not visible any more, null for never.
 
         Raises
         ------
@@ -159,22 +161,39 @@ class Sources:
 
     def transform(self, source: Source, rows: pa.Table) -> pa.Table:
         """A small batch of raw rows as :meth:`scan` would give them, all columns; for rows that are being pushed."""
-        described = self._described.get(source.version) or self._describe(source, parse_select(source.select, source.where).sql)
+        described = self._described.get(source.version) or self._describe(source, select_query(source))
         self._described[source.version] = described
         relations: dict[str, Relation] = {"this": InMemory(rows)}
-        if source.event_id is not None and rows.num_rows > 1:
+        if (source.event_id is not None and rows.num_rows > 1) or source.retracts:
             sql = to_dialect(scan_query(source, described, described.names), self.engine.dialect)
             found = self.engine.stream(sql, relations).read_all()
         else:  # the select alone: half of the engine's time for a few rows is planning what is around it
-            sql = to_dialect(parse_select(source.select, source.where).sql, self.engine.dialect)
+            sql = to_dialect(select_query(source), self.engine.dialect)
             found, _ = _with_system_columns(source, self.engine.stream(sql, relations).read_all())
         return self._resolved(source, described.names, found)[0]
+
+    def departures(self, source: Source, rows: pa.Table) -> pa.Table | None:
+        """Of raw changes that are being pushed: the images before an update, as rows that are gone; ``None`` without images."""
+        if source.changes is None or source.changes.before is None:
+            return None
+        described = self._describe(source, select_query(source))
+        names = [*described.names]
+        extra = [f"{quoted(source.time)} AS {TS}"]
+        extra += [] if source.created is None else [f"{quoted(source.created)} AS {CREATED}"]
+        extra += [] if source.available == "event" else [f"{quoted(source.available)} AS {AVAILABLE}"]
+        sql = (
+            f"SELECT *, {', '.join(extra)}, true AS {GONE}, CAST(NULL AS TIMESTAMP) AS {UNTIL} "
+            f"FROM ({select_query(source, departed=True)}) AS departed"
+        )
+        found = self.engine.stream(to_dialect(sql, self.engine.dialect), {"this": InMemory(rows)}).read_all()
+        return self._resolved(source, names, found)[0]
 
     def validate(self, source: Source, rows: Sequence[Row], *, now: Micros, allowance: Micros = ALLOWANCE) -> pa.Table:
         """:func:`tidewheel.sources.push.validate_push` with this source's columns; also where ``select`` computes the time."""
         table = validate_push(source, self.raw_schema(source), rows, now=now, allowance=allowance)
         select = parse_select(source.select, source.where)
-        if select.raw_column(source.time) is None and table.num_rows:
+        computed = select.raw_column(source.time) not in table.column_names
+        if computed and table.num_rows:
             sql = to_dialect(time_query(source), self.engine.dialect)
             times = self.engine.stream(sql, {"this": InMemory(table)}).read_all()
             check_times(source, times[0], source.time, now=now, allowance=allowance)
@@ -211,7 +230,8 @@ class Sources:
         where: str | None,
     ) -> Iterator[pa.Table]:
         """At least one table, be it empty; without bounds, what was met is counted at the end."""
-        described = self._describe(source, parse_select(source.select, source.where).sql)
+        described = self._describe(source, select_query(source))
+        columns = [name for name in columns if name not in ENDS]
         self._check_columns(source, columns, described)
         bounded, met = start is not None or end is not None, Counts()
         for raw, nan in self._raw_batches(source, described, columns, relations, start=start, end=end, where=where):
@@ -270,20 +290,27 @@ class Sources:
         else:
             available = ts if source.after is None else pc.add(ts, int(source.after))
         keep = pc.and_(pc.is_valid(ts), pc.is_valid(available))
+        ends: dict[str, pa.ChunkedArray] = {GONE: found[GONE]} if source.retracts else {}
+        if source.bounded:
+            until = _micros(source, found[UNTIL], source.valid_to or source.time).cast(pa.int64())
+            delay = 0 if source.changes is None or source.after is None else int(source.after)
+            ends[UNTIL] = pc.add(until, delay) if delay else until
         typed = {name: _typed(source, found[name], name) for name in dict.fromkeys(columns)}
-        table = pa.table(typed | {TS: ts, CREATED: created, AVAILABLE: available})
+        table = pa.table(typed | {TS: ts, CREATED: created, AVAILABLE: available} | ends)
         null_available = available.null_count - null_time if source.available == "event" else available.null_count
         if null_time or available.null_count:
             table = table.filter(keep)
         return table, null_time, max(null_available, 0)
 
     def _check_columns(self, source: Source, columns: Sequence[str], described: pa.Schema) -> None:
-        own = (source.time, source.created, source.event_id, None if source.available == "event" else source.available)
+        available = None if source.available == "event" else source.available
+        op = None if source.changes is None else source.changes.op
+        own = (source.time, source.created, source.event_id, available, source.valid_to, op)
         for name in (*columns, *(one for one in own if one is not None)):
             if name not in described.names:
                 fix = near_miss(name, described.names)
                 raise UnknownFeature(f"source {source.name} has no column {name!r}", where=source.where or name, fix=fix)
-        for name in SYSTEM:
+        for name in (*SYSTEM, *ENDS):
             if name in described.names:
                 raise Invalid(f"source {source.name} has a column {name}", where=source.where, fix="rename it in the select")
 
@@ -397,6 +424,8 @@ def _with_system_columns(source: Source, found: pa.Table) -> tuple[pa.Table, int
         found = found.append_column(CREATED, found[source.created])
     if source.available != "event":
         found = found.append_column(AVAILABLE, found[source.available])
+    if source.valid_to is not None:
+        found = found.append_column(UNTIL, found[source.valid_to])
     return found, unknown
 
 

@@ -101,7 +101,9 @@ def find_direct(
     """
     own = (source.time, source.created, None if source.available == "event" else source.available)
     names = list(dict.fromkeys([*columns, *(name for name in own if name is not None)]))
-    if source.select is not None or source.event_id is not None or any("." in name for name in names):
+    if source.select is not None or source.event_id is not None or source.retracts or source.bounded:
+        return None
+    if any("." in name for name in names):
         return None
     schema = pa.schema([pa.field(name, described.field(name).type) for name in names])
     for relation in relations:

@@ -100,6 +100,17 @@ def parse_select(text: str | None, where: str | None = None) -> Select:
     return Select(text.strip().rstrip(";"), names, star, tuple(plain), tuple(computed))
 
 
+def has_condition(text: str | None) -> bool:
+    """Whether a select has a WHERE.
+
+    Examples
+    --------
+    >>> has_condition("SELECT a FROM this"), has_condition("SELECT a FROM this WHERE a > 0")
+    (False, True)
+    """
+    return text is not None and bool(sqlglot.parse_one(parse_select(text).sql, read=DIALECT).args.get("where"))
+
+
 def to_dialect(sql: str, dialect: str) -> str:
     """SQL written in DuckDB's dialect for another engine; unchanged for DuckDB itself."""
     return sql if dialect == DIALECT else sqlglot.transpile(sql, read=DIALECT, write=dialect)[0]

@@ -57,7 +57,7 @@ def table(rows: Sequence[Mapping[str, object]], types: Mapping[str, pa.DataType]
 
 
 def view(
-    made: Mapping[str, Feature], of: Source, by: Entity, *, name: str = "F", ttl: str | None = None, strict: bool = False
+    made: Mapping[str, Feature], of: Source, by: Entity | None, *, name: str = "F", ttl: str | None = None, strict: bool = False
 ) -> FeatureView:
     """A view from features by name."""
     return view_of(features(of, by=by, ttl=ttl, strict_ties=strict)(type(name, (), dict(made))))

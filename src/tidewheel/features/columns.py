@@ -149,4 +149,8 @@ def service_schema(service: ServiceDefinition, schemas: Mapping[str, Schema]) ->
         check_columns(alias.view, schema)
         for name, feature in zip(alias.names, alias.view.features, strict=True):
             fields[name] = Field(name, feature_type(feature, schema))
+    for alias in service.uses:
+        for key, column in zip(alias.view.keys, alias.columns, strict=True):
+            if column.name in fields and column.name not in {one.name for one in service.request}:
+                check_key(key, fields[column.name].type)
     return Schema(tuple(fields[name] for name in service.names))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tidewheel.errors import CyclicTransform, Invalid, KeyTypeMismatch, NameCollision
+from tidewheel.features.chain import resolve_chains, rounds_of
 from tidewheel.features.feature import Feature, count, last, lookup, max, mean, min, std, std_pop, sum
 from tidewheel.features.on_request import Parameter, Request, Transform, on_request, request
 from tidewheel.features.view import Entity, FeatureView, Use, entity, features, use, view_of
@@ -97,8 +98,15 @@ class ServiceDefinition:
 
     @property
     def keys(self) -> tuple[Field, ...]:
-        """Columns that hold the keys of the views, each once, in order of members."""
-        return tuple({column.name: column for one in self.uses for column in one.columns}.values())
+        """Columns that hold the keys of the views, each once, in order of members; not those that another view gives."""
+        given = {name for one in self.uses for name in one.names}
+        columns = {column.name: column for one in self.uses for column in one.columns}
+        return tuple(column for name, column in columns.items() if name not in given)
+
+    @property
+    def rounds(self) -> tuple[tuple[Use, ...], ...]:
+        """Uses in the order in which they can be answered: a key may be a feature of an earlier round."""
+        return rounds_of(self.name, self.uses)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,10 +159,13 @@ def service(
     found: list[Member] = [one if isinstance(one, Use | Transform | Request) else Use(view_of(one)) for one in members]
     if not found:
         raise Invalid(f"service {name} has no member", where=where, fix="give it views, transforms or tw.request(...)")
+    chained = resolve_chains(name, [one for one in found if isinstance(one, Use)])
+    found = [chained[one] if isinstance(one, Use) else one for one in found]
     outputs = _outputs(name, found)
     transforms = _in_order([one for one in found if isinstance(one, Transform)])
     made = ServiceDefinition(name, tuple(found), outputs, transforms, _requested(found), owner, description, tuple(tags))
     _check_keys(made)
+    rounds_of(name, made.uses)
     upstream = [node_id("view", view.name) for view in made.views] + [node_id("transform", one.name) for one in transforms]
     declare(
         Declaration(
@@ -205,9 +216,16 @@ def _requested(members: Sequence[Member]) -> tuple[Field, ...]:
 
 
 def _check_keys(made: ServiceDefinition) -> None:
-    """One column has one type, whatever views and request values read it."""
+    """One column has one type, whatever views and request values read it, and no transform makes it."""
     seen: dict[str, DataType] = {}
+    transforms = {one.name for one in made.transforms}
     for column in (*(key for one in made.uses for key in one.columns), *made.request):
+        if column.name in transforms:
+            raise Invalid(
+                f"service {made.name} has transform {column.name} for a key",
+                where=column.name,
+                fix="chain to a feature of a view, or read the key from the request",
+            )
         if seen.setdefault(column.name, column.type) is not column.type:
             raise KeyTypeMismatch(
                 f"{column.name} is {seen[column.name].value} and {column.type.value} in service {made.name}",

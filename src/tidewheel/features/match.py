@@ -44,6 +44,17 @@ def key_column(column: pa.ChunkedArray, key: Field) -> pa.Array:
     return column.combine_chunks().cast(key.type.arrow())
 
 
+def one_key(rows: int) -> pa.Array:
+    """The key of every row where an entity has no key columns.
+
+    Examples
+    --------
+    >>> one_key(2).to_pylist()
+    [0, 0]
+    """
+    return pa.repeat(pa.scalar(0, pa.int64()), rows)
+
+
 class KeyIndex:
     """Numbers of the distinct keys of a spine, from 0 in order of appearance; built once, then asked for every batch of rows.
 

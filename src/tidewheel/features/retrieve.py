@@ -88,10 +88,14 @@ def retrieve(
     times = spine_times(spine, time)
     columns = {one.name: request_column(spine.column(one.name), one) for one in service.request}
     asked = {key.name: key_column(spine.column(key.name), key) for key in service.keys}
-    reports, sums = [], {name: RowSum() for name in measure}
-    for made, report in _answers(service, schemas, Asked(asked, times), sources, snapshots=snapshots or {}, sums=sums):
-        columns |= made
-        reports.append(report)
+    reports: list[ViewReport] = []
+    sums = {name: RowSum() for name in measure}
+    for uses in service.rounds:
+        fresh = {name: one for name, one in sums.items() if name not in {report.view for report in reports}}
+        for made, report in _answers(uses, schemas, Asked(asked, times), sources, snapshots=snapshots or {}, sums=fresh):
+            columns |= made
+            reports.append(report)
+        asked = asked | _chained(service, columns)
     computed = _transform(service, columns, asked, schema, rows=len(times))
     table = pa.table([columns[name] for name in schema.names], schema=schema.arrow())
     coverage = {name: table.num_rows - table.column(name).null_count for name in schema.names}
@@ -99,8 +103,19 @@ def retrieve(
     return Retrieved(table, tuple(reports), computed, coverage, contents)
 
 
+def _chained(service: ServiceDefinition, columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """Features that are keys of later views, in the types of these."""
+    needed = {column.name: column for one in service.uses for column in one.columns}
+    made = {name for one in service.uses for name in one.names}
+    return {
+        name: key_column(pa.chunked_array([column]), needed[name])
+        for name, column in columns.items()
+        if name in needed and name in made
+    }
+
+
 def _answers(
-    service: ServiceDefinition,
+    uses: Sequence[Use],
     schemas: Mapping[str, Schema],
     asked: Asked,
     sources: Sources,
@@ -110,17 +125,18 @@ def _answers(
 ) -> list[tuple[dict[str, pa.Array], ViewReport]]:
     """Answer every view; a source is read once for all views over it, and let go before the next one."""
     found: dict[Use, tuple[dict[str, pa.Array], ViewReport]] = {}
-    for name in dict.fromkeys(view.source.name for view in service.views):
-        uses = [alias for alias in service.uses if alias.view.source.name == name]
-        views = {alias.view.name: alias.view for alias in uses}
+    for name in dict.fromkeys(alias.view.source.name for alias in uses):
+        here = [alias for alias in uses if alias.view.source.name == name]
+        source = here[0].view.source
+        views = {alias.view.name: alias.view for alias in here}
         starts = {key: _start(view, schemas[name], asked.times) for key, view in views.items()}
         whole = bool(views.keys() & sums.keys())
         first = None if whole or None in starts.values() else min(start for start in starts.values() if start is not None)
         last = int(asked.times.max()) + 1 if len(asked.times) else 0
-        answers = {one: ViewAnswer(one, schemas[name], asked, start=starts[one.view.name]) for one in uses}
+        answers = {one: ViewAnswer(one, schemas[name], asked, start=starts[one.view.name]) for one in here}
         columns = list(dict.fromkeys(column for view in views.values() for column in view_columns(view)))
         batches = sources.batches(
-            uses[0].view.source,
+            source,
             columns,
             snapshot=snapshots.get(name),
             start=None if first is None else Micros(first),
@@ -128,12 +144,13 @@ def _answers(
         )
         for rows in batches:
             for key in views.keys() & sums.keys():
-                sums[key].add(rows.select([*view_columns(views[key]), *SYSTEM, *uses[0].view.source.ends]))
+                sums[key].add(rows.select([*view_columns(views[key]), *SYSTEM, *source.ends]))
             reached = _before(rows, last) if whole else rows
             for answer in answers.values():
                 answer.add(reached)
         found |= {one: answer.finish() for one, answer in answers.items()}
-    return [found[alias] for view in service.views for alias in service.uses if alias.view.name == view.name]
+    ordered = dict.fromkeys(alias.view.name for alias in uses)
+    return [found[alias] for name in ordered for alias in uses if alias.view.name == name]
 
 
 def _start(view: FeatureView, schema: Schema, times: Integers) -> int | None:

@@ -33,6 +33,10 @@ class Entity:
     keys: tuple[Field, ...]
 
 
+EVERYTHING = Entity("everything", ())
+"""The one thing that features without an entity are about."""
+
+
 def entity(name: str, **keys: object) -> Entity:
     """Declare an entity by the columns that identify it.
 
@@ -52,7 +56,8 @@ def entity(name: str, **keys: object) -> Entity:
     ['pickup_zone', 'dropoff_zone']
     """
     if not keys:
-        raise Invalid(f"entity {name} has no key", where=name, fix=f'name its columns: tw.entity("{name}", {name}_id=int)')
+        fix = f'name its columns: tw.entity("{name}", {name}_id=int); features of everything are by=None'
+        raise Invalid(f"entity {name} has no key", where=name, fix=fix)
     made = []
     for key, annotation in keys.items():
         plain, optional = read_annotation(annotation)
@@ -133,7 +138,7 @@ class FeatureView:
 def features(
     source: Source,
     *,
-    by: Entity,
+    by: Entity | None,
     ttl: str | timedelta | None = None,
     strict_ties: bool = False,
     owner: str | None = None,
@@ -143,6 +148,11 @@ def features(
     """Make a class of features a view of a source, one row per entity.
 
     The class comes back as it is, so editors complete its attributes; :func:`view_of` gives the view.
+
+    Parameters
+    ----------
+    by
+        What the features are about; ``None`` for everything at once: one answer, whatever is asked for.
 
     Raises
     ------
@@ -163,6 +173,7 @@ def features(
     ('trips_1h', 'ZonePace')
     """
     where = place()
+    about = EVERYTHING if by is None else by
     span = None if ttl is None else parse_duration(ttl)
     if span is not None and span <= 0:
         raise BadTtl("ttl must be > 0 or omitted", where=where, fix='omit ttl to keep rows for ever, or write ttl="2h"')
@@ -174,7 +185,7 @@ def features(
         if not found:
             raise Invalid(f"view {cls.__name__} has no feature", where=where, fix='add one: trips_1h = tw.count("1h")')
         made = {name: replace(value, name=name) for name, value in found.items()}
-        _no_key_names(cls.__name__, by, made)
+        _no_key_names(cls.__name__, about, made)
         if source.valid_to is not None and any(value.kind == "window" for value in made.values()):
             raise Invalid(
                 f"view {cls.__name__} has windows over {source.name}, whose rows have a valid_to",
@@ -182,7 +193,7 @@ def features(
                 fix="look columns up; windows fold events, and these rows are states",
             )
         text = description or inspect.cleandoc(cls.__doc__ or "")
-        view = FeatureView(cls.__name__, source, by, tuple(made.values()), span, strict_ties, owner, text, tuple(tags))
+        view = FeatureView(cls.__name__, source, about, tuple(made.values()), span, strict_ties, owner, text, tuple(tags))
         for name, value in made.items():
             setattr(cls, name, value)
         setattr(cls, _VIEW, view)
@@ -233,12 +244,12 @@ class Use:
 
     view: FeatureView
     prefix: str = ""
-    keys: tuple[tuple[str, str], ...] = ()
+    keys: tuple[tuple[str, str | Feature], ...] = ()
 
     @property
     def columns(self) -> tuple[Field, ...]:
-        """Column of the spine or the request that holds each of the entity's keys, in the entity's order."""
-        names = dict(self.keys)
+        """Column of the spine or the request, or feature of another view, that is each of the entity's keys, in its order."""
+        names = {key: column if isinstance(column, str) else column.name for key, column in self.keys}
         return tuple(Field(names.get(key.name, key.name), key.type, nullable=False) for key in self.view.keys)
 
     @property
@@ -247,7 +258,7 @@ class Use:
         return tuple(self.prefix + one.name for one in self.view.features)
 
 
-def use(view: type | FeatureView, *, prefix: str = "", keys: Mapping[str, str] | None = None) -> Use:
+def use(view: type | FeatureView, *, prefix: str = "", keys: Mapping[str, str | Feature] | None = None) -> Use:
     """A view under an alias, so that a service can have it twice.
 
     Parameters
@@ -255,7 +266,8 @@ def use(view: type | FeatureView, *, prefix: str = "", keys: Mapping[str, str] |
     prefix
         Put before the name of each feature.
     keys
-        Key of the entity, and the column of the spine or request that holds it here.
+        Key of the entity, and the column of the spine or request that holds it here; or a feature of another view of the
+        service: its value at the time asked is the key then, and where that is null every feature is.
 
     Examples
     --------

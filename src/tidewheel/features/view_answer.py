@@ -13,7 +13,7 @@ from tidewheel.features.definition import Use
 from tidewheel.features.delays import Delays
 from tidewheel.features.events import Events, order_rows
 from tidewheel.features.lookups import LookUps, Rows
-from tidewheel.features.match import KeyIndex, Questions, ask, key_column
+from tidewheel.features.match import KeyIndex, Questions, ask, key_column, one_key
 from tidewheel.features.plan import WindowPlan, plan_windows
 from tidewheel.features.standing import StandingLookUps
 from tidewheel.features.tiles import NULL_KEY, UNKNOWN_KEY, fold
@@ -81,7 +81,7 @@ class Asked:
         """The keys of a view under an alias, numbered, and its questions in order."""
         names = tuple(column.name for column in alias.columns)
         if names not in self._made:
-            index = KeyIndex([self.columns[name] for name in names])
+            index = KeyIndex([self.columns[name] for name in names] or [one_key(len(self.times))])
             self._made[names] = (index, ask(index, self.times))
         return self._made[names]
 
@@ -119,7 +119,8 @@ class ViewAnswer:
             rows = rows.filter(pa.array(ts >= self._start))
             ts = whole_numbers(rows, "__ts")
         created, known = whole_numbers(rows, "__created"), whole_numbers(rows, "__avail")
-        codes = self._index.find([key_column(rows.column(key.name), key) for key in view.keys])
+        held = [key_column(rows.column(key.name), key) for key in view.keys]
+        codes = self._index.find(held or [one_key(rows.num_rows)])
         self._have[codes[codes >= 0]] = True
         report = self._report
         self._report = replace(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.serving.models import World
+from tests.web.world import no_features
 
 from tidewheel.clock import system_clock
 from tidewheel.database import Database
@@ -50,7 +51,7 @@ def main(folder: Path, *, port: int = 0) -> None:
         clock=system_clock,
     )
     answerer.recall("eta", recall(log, system_clock))
-    app = Application("taxi", answerer, push, label)
+    app = Application("taxi", answerer, push, label, no_features(answerer))
     serve(app, port=port, announce=lambda line: print(line, flush=True), drain_seconds=10)
     log.close()
     database.close()

@@ -10,6 +10,9 @@ from tests.serving.models import NOW, Calling, Linear, World, one_version
 
 from tidewheel.errors import NotFound, TypeMismatch
 from tidewheel.predictions import Label
+from tidewheel.serving.answer import Answerer
+from tidewheel.serving.answer_features import FeatureAnswerer
+from tidewheel.serving.served_features import FeatureTable, ServedFeatures
 from tidewheel.web.application import Application
 from tidewheel.web.http import Request, handle
 
@@ -39,7 +42,23 @@ class Taken:
 def application(predictor: Linear | Calling | None = None) -> tuple[Taken, Application]:
     world, answerer = one_version(predictor)
     taken = Taken(world)
-    return taken, Application("taxi", answerer, taken.push, taken.label, clock=lambda: NOW)
+    return taken, Application("taxi", answerer, taken.push, taken.label, no_features(answerer), clock=lambda: NOW)
+
+
+def no_features(answerer: Answerer) -> FeatureAnswerer:
+    """No feature service."""
+
+    def prepare_views(names: Sequence[str]) -> ServedFeatures:
+        raise NotFound(f"no views {names}")
+
+    table = FeatureTable(0, {})
+    return FeatureAnswerer(
+        lambda _: table,
+        prepare_views=prepare_views,
+        bookmarks=lambda _: {},
+        clock=lambda: NOW,
+        measurements=answerer.measurements,
+    )
 
 
 def call(

@@ -13,17 +13,24 @@ from tidewheel.cli.options import open_project, project_options
 
 
 @click.command()
-@click.argument("deployment", nargs=-1)
+@click.argument("name", nargs=-1)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, help="0 picks a free one; it is announced on stdout.")
+@click.option("--features", "features_only", is_flag=True, help="Answer features only: no model is loaded.")
 @project_options
-def serve(deployment: tuple[str, ...], host: str, port: int, folder: Path, workspace: str | None, as_json: bool) -> None:
-    """Answer predictions for DEPLOYMENT (several, or all when none is named) over HTTP until stopped."""
+def serve(
+    name: tuple[str, ...], host: str, port: int, features_only: bool, folder: Path, workspace: str | None, as_json: bool
+) -> None:
+    """Answer features and predictions over HTTP until stopped.
+
+    Every feature service of the project is served. NAME is a deployment, or several; all when none is named. Naming a feature
+    service instead loads no model.
+    """
     from tidewheel.web.assemble import assemble
     from tidewheel.web.serve import serve as start
 
     project, opened = open_project(folder, workspace)
-    start(assemble(project, opened, deployment), host=host, port=port, announce=_announcer(as_json))
+    start(assemble(project, opened, name, features_only=features_only), host=host, port=port, announce=_announcer(as_json))
 
 
 @click.command()
@@ -46,7 +53,8 @@ def _announcer(as_json: bool) -> Callable[[str], None]:
 
     def tell(line: str) -> None:
         told = json.loads(line)
-        click.echo(line if as_json else f"serving {', '.join(told['deployments'])} at {told['url']}  (Ctrl-C stops)")
+        served = ", ".join([*told["deployments"], *(f"features of {name}" for name in told["services"])])
+        click.echo(line if as_json else f"serving {served} at {told['url']}  (Ctrl-C stops)")
         sys.stdout.flush()
 
     return tell

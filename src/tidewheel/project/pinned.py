@@ -31,12 +31,19 @@ class PinnedProjects:
         Corrupt
             When the packed code is damaged.
         """
-        found = self._loaded.get(version.project_snapshot)
+        return self._at(version.project_snapshot)
+
+    def current(self) -> Project:
+        """The project as its files are now: the code is packed first, so that later edits do not reach it."""
+        return self._at(pack(self._workspace.root, self._workspace.artifacts))
+
+    def _at(self, snapshot: Digest) -> Project:
+        found = self._loaded.get(snapshot)
         if found is None:
-            root = unpack(version.project_snapshot, self._workspace.artifacts, self._workspace.home / "code")
+            root = unpack(snapshot, self._workspace.artifacts, self._workspace.home / "code")
             with isolated(root):
                 found = load_project(root)
-            self._loaded[version.project_snapshot] = found
+            self._loaded[snapshot] = found
         return found
 
     def service(self, version: ModelVersion) -> ServiceDefinition:

@@ -115,6 +115,22 @@ def read_rows(reader: InputReader, sent: Sequence[object]) -> list[dict[str, obj
     return [reader.read(row, where=f"inputs[{index}]") for index, row in enumerate(sent)]
 
 
+def read_value(value: object, field: Field, where: str) -> object:
+    """One value of JSON in its declared type.
+
+    Raises
+    ------
+    TypeMismatch
+        Naming ``where`` and the field.
+
+    Examples
+    --------
+    >>> read_value("2020-01-01", Field("day", DataType.DATE), "rows[0]")
+    datetime.date(2020, 1, 1)
+    """
+    return _READERS[field.type](value, field, where)
+
+
 Reader = Callable[[object, Field, str], object]
 
 

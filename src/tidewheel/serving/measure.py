@@ -64,6 +64,17 @@ class Measurements:
             "tidewheel_transform_errors", "Rows on which a transform failed.", ["deployment", "transform"], registry=registry
         )
         self._revision = Gauge("tidewheel_route_revision", "Revision of the loaded route.", ["deployment"], registry=registry)
+        self._features = Histogram(
+            "tidewheel_feature_seconds",
+            "Requests for features, from their bytes to those of the answer.",
+            ["service"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._rows = Counter("tidewheel_feature_rows", "Answered rows of features.", ["service"], registry=registry)
+        self._refused = Counter(
+            "tidewheel_feature_errors", "Requests for features that got an error.", ["service", "code"], registry=registry
+        )
         self._shed = Counter("tidewheel_shed_requests", "Requests refused because too much was queued.", registry=registry)
         self._shadows = Counter("tidewheel_dropped_shadows", "Shadow requests dropped under load.", registry=registry)
         self._recent: dict[str, deque[tuple[float, float, bool]]] = {}
@@ -92,6 +103,15 @@ class Measurements:
         """Count an error of a deployment that exists."""
         self._counter(self._errors, deployment, code).inc()
         self._remember(deployment, seconds, failed=True)
+
+    def served(self, service: str, rows: int, seconds: float) -> None:
+        """Count a request for features that was answered."""
+        self._counter(self._rows, service).inc(rows)
+        self._histogram(self._features, service).observe(seconds)
+
+    def refused(self, service: str, code: str) -> None:
+        """Count an error of a feature service that exists."""
+        self._counter(self._refused, service, code).inc()
 
     def routed(self, deployment: str, revision: int) -> None:
         """Note the revision that answers now."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tidewheel.clock import Clock, Micros, system_clock
 from tidewheel.predictions import Label
 from tidewheel.serving.answer import Answerer
+from tidewheel.serving.answer_features import FeatureAnswerer
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,12 @@ class Application:
     answerer: Answerer
     push: Push
     label: TakeLabels
+    features: FeatureAnswerer
     overview: Callable[[], Overview] = no_overview
     clock: Clock = system_clock
     body_bytes: int = 10_000_000
+
+    def refresh(self) -> None:
+        """Load what the routes and the environment say now."""
+        self.answerer.refresh()
+        self.features.refresh()

@@ -25,7 +25,7 @@ _QUEUE_SECONDS = 2.0
 _QUEUE_LENGTH = 256
 _THREADS = 4
 _COSTS = 1_000  # paths that are measured: the table must not grow with what strangers send
-_QUICK = ("predict", "v2", "health")
+_QUICK = ("predict", "v2", "health", "features", "get-online-features")
 
 
 class _Gone(Exception):
@@ -56,7 +56,7 @@ class Adapter:
         closing = False
         try:
             body = await self._body(headers, receive)
-            request = Request(str(scope["method"]), path, headers, _inflate(body, headers, self._app.body_bytes))
+            request = Request(str(scope["method"]), path, headers, _inflate(body, headers, self._app.body_bytes), _query(scope))
             response = await self._run(request)
         except _Gone:
             return
@@ -149,6 +149,12 @@ def _headers(scope: Message) -> dict[str, str]:
     pairs = scope["headers"]
     assert isinstance(pairs, list)
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+
+
+def _query(scope: Message) -> str:
+    found = scope.get("query_string", b"")
+    assert isinstance(found, bytes)
+    return found.decode("latin-1")
 
 
 def _inflate(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tidewheel.clock import Micros
 from tidewheel.errors import NotFound, near_miss
-from tidewheel.features.definition import FeatureView, view_of
+from tidewheel.features.definition import FeatureView
 from tidewheel.features.push import Pusher
 from tidewheel.predictions import Label
 from tidewheel.predictions.row import PredictionRow
@@ -15,7 +15,9 @@ from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
 from tidewheel.project.prepare import open_version
+from tidewheel.project.prepare_services import ServiceLoader, list_services, list_views
 from tidewheel.serving.answer import Answerer
+from tidewheel.serving.answer_features import FeatureAnswerer
 from tidewheel.serving.definition import Deployment
 from tidewheel.serving.recall import recall
 from tidewheel.serving.served import ServedModel
@@ -25,15 +27,22 @@ from tidewheel.web.application import AlertLine, Application, EnvironmentLine, M
 COMPACT_SECONDS = 300.0
 
 
-def assemble(project: Project, workspace: Workspace, names: Sequence[str]) -> Application:
-    """The application for some deployments; for all of the project's when none is named.
+def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, features_only: bool = False) -> Application:
+    """The application for some deployments; for all of the project's when none is named. Every feature service is served.
+
+    Parameters
+    ----------
+    names
+        Deployments; or feature services, which load no model: then only the deployments that are named beside them.
+    features_only
+        Load no model at all.
 
     Raises
     ------
     NotFound
-        When the project declares no such deployment, or nothing was deployed yet.
+        When the project declares no such name, or neither a deployment nor a service.
     """
-    deployments = _deployments(project, names)
+    deployments = [] if features_only else _deployments(project, names)
     pinned = PinnedProjects(project, workspace)
     pushes = _Pushes(project, workspace)
 
@@ -53,6 +62,14 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str]) -> Ap
         return workspace.label_log(deployment).add(labels)
 
     answerer = Answerer(deployments, routes=workspace.routes, open_version=open_, log=log, clock=workspace.clock)
+    loader = ServiceLoader(project, workspace, pinned, pushes.serve)
+    features = FeatureAnswerer(
+        loader.load,
+        prepare_views=loader.prepare_views,
+        bookmarks=loader.bookmarks,
+        clock=workspace.clock,
+        measurements=answerer.measurements,
+    )
     for deployment in deployments:
         kept = workspace.prediction_log(deployment.name)
         answerer.recall(deployment.name, recall(kept, workspace.clock))
@@ -61,6 +78,7 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str]) -> Ap
     return Application(
         project=project.configuration.project,
         answerer=answerer,
+        features=features,
         push=pushes.push,
         label=label,
         overview=lambda: overview(project, workspace),
@@ -73,14 +91,18 @@ def _deployments(project: Project, names: Sequence[str]) -> list[Deployment]:
     for declaration in project.graph.nodes.values():
         if isinstance(declaration.definition, Deployment):
             declared[declaration.name] = declaration.definition
+    services = list_services(project)
     for name in names:
-        if name not in declared:
-            raise NotFound(f"the project declares no deployment {name!r}", where=name, fix=near_miss(name, declared))
-    if not declared:
+        if name not in declared and name not in services:
+            fix = near_miss(name, [*declared, *services])
+            raise NotFound(f"the project declares no deployment or feature service {name!r}", where=name, fix=fix)
+    if not declared and not services:
         raise NotFound(
-            "the project declares no deployment", where=str(project.root), fix='add tw.deployment("name", model=...)'
+            "the project declares neither a deployment nor a feature service",
+            where=str(project.root),
+            fix='add tw.service("name", VIEW), or tw.deployment("name", model=...)',
         )
-    return [declared[name] for name in names] if names else list(declared.values())
+    return [declared[name] for name in names if name in declared] if names else list(declared.values())
 
 
 class _Pushes:
@@ -94,12 +116,11 @@ class _Pushes:
         for declaration in project.graph.nodes.values():
             if isinstance(declaration.definition, Source):
                 self._sources[declaration.name] = declaration.definition
-        self.serve(
-            [view_of(d.definition) for d in project.graph.nodes.values() if isinstance(d.definition, FeatureView | type)]
-        )
+        self.serve(list(list_views(project).values()))
 
     def serve(self, views: Sequence[FeatureView]) -> None:
         self._views.update({view.version: view for view in views})
+        self._sources.update({view.source.name: view.source for view in views if view.source.name not in self._sources})
         made = {}
         for name in self._sources:
             fed = [view for view in self._views.values() if view.source.name == name]

@@ -14,22 +14,27 @@ import msgspec
 from tidewheel.errors import NotFound, TidewheelError, WrongMethod
 from tidewheel.web.application import Application
 from tidewheel.web.arrive import take_labels, take_rows
+from tidewheel.web.features import answer_feast, answer_feast_push, answer_features
 from tidewheel.web.page import render_page, static_file
 from tidewheel.web.problem import Response, problem, protocol_problem
 from tidewheel.web.protocol import answer_protocol
 from tidewheel.web.state import state_of
 
-_ENDPOINTS = "POST /predict/{deployment}, /labels/{deployment}, /push/{source}; GET /, /health/ready, /metrics, /v2"
+_ENDPOINTS = (
+    "POST /features/{service}, /predict/{deployment}, /labels/{deployment}, /push/{source}; "
+    "GET /, /features, /health/ready, /metrics, /v2"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request; header names are in lower case, the path is decoded and has no query."""
+    """A request; header names are in lower case, the path is decoded, the query is not."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    query: str = ""
 
 
 class Answer(Protocol):
@@ -89,7 +94,20 @@ def _predict(app: Application, request: Request, rest: str) -> Response:
     return Response(200, app.answerer.predict(rest, request.body, request.headers), endpoint="predict")
 
 
+def _features(app: Application, request: Request, rest: str) -> Response:
+    method = "GET" if request.method == "HEAD" else request.method
+    return answer_features(app, rest, method=method, headers=request.headers, query=request.query, body=request.body)
+
+
+def _get_online_features(app: Application, request: Request, rest: str) -> Response:
+    if rest:
+        raise NotFound(f"no path {request.path[:200]!r}", where="path", fix="POST /get-online-features")
+    return answer_feast(app, request.body)
+
+
 def _push(app: Application, request: Request, rest: str) -> Response:
+    if not rest:
+        return answer_feast_push(app, request.body)
     return _accepted(take_rows(app, rest, request.body), "push")
 
 
@@ -106,8 +124,9 @@ def _health(app: Application, request: Request, rest: str) -> Response:
         return Response(200, b'{"live":true}')
     if rest != "ready":
         raise NotFound(f"no path {request.path[:200]!r}", where="path", fix="GET /health/live or /health/ready")
-    ready = app.answerer.ready()
-    waiting = [name for name in app.answerer.names if app.answerer.trouble(name) is not None]
+    services = list(app.features.table.trouble)
+    ready = app.answerer.ready() if app.answerer.names else not services
+    waiting = [*(name for name in app.answerer.names if app.answerer.trouble(name) is not None), *services]
     return Response(200 if ready else 503, msgspec.json.encode({"ready": ready, "live": True, "trouble": waiting}))
 
 
@@ -138,7 +157,7 @@ def _api(app: Application, request: Request, rest: str) -> Response:
     if rest == "status" and request.method != "POST":
         return Response(200, msgspec.json.encode(state_of(app)))
     if rest == "refresh" and request.method == "POST":
-        app.answerer.refresh()
+        app.refresh()
         return Response(200, msgspec.json.encode({"deployments": state_of(app).deployments}))
     raise NotFound(f"no path {request.path[:200]!r}", where="path", fix="GET /api/status, or POST /api/refresh")
 
@@ -149,6 +168,8 @@ def _protocol(app: Application, request: Request, rest: str) -> Response:
 
 _ANSWERS: Mapping[str, tuple[tuple[str, ...], Answer]] = {
     "": (("GET",), _page),
+    "features": (("POST", "GET"), _features),
+    "get-online-features": (("POST",), _get_online_features),
     "predict": (("POST",), _predict),
     "push": (("POST",), _push),
     "labels": (("POST",), _labels),

@@ -47,7 +47,7 @@ def serve(
         When the address cannot be bound.
     """
     listening = _bind(host, port)
-    app.answerer.refresh()
+    app.refresh()
     adapter = Adapter(app)
     config = uvicorn.Config(
         adapter,
@@ -106,7 +106,7 @@ def _refreshing(app: Application) -> Iterator[None]:
     def watch() -> None:
         while not ended.wait(REFRESH_SECONDS):
             with contextlib.suppress(Unavailable):  # the database is busy: what is loaded goes on answering
-                app.answerer.refresh()
+                app.refresh()
 
     thread = threading.Thread(target=watch, name="tidewheel-routes", daemon=True)
     thread.start()
@@ -135,4 +135,4 @@ def _announcement(app: Application, host: str, port: int) -> str:
 
     shown = f"[{host}]" if ":" in host else host
     told = {"event": "listening", "url": f"http://{shown}:{port}", "port": port, "pid": os.getpid()}
-    return json.dumps({**told, "deployments": list(app.answerer.names)})
+    return json.dumps({**told, "deployments": list(app.answerer.names), "services": list(app.features.table.names)})

@@ -1,0 +1,153 @@
+"""Feast's shapes: what its clients send to a feature server, and what they expect to read. Checked against Feast 0.67.
+
+Columns go in, columns come out: ``results[i]`` belongs to ``metadata.feature_names[i]``, the entity keys before the features.
+An event time that there is none of is the epoch, as protobuf's zero is. A feature's own name is written short, or as
+``view__feature`` when ``full_feature_names`` is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from tidewheel.errors import Invalid, MissingInput, NameCollision, NotJson, TidewheelError, TypeMismatch
+from tidewheel.serving.feature_request import AskedFeatures
+from tidewheel.serving.feature_response import event_instants, status_names
+from tidewheel.serving.inputs import decode_json
+from tidewheel.serving.served_features import FeatureValues, ServedFeatures
+
+T = TypeVar("T")
+EPOCH = "1970-01-01T00:00:00Z"
+_GET_LAW = '{"feature_service": "NAME" or "features": ["view:feature"], "entities": {"key": [...]}}'
+_PUSH_LAW = '{"push_source_name": "NAME", "df": {"column": [...]}, "to": "online"}'
+
+
+class FeastRequest(msgspec.Struct):
+    """Body of ``POST /get-online-features``; fields that we have no use for are let by, as Feast does."""
+
+    entities: dict[str, list[object]]
+    feature_service: str | None = None
+    features: list[str] | None = None
+    full_feature_names: bool = False
+
+
+class FeastPush(msgspec.Struct):
+    """Body of ``POST /push``."""
+
+    push_source_name: str
+    df: dict[str, list[object] | dict[str, object]]
+    to: str = "online"
+
+
+_GET = msgspec.json.Decoder(FeastRequest)
+_PUSH = msgspec.json.Decoder(FeastPush)
+_ENCODER = msgspec.json.Encoder()
+
+
+def read_feast_request(body: bytes) -> FeastRequest:
+    """Read the body of ``POST /get-online-features``.
+
+    Examples
+    --------
+    >>> read_feast_request(b'{"features": ["f:x"], "entities": {"uid": [1]}}').features
+    ['f:x']
+    """
+    sent = _decode(_GET, body, _GET_LAW)
+    if (sent.feature_service is None) == (not sent.features):
+        raise MissingInput("name a feature service, or features", where="feature_service", fix=f"send {_GET_LAW}")
+    return sent
+
+
+def read_feast_push(body: bytes) -> tuple[str, list[dict[str, object]]]:
+    """Read the body of ``POST /push``: the source, and its rows.
+
+    A push always counts online and offline, whatever ``to`` says: the two are never apart here.
+
+    Examples
+    --------
+    >>> read_feast_push(b'{"push_source_name": "s", "df": {"uid": [1, 2]}}')
+    ('s', [{'uid': 1}, {'uid': 2}])
+    """
+    sent = _decode(_PUSH, body, _PUSH_LAW)
+    if sent.to not in ("online", "offline", "online_and_offline"):
+        raise Invalid(f"to is {sent.to[:40]!r}", where="to", fix="online, offline or online_and_offline")
+    columns = {name: list(held.values()) if isinstance(held, dict) else held for name, held in sent.df.items()}
+    if len({len(values) for values in columns.values()}) > 1:
+        raise Invalid("the columns of df have unequal lengths", where="df", fix="send one value per row in each column")
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return sent.push_source_name, rows
+
+
+def asked_of(sent: FeastRequest, served: ServedFeatures) -> AskedFeatures:
+    """The request in our words; columns that the features do not need are left out."""
+    known = {one.name for one in served.inputs}
+    return AskedFeatures(None, {name: values for name, values in sent.entities.items() if name in known})
+
+
+def feature_names(served: ServedFeatures, places: Sequence[int], *, full: bool) -> list[str]:
+    """Names of outputs as Feast writes them.
+
+    Raises
+    ------
+    NameCollision
+        When two short names are one.
+    """
+    made: list[str] = []
+    for place in places:
+        output = served.service.outputs[place]
+        kind, _, view = output.origin.partition(":")
+        plain = output.name.removeprefix(f"{view}__")
+        made.append(f"{view}__{plain}" if full and kind == "view" else plain)
+    if len(set(made)) != len(made):
+        twice = next(name for name in made if made.count(name) > 1)
+        raise NameCollision(f"two features are called {twice!r}", where="features", fix='send "full_feature_names": true')
+    return made
+
+
+def write_feast(
+    sent: FeastRequest,
+    names: Sequence[str],
+    *,
+    keys: Mapping[str, Sequence[object]],
+    answer: FeatureValues,
+    places: Sequence[int],
+) -> bytes:
+    """The answer as Feast's server writes it."""
+    rows = len(next(iter(sent.entities.values()), ()))
+    results: list[dict[str, object]] = [
+        {"values": values, "statuses": ["PRESENT"] * rows, "event_timestamps": [EPOCH] * rows} for values in keys.values()
+    ]
+    statuses, times = status_names(answer), event_instants(answer.event_times)
+    results += [
+        {
+            "values": [row[place] for row in answer.values],
+            "statuses": [row[place] for row in statuses],
+            "event_timestamps": [row[place] or EPOCH for row in times],
+        }
+        for place in places
+    ]
+    return _ENCODER.encode({"results": results, "metadata": {"feature_names": [*keys, *names]}})
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes, law: str) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong(error, law) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decode_json(body)  # raises the same again, with a message for each case
+        raise NotJson("the body is not JSON", where="body", fix=f"send {law}") from None
+
+
+def _wrong(error: msgspec.ValidationError, law: str) -> TidewheelError:
+    text = str(error)
+    what, found, path = text.partition(" - at `$.")
+    where = path.rstrip("`") if found else "body"
+    if "missing required field" in what:
+        name = what.rpartition("field ")[2].strip("`")
+        return MissingInput(f"the request has no {name}", where=name, fix=f"send {law}")
+    if not found and "out of range" not in what:
+        return NotJson(f"the body is not a JSON object: {what}", where="body", fix=f"send {law}")
+    return TypeMismatch(f"{where}: {what}", where=where, fix=f"send {law}")

@@ -256,7 +256,7 @@ JSONS = st.recursive(
 ROW = st.fixed_dictionaries({}, optional={name: JSONS | st.just(value) for name, value in ASKED.items()})
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     st.fixed_dictionaries({"rows": st.lists(ROW, max_size=3)}, optional={"at": JSONS, "include": JSONS, "features": JSONS})
     | st.fixed_dictionaries({"columns": st.dictionaries(st.sampled_from([*ASKED, "x"]), st.lists(JSONS, max_size=3))})
@@ -267,7 +267,7 @@ def test_no_json_at_all_makes_a_500(world: World, sent: object) -> None:
         assert handle(world[0], Request("POST", path, {}, json.dumps(sent).encode())).status < 500
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.binary(max_size=200), st.text(max_size=30))
 def test_no_bytes_and_no_query_at_all_make_a_500(world: World, body: bytes, query: str) -> None:
     for headers in ({}, {"content-type": ARROW}):

@@ -161,7 +161,7 @@ def service(
         raise Invalid(f"service {name} has no member", where=where, fix="give it views, transforms or tw.request(...)")
     chained = resolve_chains(name, [one for one in found if isinstance(one, Use)])
     found = [chained[one] if isinstance(one, Use) else one for one in found]
-    outputs = _outputs(name, found)
+    outputs = outputs_of(name, found)
     transforms = _in_order([one for one in found if isinstance(one, Transform)])
     made = ServiceDefinition(name, tuple(found), outputs, transforms, _requested(found), owner, description, tuple(tags))
     _check_keys(made)
@@ -180,7 +180,19 @@ def service(
     return made
 
 
-def _outputs(service: str, members: Sequence[Member]) -> tuple[Output, ...]:
+def outputs_of(service: str, members: Sequence[Member]) -> tuple[Output, ...]:
+    """What some members make, in order.
+
+    Raises
+    ------
+    NameCollision
+        When two make one name.
+
+    Examples
+    --------
+    >>> outputs_of("inputs", [request(distance=float)])[0].name
+    'distance'
+    """
     outputs: dict[str, Output] = {}
     for one in members:
         for made in _outputs_of(one):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tidewheel.artifacts.store import ArtifactStore
     from tidewheel.database.open import Database
     from tidewheel.features.materialize import Materializer
+    from tidewheel.features.read import Features
     from tidewheel.fingerprint.walk import Fingerprinter
     from tidewheel.ledger.record import Ledger
     from tidewheel.models.registry import Registry
@@ -201,6 +202,13 @@ class Workspace:
         from tidewheel.features.materialize import Materializer
 
         return Materializer(self.sources, self.online, self.database, self.clock)
+
+    @cached_property
+    def features(self) -> Features:
+        """Features at an instant and over time, read from the sources."""
+        from tidewheel.features.read import Features
+
+        return Features(self.sources)
 
     @cached_property
     def runs(self) -> Runs:

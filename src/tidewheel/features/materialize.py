@@ -281,7 +281,7 @@ def find_arrivals(old: Snapshot, new: Snapshot) -> Snapshot | None:
             grown.append(replace(push, start=size))
     if sizes:
         return None
-    return Snapshot(new.source, files=tuple(fresh), pushes=tuple(grown))
+    return Snapshot(new.source, files=tuple(fresh), pushes=tuple(grown), version=new.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Files of one format, read as one table. Columns are matched by name; one absent from a file is null there."""
+    """Files of one format, read as one table. Columns are matched by name; one absent from a file is null there.
 
-    format: Literal["parquet", "csv"]
+    ``json`` is one object per line.
+    """
+
+    format: Literal["parquet", "csv", "json"]
     paths: tuple[str, ...]
 
 

@@ -6,7 +6,7 @@ import getpass
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import distributions
 from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tidewheel.ports.model_format import ModelFormat
     from tidewheel.ports.online_store import OnlineStore, StoreOpener
     from tidewheel.ports.query_engine import QueryEngine
+    from tidewheel.ports.table_format import TableFormat
     from tidewheel.predictions.label_log import LabelLog
     from tidewheel.predictions.log import PredictionLog
     from tidewheel.releases.promote import Releases
@@ -185,6 +186,7 @@ class Workspace:
     @cached_property
     def sources(self) -> Sources:
         """Raw data and its snapshots."""
+        from tidewheel.sources.fetch import Outside
         from tidewheel.sources.read import Sources
 
         return Sources(
@@ -194,6 +196,7 @@ class Workspace:
             recall=self.ledger.recall,
             remember=self.ledger.remember,
             clock=self.clock,
+            outside=Outside(self.home / "fetched", os.environ, self._open_table),
         )
 
     @cached_property
@@ -305,6 +308,12 @@ class Workspace:
                     known = f"{readable}-{secrets.token_hex(4)}".encode()
                     self.ledger.remember(_NAMESPACE, known)
         return known.decode()
+
+    def _open_table(self, url: str, options: Mapping[str, str]) -> TableFormat:
+        name = self._scheme(url).partition("+")[0]
+        factory = cast("Callable[[str, Mapping[str, str]], TableFormat]", load_backend("table_format", name))
+        opened = factory(url, options)
+        return self._closing(opened, opened.close)
 
     @staticmethod
     def _scheme(url: str) -> str:

@@ -14,8 +14,10 @@ from tidewheel.digest import Digest, digest
 from tidewheel.errors import Invalid
 from tidewheel.ledger.definition import Declaration, declare, node_id, place
 from tidewheel.sources.changes import Changes
+from tidewheel.sources.location import Location, Query, location
 
-Format = Literal["parquet", "csv", "memory"]
+Format = Literal["parquet", "csv", "json", "memory", "table", "query"]
+FileFormat = Literal["parquet", "csv", "json"]
 Ambiguous = Literal["raise", "earlier", "later"]
 
 GONE, UNTIL = "__gone", "__until"
@@ -24,7 +26,14 @@ ENDS = (GONE, UNTIL)
 
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
 _BLANKS = re.compile(r"\s+")
-_FORMATS: dict[str, Format] = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv"}
+_FORMATS: dict[str, FileFormat] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".tsv": "csv",
+    **{f"{ending}{packed}": "json" for ending in (".jsonl", ".ndjson") for packed in ("", ".gz")},
+}
 
 
 @runtime_checkable
@@ -43,9 +52,12 @@ class ArrowStream(Protocol):
         ...
 
 
+Data = tuple[str, ...] | ArrowStream | Location | Query
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Rows with a time: files, or a table in memory, seen through an optional ``select``.
+    """Rows with a time: files, a table, a query, or a table in memory, seen through an optional ``select``.
 
     Made by :func:`source`. The columns ``time``, ``created``, ``event_id`` and ``available`` are columns *after* ``select``.
 
@@ -60,7 +72,7 @@ class Source:
     """
 
     name: str
-    data: tuple[str, ...] | ArrowStream
+    data: Data
     format: Format
     time: str
     timezone: str | None = None
@@ -121,13 +133,32 @@ class Source:
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """Path patterns of the files; empty for a table in memory."""
+        """Path patterns of the files; empty for what is no files of the project."""
         return self.data if isinstance(self.data, tuple) else ()
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether the rows lie outside of the project and are fetched."""
+        return isinstance(self.data, Location | Query)
+
+    @property
+    def file_format(self) -> FileFormat:
+        """Of the files that are read in the end: fetched rows are kept as Parquet."""
+        return self.format if self.format in ("csv", "json") else "parquet"
+
+    @property
+    def origin(self) -> tuple[str, ...]:
+        """Where the data lies, to be shown; secrets by their names."""
+        if isinstance(self.data, Location):
+            return (self.data.url, *(f"{name}={value}" for name, value in self.data.options))
+        if isinstance(self.data, Query):
+            return (self.data.url, self.data.sql, *(() if self.data.since is None else (f"since={self.data.since}",)))
+        return self.patterns
 
 
 def source(
     name: str,
-    data: str | Sequence[str] | ArrowStream,
+    data: str | Sequence[str] | ArrowStream | Location | Query,
     *,
     time: str | None = None,
     timezone: str | None = None,
@@ -151,8 +182,9 @@ def source(
     Parameters
     ----------
     data
-        Path patterns relative to the project (``"data/*.parquet"``, ``.csv``), or a table that exports Arrow
-        (Arrow, pandas, Polars).
+        Path patterns relative to the project (``"data/*.parquet"``, ``.csv``, ``.jsonl``), the folder of a Delta table
+        (``"data/rides/"``), a URL (``"s3://..."``, ``"delta://..."``, ``"iceberg://..."``; :func:`tw.location` for one with
+        options), :func:`tw.query`, or a table that exports Arrow (Arrow, pandas, Polars).
     time
         Column with the event's time: a timestamp, or int64 microseconds UTC. Rows without a time are dropped and counted.
     timezone
@@ -222,7 +254,7 @@ def source(
             node_id("source", name),
             made,
             where,
-            parameters=made.parameters | {"data": made.patterns, "format": made.format},
+            parameters=made.parameters | {"data": made.origin, "format": made.format},
             meta={"owner": owner, "description": description, "tags": tuple(tags)},
         )
     )
@@ -280,21 +312,37 @@ def _check_ends(made: Source, where: str) -> None:
         raise Invalid(f"source {made.name} filters changes", where=where, fix=fix)
 
 
-def _data(name: str, data: str | Sequence[str] | ArrowStream, where: str) -> tuple[tuple[str, ...] | ArrowStream, Format]:
+def _data(name: str, data: str | Sequence[str] | ArrowStream | Location | Query, where: str) -> tuple[Data, Format]:
+    if isinstance(data, Query):
+        return data, "query"
+    if isinstance(data, str) and "://" in data:
+        data = location(data)
+    if isinstance(data, str) and data.endswith("/"):
+        data = Location(f"delta://{data}")
+    if isinstance(data, Location):
+        if data.is_table:
+            return data, "table"
+        found = _format(data.url.partition("?")[0])
+        return data, _known_format(name, [data.url], {found}, where)
     if isinstance(data, ArrowStream):
         return data, "memory"
     patterns = (data,) if isinstance(data, str) else tuple(str(item) for item in data)
-    formats = {_format(pattern) for pattern in patterns}
-    if len(formats) != 1 or None in formats:
+    return patterns, _known_format(name, patterns, {_format(pattern) for pattern in patterns}, where)
+
+
+def _known_format(name: str, patterns: Sequence[str], formats: set[FileFormat | None], where: str) -> FileFormat:
+    found = next(iter(formats)) if len(formats) == 1 else None
+    if found is None:
         raise Invalid(
             f"source {name}: cannot tell the format of {', '.join(patterns) or 'no files'}",
             where=where,
-            fix="name files that all end in .parquet or all in .csv, or hand in an Arrow, pandas or Polars table",
+            fix="name files that all end in .parquet, in .csv or in .jsonl, a Delta table's folder with a / at its end, "
+            "a table's URL, or hand in an Arrow, pandas or Polars table",
         )
-    return patterns, formats.pop() or "parquet"
+    return found
 
 
-def _format(pattern: str) -> Format | None:
+def _format(pattern: str) -> FileFormat | None:
     return next((format for ending, format in _FORMATS.items() if pattern.lower().endswith(ending)), None)
 
 

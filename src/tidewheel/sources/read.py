@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as wall
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from tidewheel.errors import Conflict, Invalid, MixedTimezones, NotFound, TypeMi
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
 from tidewheel.schema import DataType, Field, Schema, data_type_of_arrow
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
+from tidewheel.sources.fetch import Fetcher, Outside
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
 from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, scan_query, select_query, time_query
 from tidewheel.sources.read_direct import find_direct
@@ -54,6 +55,8 @@ class Sources:
         Directory with one folder of pushed rows for each source.
     recall, remember
         A small persistent cache, for the digests of files that have not changed.
+    outside
+        How to reach object stores, tables and databases; without it what is fetched is kept beside the pushes.
 
     Examples
     --------
@@ -73,10 +76,16 @@ class Sources:
     recall: Callable[[str], bytes | None]
     remember: Callable[[str, bytes], None]
     clock: Clock
+    outside: Outside | None = None
     counts: dict[str, Counts] = field(default_factory=dict)
+    _fetcher: Fetcher = field(init=False)
     _schemas: dict[object, pa.Schema] = field(default_factory=dict)
     _described: dict[Digest, pa.Schema] = field(default_factory=dict)
     _tables: dict[int, tuple[object, pa.Table, Digest]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        outside = self.outside or Outside(self.pushes.parent / "fetched")
+        self._fetcher = Fetcher(outside, root=self.root, engine=self.engine, recall=self.recall, remember=self.remember)
 
     # ── what there is ────────────────────────────────────────────────────────────────────────────
 
@@ -85,6 +94,8 @@ class Sources:
         pushes = snapshot_pushes(self.pushes / source.name, self.recall, self.remember)
         if source.format == "memory":
             return Snapshot(source.name, pushes=pushes, table=self._memory(source)[1])
+        if source.is_outside:
+            return replace(self._fetcher.snapshot(source), pushes=pushes)
         return Snapshot(source.name, files=tuple(self._file(path) for path in self._paths(source)), pushes=pushes)
 
     def raw_schema(self, source: Source) -> pa.Schema:
@@ -315,7 +326,7 @@ class Sources:
                 raise Invalid(f"source {source.name} has a column {name}", where=source.where, fix="rename it in the select")
 
     def _describe(self, source: Source, sql: str | None) -> pa.Schema:
-        base = self._base(source, None)
+        base = self._base(source, self._fetcher.known(source) if source.is_outside else None)
         key = (source.version, sql, base.paths if isinstance(base, Files) else id(base.table))
         stamp = tuple(Path(path).stat().st_mtime_ns for path in base.paths) if isinstance(base, Files) else ()
         if (key, stamp) not in self._schemas:
@@ -349,11 +360,13 @@ class Sources:
                 what = f"the table of source {source.name} is not what it was in the snapshot"
                 raise Conflict(what, where=source.where, fix="take a new snapshot")
             return InMemory(table.slice(0, 0) if snapshot is not None and snapshot.table is None else table)
+        if source.is_outside:
+            return self._fetcher.files(source, snapshot or self._fetcher.snapshot(source))
         if snapshot is None:
             paths = [str(path) for path in self._paths(source)]
         else:
             paths = [str(self._unchanged(source, one)) for one in snapshot.files]
-        return Files(source.format, tuple(paths))
+        return Files(source.file_format, tuple(paths))
 
     def _paths(self, source: Source) -> list[Path]:
         found: dict[Path, None] = {}

@@ -50,6 +50,8 @@ class PushSnapshot:
 class Snapshot:
     """What a source held at one moment: files, pushed segments, or the digest of a table in memory.
 
+    ``version`` is where a table that keeps versions of its own can be found again as it was; the content does not depend on it.
+
     Examples
     --------
     >>> one = Snapshot("trips", files=(FileSnapshot("a.parquet", 10, 1, Digest("tw1-a")),))
@@ -64,6 +66,7 @@ class Snapshot:
     files: tuple[FileSnapshot, ...] = ()
     pushes: tuple[PushSnapshot, ...] = ()
     table: Digest | None = None
+    version: str | None = None
 
     @property
     def data(self) -> Digest:
@@ -95,6 +98,7 @@ class Snapshot:
                 if push.size_bytes > ends.get(push.segment, 0)
             ),
             table=None if self.table == earlier.table else self.table,
+            version=self.version,
         )
 
     def to_json(self) -> bytes:

@@ -126,6 +126,8 @@ def _reader(files: Files) -> str:
     paths = ", ".join("'" + path.replace("'", "''") + "'" for path in files.paths)
     if files.format == "parquet":
         return f"read_parquet([{paths}], union_by_name = true)"
+    if files.format == "json":
+        return f"read_json([{paths}], format = 'newline_delimited', union_by_name = true, sample_size = -1)"
     return f"read_csv([{paths}], union_by_name = true, sample_size = -1)"
 
 
@@ -180,6 +182,8 @@ def _explained(error: Exception) -> Exception:
         return Unavailable(f"the query does not fit in memory: {first}", fix="raise memory_limit, or read fewer rows")
     if isinstance(error, duckdb.IOException) and "No files found" in text:
         return NotFound(first, fix="check the path pattern of the source")
-    if isinstance(error, duckdb.InvalidInputException | duckdb.IOException) and ("parquet" in text.lower() or "magic" in text):
+    if isinstance(error, duckdb.InvalidInputException | duckdb.IOException) and any(
+        word in text.lower() for word in ("parquet", "magic", "malformed json")
+    ):
         return Corrupt(f"a file cannot be read: {first}", fix="write the file again, or remove it from the source")
     return Invalid(f"the query failed: {first}", fix="check the source's select and the types of its columns")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Real PostgreSQL and Redis for the tests: on free ports of their own, on 127.0.0.1 only, with their data in a temporary folder.
+# Real PostgreSQL, Redis and NATS for the tests: on free ports of their own, on 127.0.0.1 only, with their data in a temporary folder.
 #
-#   eval "$(.ci/servers.sh start)"    exports TIDEWHEEL_TEST_POSTGRES, TIDEWHEEL_TEST_REDIS and TIDEWHEEL_TEST_SERVERS
+#   eval "$(.ci/servers.sh start)"    exports TIDEWHEEL_TEST_POSTGRES, _REDIS, _NATS and _SERVERS
 #   .ci/servers.sh stop               stops the servers under TIDEWHEEL_TEST_SERVERS and removes the folder
 set -euo pipefail
 
@@ -18,6 +18,7 @@ install_absent() {
   local absent=()
   [ -n "$(find_postgres)" ] || absent+=(postgresql)
   command -v redis-server >/dev/null || absent+=(redis-server)
+  command -v nats-server >/dev/null || absent+=(nats-server)
   [ ${#absent[@]} = 0 ] && return
   say "installing ${absent[*]}"
   # No cluster and no daemon of Debian's own: ours are private.
@@ -29,7 +30,7 @@ install_absent() {
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 clean_up() {
-  cat "$folder"/redis.log "$folder"/postgres/log >&2 2>/dev/null || true
+  cat "$folder"/redis.log "$folder"/nats.log "$folder"/postgres/log >&2 2>/dev/null || true
   TIDEWHEEL_TEST_SERVERS=$folder stop
 }
 
@@ -58,8 +59,19 @@ start() {
     sleep 0.1
   done
   redis-cli -p "$port" ping >/dev/null
+  local redis=redis://127.0.0.1:$port/0
+
+  port=$(free_port)
+  nats-server --addr 127.0.0.1 --port "$port" --jetstream --store_dir "$folder/nats" --pid "$folder/nats.pid" \
+    --log "$folder/nats.log" >/dev/null 2>&1 </dev/null &
+  for _ in $(seq 100); do
+    (echo >"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
+    sleep 0.1
+  done
+  (echo >"/dev/tcp/127.0.0.1/$port")
   echo "export TIDEWHEEL_TEST_POSTGRES=$postgres"
-  echo "export TIDEWHEEL_TEST_REDIS=redis://127.0.0.1:$port/0"
+  echo "export TIDEWHEEL_TEST_REDIS=$redis"
+  echo "export TIDEWHEEL_TEST_NATS=nats://127.0.0.1:$port"
   echo "export TIDEWHEEL_TEST_SERVERS=$folder"
   trap - EXIT
 }
@@ -68,7 +80,9 @@ stop() {
   local folder=${TIDEWHEEL_TEST_SERVERS:-}  # given by what start has printed
   [ -n "$folder" ] && [ -d "$folder" ] || { say "nothing to stop: TIDEWHEEL_TEST_SERVERS names no folder"; return; }
   as_postgres "$(find_postgres)/pg_ctl -D '$folder/postgres/data' -m immediate stop" >&2 || true
-  [ ! -f "$folder/redis.pid" ] || kill "$(cat "$folder/redis.pid")" || true
+  for server in redis nats; do
+    [ ! -f "$folder/$server.pid" ] || kill "$(cat "$folder/$server.pid")" || true
+  done
   rm -rf "$folder"
 }
 

@@ -18,7 +18,7 @@ from tidewheel.backends.postgres import open_online_store as open_postgres
 from tidewheel.backends.redis import open_online_store as open_redis
 from tidewheel.ports.online_store import OnlineStore
 
-POSTGRES, REDIS = "TIDEWHEEL_TEST_POSTGRES", "TIDEWHEEL_TEST_REDIS"
+POSTGRES, REDIS, NATS = "TIDEWHEEL_TEST_POSTGRES", "TIDEWHEEL_TEST_REDIS", "TIDEWHEEL_TEST_NATS"
 STORES = ["memory", "lmdb", pytest.param("redis", marks=pytest.mark.slow), pytest.param("postgres", marks=pytest.mark.slow)]
 """Parameters of a fixture that opens :func:`any_store`; what needs a server is slow."""
 

@@ -1,5 +1,6 @@
 """Everything in this process's memory: for tests, doctests and notebooks; gone when the process ends."""
 
+from tidewheel.backends.memory.event_stream import MemoryEventStream, MemoryTopic
 from tidewheel.backends.memory.online_store import MemoryOnlineStore, open_online_store
 
-__all__ = ["MemoryOnlineStore", "open_online_store"]
+__all__ = ["MemoryEventStream", "MemoryOnlineStore", "MemoryTopic", "open_online_store"]

@@ -40,7 +40,7 @@ class Wire(Protocol):
 
     def send_packed_command(self, command: list[bytes], /, check_health: bool) -> None: ...
 
-    def read_response(self, *, disable_decoding: bool) -> object: ...
+    def read_response(self, *, disable_decoding: bool, timeout: float = ...) -> object: ...
 
 
 class Connections:
@@ -147,8 +147,13 @@ class Connections:
             connection.disconnect()
 
 
-def send(connection: Wire, *commands: tuple[Argument, ...]) -> list[object]:
+def send(connection: Wire, *commands: tuple[Argument, ...], seconds: float | None = None) -> list[object]:
     """Replies to commands that travel in one packet; the first that is an error is raised after all are read.
+
+    Parameters
+    ----------
+    seconds
+        How long to wait for each, where the connection's own limit is too short.
 
     Examples
     --------
@@ -160,12 +165,18 @@ def send(connection: Wire, *commands: tuple[Argument, ...]) -> list[object]:
     failure: ResponseError | None = None
     for _ in commands:
         try:
-            replies.append(connection.read_response(disable_decoding=True))
+            replies.append(_reply(connection, seconds))
         except ResponseError as error:
             failure = failure or error
     if failure is not None:
         raise failure
     return replies
+
+
+def _reply(connection: Wire, seconds: float | None) -> object:
+    if seconds is None:
+        return connection.read_response(disable_decoding=True)
+    return connection.read_response(disable_decoding=True, timeout=seconds)
 
 
 def _parse(url: str) -> Callable[[], Wire]:

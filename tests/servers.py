@@ -19,7 +19,9 @@ from tidewheel.backends.redis import open_online_store as open_redis
 from tidewheel.ports.online_store import OnlineStore
 
 POSTGRES, REDIS, NATS = "TIDEWHEEL_TEST_POSTGRES", "TIDEWHEEL_TEST_REDIS", "TIDEWHEEL_TEST_NATS"
-STORES = ["memory", "lmdb", pytest.param("redis", marks=pytest.mark.slow), pytest.param("postgres", marks=pytest.mark.slow)]
+EMBEDDED = ["memory", "lmdb"]
+SERVERS = [pytest.param("redis", marks=pytest.mark.slow), pytest.param("postgres", marks=pytest.mark.slow)]
+STORES = [*EMBEDDED, *SERVERS]
 """Parameters of a fixture that opens :func:`any_store`; what needs a server is slow."""
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.features.online_world import NEW_YEAR, World, online_source, same_bits
-from tests.servers import STORES, any_store
+from tests.servers import EMBEDDED, SERVERS, STORES, any_store
 
 from tidewheel.backends.duckdb import DuckDB
 from tidewheel.clock import HOUR, MINUTE
@@ -258,8 +258,7 @@ class Story:
             assert same_bits(batch.values, [expected[i] for i in future])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-@given(
+stories = given(
     options=OPTIONS,
     ttl=st.sampled_from([None, "2h"]),
     composite=st.booleans(),
@@ -267,7 +266,31 @@ class Story:
     steps=st.lists(STEPS, max_size=6),
     at=st.lists(st.integers(0, 27 * 12).map(lambda five: NEW_YEAR + five * 5 * MINUTE) | MOMENTS, min_size=1, max_size=3),
 )
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("world", EMBEDDED, indirect=True)
+@stories
 def test_online_answers_have_the_bits_of_offline_ones(
+    world: World,
+    options: dict[str, object],
+    ttl: str | None,
+    composite: bool,
+    numbers: bool,
+    steps: list[tuple[str, object]],
+    at: list[int],
+) -> None:
+    story = Story(world, options, ttl, composite=composite, numbers=numbers)
+    story.materialize(NEW_YEAR)
+    for verb, what in steps:
+        story.step(verb, what)
+    story.check(at)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=15)
+@pytest.mark.parametrize("world", SERVERS, indirect=True)
+@stories
+def test_online_answers_of_servers_have_the_bits_of_offline_ones(
     world: World,
     options: dict[str, object],
     ttl: str | None,

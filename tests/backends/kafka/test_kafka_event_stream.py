@@ -34,6 +34,7 @@ class TestKafka(EventStreamContract):
             stream.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     stream = open_event_stream("kafka://127.0.0.1:1/trips?socket.timeout.ms=300")
     with pytest.raises(Unavailable):

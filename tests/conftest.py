@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from shutil import which
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,8 +15,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from tests.servers import POSTGRES, postgres_store, redis_store, server_url, with_option
 
+from tidewheel.backends.duckdb import DuckDB
 from tidewheel.clock import Micros
 from tidewheel.database.open import Database
+from tidewheel.ports.query_engine import QueryEngine
 
 # Machines that run many tests at once are slow at random, so there are no deadlines: the suite's time-out is the bound.
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -82,6 +86,28 @@ def postgres_url() -> Iterator[str]:
             connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
     finally:
         admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryEngine]:
+    """The one Spark of this process; every further engine of it is a session of its own that starts at once."""
+    if which("java") is None:
+        pytest.skip("Spark needs Java: apt-get install openjdk-17-jre-headless")
+    from tidewheel.backends.spark import Spark
+
+    with Spark("local[2]", temporary=tmp_path_factory.mktemp("spark")) as engine:
+        yield engine
+
+
+@pytest.fixture(params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
+def every_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], QueryEngine]:
+    """Makes engines of each kind, embedded ones and sessions in a real local Spark."""
+    if request.param == "duckdb":
+        return partial(DuckDB, threads=1, memory_limit="512MB")
+    request.getfixturevalue("spark")
+    from tidewheel.backends.spark import Spark
+
+    return partial(Spark, "local[2]", temporary=tmp_path / "spark")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -10,6 +10,7 @@ import pytest
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.backends.duckdb import DuckDB
 from tidewheel.clock import parse_instant
+from tidewheel.ports.query_engine import QueryEngine
 from tidewheel.sources.read import Sources
 
 NOW = parse_instant("2026-02-01T00:00:00Z")
@@ -22,7 +23,7 @@ def engine() -> Iterator[DuckDB]:
 
 
 @pytest.fixture
-def sources(engine: DuckDB, tmp_path: Path) -> Sources:
+def sources(engine: QueryEngine, tmp_path: Path) -> Sources:
     seen: dict[str, bytes] = {}
     return Sources(tmp_path, engine, tmp_path / "pushes", seen.get, seen.__setitem__, lambda: NOW)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -37,6 +37,7 @@ from tidewheel.features.definition import (
     use,
     view_of,
 )
+from tidewheel.ports.query_engine import QueryEngine
 from tidewheel.schema import Timestamp
 from tidewheel.sources import source
 from tidewheel.sources.read import Sources
@@ -94,6 +95,14 @@ def spine(*rows: tuple[object, ...], names: Sequence[str] = ("uid", "t")) -> pa.
 
 
 Ask = Callable[..., list[object]]
+
+
+@pytest.fixture
+def engine(every_engine: Callable[[], QueryEngine]) -> Iterator[QueryEngine]:
+    """These cases run on every engine."""
+    made = every_engine()
+    yield made
+    made.close()
 
 
 @pytest.fixture

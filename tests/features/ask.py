@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tidewheel.features.definition import (
     view_of,
 )
 from tidewheel.features.retrieve import Retrieved, retrieve
+from tidewheel.ports.query_engine import QueryEngine
 from tidewheel.sources.definition import Source, source
 from tidewheel.sources.read import Sources
 
@@ -35,10 +37,14 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(whole).replace(tzinfo=UTC)
 
 
+engine_of: ContextVar[Callable[[], QueryEngine]] = ContextVar("engine_of", default=DuckDB)
+"""Makes the engine to ask with; the fixture ``every_engine`` sets it."""
+
+
 def sources() -> Sources:
     """Sources without files; each call has an engine of its own."""
     seen: dict[str, bytes] = {}
-    return Sources(Path("/nowhere"), DuckDB(), Path("/nowhere"), seen.get, seen.__setitem__, lambda: Micros(0))
+    return Sources(Path("/nowhere"), engine_of.get()(), Path("/nowhere"), seen.get, seen.__setitem__, lambda: Micros(0))
 
 
 def table(rows: Sequence[Mapping[str, object]], types: Mapping[str, pa.DataType]) -> pa.Table:

@@ -21,6 +21,8 @@ from tidewheel.errors import (
 )
 from tidewheel.features.definition import Feature, entity, features, lookup, service, use
 
+pytestmark = pytest.mark.usefixtures("on_every_engine")
+
 UID = entity("user", uid=int)
 TYPES: Mapping[str, pa.DataType] = {"uid": pa.int64(), "ts": INSTANT, "x": pa.int64()}
 CREATED = {**TYPES, "created": INSTANT}

@@ -13,6 +13,8 @@ from tests.features.ask import INSTANT, ask, at, memory, table, view
 from tidewheel.errors import BadWindow, FeatureOverflow, Invalid, TypeMismatch
 from tidewheel.features.definition import Feature, count, entity, last, max, mean, min, std, std_pop, sum
 
+pytestmark = pytest.mark.usefixtures("on_every_engine")
+
 UID = entity("user", uid=int)
 TYPES: Mapping[str, pa.DataType] = {"uid": pa.int64(), "ts": INSTANT, "x": pa.int64()}
 Rows = Sequence[tuple[object, ...]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,19 @@ class Delays:
         counts = np.bincount(np.maximum(bits - (_ONE - 1), 0), minlength=len(self._counts))
         counts[: len(self._counts)] += self._counts
         self._counts = counts
+
+    def counts(self) -> list[tuple[int, int]]:
+        """What :meth:`merge` takes: the buckets that are not empty, and their counts."""
+        return [(int(bucket), int(self._counts[bucket])) for bucket in np.flatnonzero(self._counts)]
+
+    def merge(self, counts: Sequence[tuple[int, int]]) -> None:
+        """Count what another one has counted."""
+        size = max([len(self._counts), *(bucket + 1 for bucket, _ in counts)])
+        merged = np.zeros(size, dtype=np.int64)
+        merged[: len(self._counts)] = self._counts
+        for bucket, count in counts:
+            merged[bucket] += count
+        self._counts = merged
 
     def quantile(self, share: float) -> int:
         """The least delay that is not exceeded by this share of them; 0 without any."""

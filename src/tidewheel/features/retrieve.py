@@ -12,6 +12,7 @@ from tidewheel.clock import Micros
 from tidewheel.digest import Digest
 from tidewheel.features.columns import service_schema, view_columns
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use
+from tidewheel.features.distribute import answer_by_engine
 from tidewheel.features.match import key_column
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_sum import RowSum
@@ -124,6 +125,10 @@ def _answers(
     sums: Mapping[str, RowSum],
 ) -> list[tuple[dict[str, pa.Array], ViewReport]]:
     """Answer every view; a source is read once for all views over it, and let go before the next one."""
+    begin = {one.view.name: _start(one.view, schemas[one.view.source.name], asked.times) for one in uses}
+    near = answer_by_engine(uses, schemas, asked=asked, sources=sources, snapshots=snapshots, sums=sums, starts=begin)
+    if near is not None:
+        return near
     found: dict[Use, tuple[dict[str, pa.Array], ViewReport]] = {}
     for name in dict.fromkeys(alias.view.source.name for alias in uses):
         here = [alias for alias in uses if alias.view.source.name == name]

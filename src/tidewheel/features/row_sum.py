@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Words = npt.NDArray[np.uint64]
 
+State = tuple[list[tuple[str, str]], int, list[int]]
+
 _ALGORITHM = "rows-2"
 _LANES = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 _ABSENT = np.uint64(0xA0761D6478BD642F)
@@ -57,6 +59,17 @@ class RowSum:
                 if column.null_count:
                     sums[column.is_null().to_numpy(zero_copy_only=False)] += _ABSENT
             self._sums[lane] = (self._sums[lane] + key_kernel.mixed_total(sums)) & _MASK
+
+    def state(self) -> State:
+        """What :meth:`merge` takes: names and types, number of rows, sums."""
+        return self._names, self._rows, self._sums
+
+    def merge(self, state: State) -> None:
+        """Take the rows that another one has summed up; it must be of the same columns."""
+        names, rows, sums = state
+        self._names = [(name, kind) for name, kind in names] or self._names
+        self._rows += rows
+        self._sums = [(one + other) & _MASK for one, other in zip(self._sums, sums, strict=True)]
 
     def digest(self) -> Digest:
         """Digest of the names and types of the columns, and of all rows so far."""

@@ -139,7 +139,7 @@ class Workspace:
     def engine(self) -> QueryEngine:
         """What scans and sorts."""
         factory = cast("Callable[..., QueryEngine]", load_backend("query_engine", self._scheme(self.configuration.engine)))
-        opened = factory(temporary=self.home / "spill")
+        opened = factory(self.configuration.engine, temporary=self.home / "spill")
         return self._closing(opened, opened.close)
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time as wall
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,6 +42,29 @@ class Counts:
     null_time: int = 0
     null_available: int = 0
     nan: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """A scan that somebody else runs.
+
+    Parameters
+    ----------
+    sql, relations
+        The query, in the engine's dialect, and what it reads.
+    schema
+        Of the rows that ``resolve`` makes: as :meth:`Sources.scan` gives them.
+    resolve
+        Makes rows of some rows of the query's answer; pure, and made to be sent elsewhere.
+    divisible
+        Whether the answer may be resolved in parts.
+    """
+
+    sql: str
+    relations: Mapping[str, Relation]
+    schema: pa.Schema
+    resolve: Callable[[pa.Table], pa.Table]
+    divisible: bool
 
 
 @dataclass(slots=True)
@@ -170,6 +194,28 @@ class Sources:
         relations = self._relations(source, snapshot)
         yield from self._batches(source, columns, relations, start=start, end=end, where=None)
 
+    def plan_scan(
+        self,
+        source: Source,
+        columns: Sequence[str],
+        *,
+        snapshot: Snapshot | None = None,
+        start: Micros | None = None,
+        end: Micros | None = None,
+    ) -> ScanPlan:
+        """What :meth:`scan` would read, for an engine that hands the rows to workers of its own."""
+        described = self._describe(source, select_query(source))
+        columns = [name for name in columns if name not in ENDS]
+        self._check_columns(source, columns, described)
+        relations = self._relations(source, snapshot)
+        sql = scan_query(source, described, columns, raw=self._raw_names(relations), start=start, end=end)
+        raw = self.engine.schema(to_dialect(sql, self.engine.dialect), relations)
+        bare = replace(source, data=())  # a table in memory is not for the workers
+        schema = self._resolved(source, columns, raw.empty_table())[0].schema
+        whole = pa.types.is_string(described.field(source.time).type)  # whether texts have zones is told from all of them
+        resolve = partial(_resolve, bare, tuple(columns), start, end)
+        return ScanPlan(to_dialect(sql, self.engine.dialect), relations, schema, resolve, divisible=not whole)
+
     def transform(self, source: Source, rows: pa.Table) -> pa.Table:
         """A small batch of raw rows as :meth:`scan` would give them, all columns; for rows that are being pushed."""
         described = self._described.get(source.version) or self._describe(source, select_query(source))
@@ -289,7 +335,8 @@ class Sources:
             yield rows, pc.sum(rows[NAN]).as_py() or 0 if NAN in rows.column_names else 0
         yield reader.schema.empty_table(), 0
 
-    def _resolved(self, source: Source, columns: Sequence[str], found: pa.Table) -> tuple[pa.Table, int, int]:
+    @staticmethod
+    def _resolved(source: Source, columns: Sequence[str], found: pa.Table) -> tuple[pa.Table, int, int]:
         """Typed columns and system columns; rows without a time, or never available, are dropped and counted."""
         ts = _micros(source, found[TS], source.time)
         null_time = ts.null_count
@@ -411,6 +458,12 @@ class Sources:
             table = pa.table(source.data)
             held = self._tables[id(source.data)] = (source.data, table, _content(table))
         return held[1], held[2]
+
+
+def _resolve(source: Source, columns: tuple[str, ...], start: Micros | None, end: Micros | None, raw: pa.Table) -> pa.Table:
+    """Rows as a scan gives them."""
+    found = Sources._resolved(source, columns, raw)[0]
+    return found if start is None and end is None else found.filter(_between(found[TS], start, end))
 
 
 def _content(table: pa.Table) -> Digest:

@@ -53,7 +53,8 @@ class QueryEngineContract:
     def test_nanoseconds_of_a_file_can_be_compared_and_added_to(self, engine: QueryEngine, tmp_path: Path) -> None:
         path = tmp_path / "ns.parquet"
         pa.parquet.write_table(pa.table({"t": pa.array([1_000], pa.timestamp("ns", "UTC"))}), path)
-        sql = "SELECT t + INTERVAL 1 DAY AS later FROM x WHERE t < TIMESTAMPTZ '2000-01-01 00:00:00+00'"
+        zoned = "TIMESTAMP_LTZ" if engine.dialect == "spark" else "TIMESTAMPTZ"
+        sql = f"SELECT t + INTERVAL 1 DAY AS later FROM x WHERE t < {zoned} '2000-01-01 00:00:00+00'"
         answer = engine.stream(sql, {"x": Files("parquet", (str(path),))}).read_all()
         assert answer["later"].cast(pa.int64()).to_pylist() == [86_400_000_001]
 

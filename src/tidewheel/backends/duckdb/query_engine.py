@@ -115,6 +115,19 @@ class DuckDB:
         return cursor
 
 
+def open_query_engine(url: str, *, temporary: Path | None = None) -> DuckDB:
+    """The engine that ``engine = "duckdb"`` in ``tidewheel.toml`` names, spilling to ``temporary``.
+
+    Examples
+    --------
+    >>> open_query_engine("duckdb").dialect
+    'duckdb'
+    """
+    if url not in ("duckdb", "duckdb://"):
+        raise Invalid(f"engine {url!r} names a place, and DuckDB runs in this process", where="engine", fix='engine = "duckdb"')
+    return DuckDB(temporary=temporary)
+
+
 def _is_fine(schema: pa.Schema) -> bool:
     """Whether a time is finer or coarser than microseconds."""
     return any(pa.types.is_timestamp(kind) and kind.unit != "us" for kind in schema.types)

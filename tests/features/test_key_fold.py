@@ -92,8 +92,8 @@ def answers(
         for ts, created, delay, values in events
     )
     items = sorted(layout.numbered(rows))
-    held = [Held(None, items), Held(None, [])]
-    return [one.values for one in OnlineView(layout).answer(held, [0] * len(at) + [1], [*at, at[0]])[:-1]]
+    answer = OnlineView(layout).answer(Held([None, None], [items, []]), [0] * len(at) + [1], [*at, at[0]])
+    return [list(column) for column in zip(*answer.rows, strict=True)][:-1]
 
 
 @given(
@@ -114,14 +114,14 @@ def test_foreign_bytes_are_corrupt_not_misread() -> None:
     other = RowCodec(Schema((Field("y", DataType.FLOAT64),)))
     view = OnlineView(layout)
     for held in (
-        Held(None, [other.encode(1, 0, (2.0,)) + bytes(4)]),
-        Held(None, [b"short"]),
-        Held(Closed(1, 0, 0, (), b"\xff\xff\xff\xff").encode(), []),
-        Held(Closed(1, 0, 0, (), b"\0\0\0").encode(), []),
-        Held(Closed(1, 0, 0, (), b"").encode()[:-1], []),
+        Held([None], [[other.encode(1, 0, (2.0,)) + bytes(4)]]),
+        Held([None], [[b"short"]]),
+        Held([Closed(1, 0, 0, (), b"\xff\xff\xff\xff").encode()], [[]]),
+        Held([Closed(1, 0, 0, (), b"\0\0\0").encode()], [[]]),
+        Held([Closed(1, 0, 0, (), b"").encode()[:-1]], [[]]),
     ):
         with pytest.raises(Corrupt):
-            view.answer([held], [0], [HOUR])
+            view.answer(held, [0], [HOUR])
 
 
 @pytest.mark.skipif(not kernel.COMPILED, reason="no compiled kernel: python setup.py build_ext --inplace")

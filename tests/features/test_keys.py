@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidewheel.clock import to_datetime
 from tidewheel.errors import Invalid, KeyTypeMismatch, UnsupportedKeyType
+from tidewheel.features.key_arrays import encode_keys, number_keys
 from tidewheel.features.keys import KeyCodec, view_prefix
 from tidewheel.schema import DataType, Field, Schema
 
@@ -96,3 +99,32 @@ def test_times_and_dates_are_keys() -> None:
     moment, day = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), date(2026, 1, 1)
     assert keys.decode(keys.encode((moment, day))) == (1_000_000, day)
     assert keys.encode((moment, day)) == keys.encode((1_000_000, day))
+
+
+PARTS: dict[DataType, st.SearchStrategy[object]] = {
+    DataType.BOOL: st.booleans(),
+    DataType.INT32: st.integers(-(2**31), 2**31 - 1),
+    DataType.INT64: I64,
+    DataType.STRING: TEXT,
+    DataType.BYTES: st.binary(max_size=20),
+    DataType.TIMESTAMP: st.integers(-(2**40), 2**40).map(to_datetime),
+    DataType.DATE: st.dates(),
+}
+
+
+@given(st.data())
+def test_keys_of_columns_are_those_of_single_rows(data: st.DataObject) -> None:
+    kinds = data.draw(st.lists(st.sampled_from(list(PARTS)), min_size=1, max_size=3))
+    keys = codec(*kinds)
+    some = data.draw(st.lists(st.tuples(*(st.none() | PARTS[kind] for kind in kinds)), max_size=6))
+    rows = some + data.draw(st.lists(st.sampled_from(some), max_size=4) if some else st.just([]))
+    columns = {f"k{i}": pa.array([row[i] for row in rows], kind.arrow()) for i, kind in enumerate(kinds)}
+    found = number_keys(keys, pa.table(columns))
+    expected = [None if None in row else keys.encode(row) for row in rows]
+    assert found.keys == sorted({key for key in expected if key is not None})
+    assert [None if code < 0 else found.keys[code] for code in found.codes] == expected
+
+
+def test_a_key_of_columns_may_not_be_too_long_either() -> None:
+    with pytest.raises(Invalid, match="460 is the limit"):
+        encode_keys(codec(DataType.STRING), [pa.array(["short", "x" * 500])])

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import importlib.util
 import math
 import struct
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewheel.clock import to_datetime
 from tidewheel.errors import Corrupt, TypeMismatch
+from tidewheel.features import row_arrays, row_kernel
 from tidewheel.features.list_bytes import pack_list
-from tidewheel.features.row_arrays import ArrayDecoder
+from tidewheel.features.row_arrays import ArrayDecoder, ArrayEncoder
 from tidewheel.features.rows import Row, RowCodec, order_prefix, split_order
 from tidewheel.schema import LISTS, DataType, Field, Schema
 
@@ -73,6 +79,35 @@ def test_columns_decode_like_single_rows(row: tuple[list[DataType], list[object]
         assert column.type == kinds[i].arrow()
         for value, expected in zip(column.to_pylist(), (values[i], second[i]), strict=True):
             assert same(value, expected)
+
+
+def interpreted() -> ModuleType:
+    """The kernel's source, interpreted, beside whatever form is imported."""
+    path = Path(row_kernel.__file__).with_name("row_kernel.py")
+    spec = importlib.util.spec_from_file_location("interpreted_row_kernel", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert not module.COMPILED
+    return module
+
+
+KERNELS = [pytest.param(row_kernel, id="as installed"), pytest.param(interpreted(), id="interpreted")]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_columns_encode_like_single_rows(kernel: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_arrays, "row_kernel", kernel)
+
+    @given(rows(), I64, I64, st.data())
+    def check(row: tuple[list[DataType], list[object]], ts: int, created: int, data: st.DataObject) -> None:
+        kinds, values = row
+        second = [data.draw(st.none() | VALUES[kind]) for kind in kinds]
+        columns = [pa.array([None, *pair], kind.arrow()).slice(1) for kind, *pair in zip(kinds, values, second, strict=True)]
+        made = ArrayEncoder(codec(*kinds)).encode(np.array([ts, created]), np.array([created, ts]), columns=columns)
+        assert made == [codec(*kinds).encode(ts, created, values), codec(*kinds).encode(created, ts, second)]
+
+    check()
 
 
 @pytest.mark.parametrize("kind", ELEMENTS)

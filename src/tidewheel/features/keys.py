@@ -19,6 +19,9 @@ from tidewheel.schema import DataType, Schema
 MAX_BYTES = 460
 """Longest key of an entity; the store's limit is 480, and records of a view append a few bytes."""
 
+DAYS_BEFORE_EPOCH = date(1970, 1, 1).toordinal()
+"""Keys count days from the year 1, Arrow from 1970."""
+
 _HEAD = struct.Struct(">IB")
 _Q = struct.Struct(">Q")
 _SIGN = 1 << 63
@@ -104,6 +107,22 @@ class KeyCodec:
             )
         return key
 
+    def encode_many(self, columns: Sequence[Sequence[object]]) -> list[bytes]:
+        """The keys of many entities.
+
+        Parameters
+        ----------
+        columns
+            For each key field the part of every entity.
+        """
+        if self._one_int and {int}.issuperset(map(type, columns[0])):
+            prefix, pack = self.prefix, _Q.pack
+            try:
+                return [prefix + pack(part + _SIGN) for part in columns[0]]  # type: ignore[operator]  # all of them are int
+            except struct.error:
+                pass  # one is out of range: said by name below
+        return [self.encode(parts) for parts in zip(*columns, strict=True)]
+
     def encode_mapping(self, values: Mapping[str, object]) -> bytes:
         """The key of an entity whose parts are given by field name."""
         return self.encode([values[name] for name in self.schema.names])
@@ -153,16 +172,23 @@ def _integer32(part: object) -> bytes:
 def _text(part: object) -> bytes:
     if not isinstance(part, str):
         raise TypeError
-    return _escape(part.encode("utf-8", "surrogatepass"))
+    return escape(part.encode("utf-8", "surrogatepass"))
 
 
 def _bytes(part: object) -> bytes:
     if not isinstance(part, bytes):
         raise TypeError
-    return _escape(part)
+    return escape(part)
 
 
-def _escape(data: bytes) -> bytes:
+def escape(data: bytes) -> bytes:
+    """Bytes so written that they sort as they are, whatever follows them.
+
+    Examples
+    --------
+    >>> escape(bytes([97, 0, 98])).hex()
+    '6100ff620000'
+    """
     return data.replace(b"\0", b"\0\xff") + b"\0\0"
 
 

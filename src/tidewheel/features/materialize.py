@@ -12,39 +12,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import repeat
-from typing import TYPE_CHECKING
+from itertools import islice
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
-from tidewheel.features.columns import row_schema
+from tidewheel.features.closing import Closing, KeyedRows, Piece, encode_rows, first_needed, key_rows
 from tidewheel.features.definition import FeatureView
-from tidewheel.features.events import Events, order_rows
+from tidewheel.features.key_arrays import number_keys
 from tidewheel.features.online import LATENESS, Closed, Mark, OnlineLayout, correction_order
-from tidewheel.features.plan import WindowPlan, plan_windows
+from tidewheel.features.plan import plan_windows
 from tidewheel.features.register import Bookmark, OnlineViews
 from tidewheel.features.rows import order_prefix
-from tidewheel.features.tile_bytes import pack_tiles
-from tidewheel.features.tiles import Tiles, build_tiles
 from tidewheel.ports.online_store import OnlineStore
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Integers = npt.NDArray[np.int64]
-
 Progress = Callable[[int, int], None]
 """Told the number of keys written and of keys to write."""
 
-_KEYS_PER_BATCH = 1_000
-_SYSTEM = ("__ts", "__created", "__avail")
-_EVERYTHING = b"\xff" * 17
+_FIRST_KEYS = 1_000
+_BATCH_KEYS = 50_000
+_BATCH_BYTES = 8 << 20
 _LEAST = -(1 << 63)
 _FIRST = (b"", b"", b"")
 
@@ -122,25 +113,17 @@ class Materializer:
         snapshot = self.sources.snapshot(view.source)
         arrived = None if full else self._arrived(layout, bookmark, snapshot)
         least = bookmark.closed if bookmark is not None and arrived is not None else _LEAST
-        run = _Run(layout, plan_windows(view, layout.schema), revision, max(until - self.lateness, least))
-        if arrived is None:
-            touched, corrections = self._emptied(layout), None
-            snapshot = self.sources.snapshot(view.source)  # a push before the sets were emptied is in it, one after them stays
-        else:
-            assert bookmark is not None
-            touched, corrections = self._touched(run, arrived, bookmark.snapshot)
-        closed = Micros(run.until)
-        report = MaterializeReport(view.name, number, revision, until, closed, arrived is None)
-        if touched or arrived is None:
-            table = self._table(run, snapshot, None if arrived is None else touched)
+        run = _Run(layout, revision, Micros(max(until - self.lateness, least)), snapshot, full=arrived is None)
+        touched, corrections = (None, None) if arrived is None else self._touched(run, arrived, _held(bookmark))
+        report = MaterializeReport(view.name, number, revision, until, run.until, run.full)
+        if touched is None or touched:
+            table = self._table(run, touched)
             if corrections is not None:
-                table = replace(
-                    table, elsewhere=pa.concat_tables([table.elsewhere, corrections.select(table.rows.column_names)])
-                )
+                elsewhere = pa.concat_tables([table.elsewhere, corrections.select(table.rows.column_names)])
+                table = replace(table, elsewhere=elsewhere)
             report = self._write(run, table, touched, report)
-        mark = Mark(revision, closed, run.watermark)
-        self.store.write([(layout.mark_key, mark.encode())])
-        self._views.advance(number, revision=revision, until=until, closed=closed, snapshot=snapshot)
+        self.store.write([(layout.mark_key, Mark(revision, run.until, run.watermark).encode())])
+        self._views.advance(number, revision=revision, until=until, closed=run.until, snapshot=snapshot)
         return report
 
     def _arrived(self, layout: OnlineLayout, bookmark: Bookmark | None, snapshot: Snapshot) -> Snapshot | None:
@@ -176,60 +159,93 @@ class Materializer:
         found = pc.is_in(pa.array([one for _, one in held], ids.type), value_set=_flat(ids), skip_nulls=True)
         return {key for (key, _), hit in zip(held, found.to_pylist(), strict=True) if hit}
 
-    def _emptied(self, layout: OnlineLayout) -> set[bytes]:
-        """Every key that the store has, after its set was emptied."""
-        sets = [(key, _EVERYTHING) for key, _ in self.store.scan_sets(layout.prefix)]
-        for batch in _batches(sets):
-            self.store.prune(batch)
-        rows = {key for key, _ in self.store.scan(layout.prefix) if key != layout.mark_key}
-        return rows | {key for key, _ in sets}
-
-    def _table(self, run: _Run, snapshot: Snapshot, touched: set[bytes] | None) -> _Keyed:
+    def _table(self, run: _Run, touched: set[bytes] | None) -> KeyedRows:
         """Rows of the source that matter, with a code for each key."""
         layout = run.layout
         names = tuple(dict.fromkeys((*layout.keys.schema.names, *layout.columns)))
-        rows = self.sources.scan(layout.view.source, names, snapshot=snapshot, start=run.start)
+        rows = self.sources.scan(layout.view.source, names, snapshot=run.snapshot, start=run.start)
         return key_rows(layout, rows, touched)
 
-    def _write(self, run: _Run, table: _Keyed, touched: set[bytes], report: MaterializeReport) -> MaterializeReport:
-        watermarks = run.watermarks(table)
-        lookups = run.lookups(table)
-        tiles = run.tiles(table, watermarks)
-        opened = run.opened(table, watermarks)
-        total = len(table.keys)
-        for low in range(0, total, _KEYS_PER_BATCH):
-            codes = range(low, min(low + _KEYS_PER_BATCH, total))
-            rows, items, bounds = [], [], []
-            for code in codes:
-                key, watermark = table.keys[code], int(watermarks[code])
-                packed = pack_tiles(run.plan, tiles, code) if tiles else b""
-                rows.append((key, run.closed(watermark, lookups[code], packed).encode()))
-                items += [(key, item) for item in run.layout.numbered(opened.get(code, ()))]
-                bounds.append((key, order_prefix(watermark, _LEAST)))
-            self.store.write(rows, items)
-            self.store.prune(bounds)
-            self._drop_corrected(run, table, [key for key, _ in rows])
+    def _write(self, run: _Run, table: KeyedRows, touched: set[bytes] | None, report: MaterializeReport) -> MaterializeReport:
+        closing = Closing(run.layout, table, revision=run.revision, until=run.until)
+        fresh = run.full and self._empty(run.layout)
+        total, low, step = len(table.keys), 0, _FIRST_KEYS
+        while low < total:
+            high = min(low + step, total)
+            piece = closing.piece(low, high)
+            self.store.write(piece.rows, piece.items)
+            if not fresh:
+                self._take_out(run, table, piece)
             if self.progress is not None:
-                self.progress(codes.stop, total)
-        gone = sorted(touched - set(table.keys))  # nothing of theirs reaches into a window any more, or is left in the source
-        empty = run.closed(run.watermark, (None,) * len(run.layout.slots), b"").encode()
-        for batch in _batches([(key, empty) for key in gone]):
-            self.store.write(batch)
-            self.store.prune([(key, order_prefix(run.watermark, _LEAST)) for key, _ in batch])
-            self._drop_corrected(run, table, [key for key, _ in batch])
-        open_rows = sum(map(len, opened.values()))
-        return replace(report, keys=total, rows_read=table.read, rows_open=open_rows, null_keys=table.null_keys)
+                self.progress(high, total)
+            step = max(1, min(_BATCH_KEYS, _BATCH_BYTES * (high - low) // max(1, piece.size_bytes)))
+            low = high
+        if touched is None:
+            gone = [] if fresh else self._left_behind(run)
+        else:  # nothing of theirs reaches into a window any more, or is left in the source
+            gone = sorted(touched - set(table.keys))
+        empty = Closed(run.revision, run.until, run.watermark, (None,) * len(run.layout.slots), b"").encode()
+        bound = order_prefix(run.watermark, _LEAST)
+        for low in range(0, len(gone), _FIRST_KEYS):
+            keys = gone[low : low + _FIRST_KEYS]
+            piece = Piece([(key, empty) for key in keys], [], [(key, bound) for key in keys])
+            self.store.write(piece.rows)
+            self._take_out(run, table, piece)
+        return replace(report, keys=total, rows_read=table.read, rows_open=closing.open_rows, null_keys=table.null_keys)
 
-    def _drop_corrected(self, run: _Run, table: _Keyed, keys: Sequence[bytes]) -> None:
-        """Take out of the sets what a correction has moved to another key or before the watermark; later pushes stay."""
+    def _empty(self, layout: OnlineLayout) -> bool:
+        """Whether the store has nothing of the view yet, so that there is nothing to take out of it."""
+        return next(iter(self.store.scan(layout.prefix)), None) is None and not any(self.store.scan_sets(layout.prefix))
+
+    def _left_behind(self, run: _Run) -> list[bytes]:
+        """Keys that the store has and a full run, at its end, has not written."""
+        least = order_prefix(run.revision, _LEAST)
+        found = {key for key, row in self.store.scan(run.layout.prefix) if row < least and key != run.layout.mark_key}
+        sets = (key for key, _ in self.store.scan_sets(run.layout.prefix))
+        for keys in _batches(sets):
+            rows, _ = self.store.read(keys)
+            found.update(key for key, row in zip(keys, rows, strict=True) if row is None)
+        return sorted(found)
+
+    def _take_out(self, run: _Run, table: KeyedRows, piece: Piece) -> None:
+        """Drop from the sets of a piece that was written what is closed now, and what the source does not have any more.
+
+        Never more than that: a reader in between, and a push in the meantime, find what they would find afterwards.
+        """
+        keys = [key for key, _ in piece.rows]
+        held = self.store.read([], keys)[1]
+        closed = [bound for bound, items in zip(piece.bounds, held, strict=True) if items and items[0] < bound[1]]
+        open_items = (
+            (key, item) for (key, bound), items in zip(piece.bounds, held, strict=True) for item in items if item >= bound
+        )
+        if run.full:
+            written = set(piece.items)
+            stale = self._not_pushed_since(run, [one for one in open_items if one not in written])
+        else:
+            stale = self._corrected(run, table, list(open_items))
+        if closed or stale:
+            self.store.prune(closed, stale)
+
+    def _not_pushed_since(self, run: _Run, items: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Of items that the source did not have at the run's snapshot, those that have not arrived after it either."""
+        if not items:
+            return []
+        source = run.layout.view.source
+        arrived = find_arrivals(run.snapshot, self.sources.snapshot(source))
+        if arrived is None:  # the source has been changed again: the next run will be a full one, and tell
+            return []
+        if not arrived.files and not arrived.pushes:
+            return items
+        names = tuple(dict.fromkeys((*run.layout.keys.schema.names, *run.layout.columns)))
+        later = set(encode_rows(run.layout, self.sources.scan(source, names, snapshot=arrived)))
+        return [(key, item) for key, item in items if item[:-4] not in later]
+
+    def _corrected(self, run: _Run, table: KeyedRows, items: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Of some items those that a correction has moved to another key or before the watermark."""
         layout, identity = run.layout, run.layout.view.source.event_id
-        if identity is None or not keys:
-            return
-        held = [
-            (key, item, layout.identity(item[:-4]))
-            for key, own in zip(keys, self.store.read([], keys)[1], strict=True)
-            for item in own
-        ]
+        if identity is None or not items:
+            return []
+        held = [(key, item, layout.identity(item[:-4])) for key, item in items]
         wanted = pa.array({one for _, _, one in held if one is not None}, table.rows[identity].type)
         current: dict[object, tuple[tuple[bytes, bytes, bytes], bytes | None]] = {}
         for row, place in table.versions(layout, wanted):
@@ -241,11 +257,26 @@ class Materializer:
             order, (best, place) = correction_order(item[:-4]), current.get(one, (_FIRST, None))
             if order < best or (order == best and key != place):
                 stale.append((key, item))
-        if stale:
-            spoiled, gone = {key for key, _ in stale}, set(stale)
-            kept = [(key, item) for key, item, _ in held if key in spoiled and (key, item) not in gone]
-            self.store.prune([(key, _EVERYTHING) for key in sorted(spoiled)])
-            self.store.write([], kept)
+        return stale
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run: what it reads, and up to when it closes."""
+
+    layout: OnlineLayout
+    revision: int
+    until: Micros
+    snapshot: Snapshot
+    full: bool
+
+    @property
+    def watermark(self) -> int:
+        return self.layout.watermark(self.until)
+
+    @property
+    def start(self) -> Micros | None:
+        return first_needed(self.layout, plan_windows(self.layout.view, self.layout.schema), self.until)
 
 
 def find_arrivals(old: Snapshot, new: Snapshot) -> Snapshot | None:
@@ -284,142 +315,9 @@ def find_arrivals(old: Snapshot, new: Snapshot) -> Snapshot | None:
     return Snapshot(new.source, files=tuple(fresh), pushes=tuple(grown), version=new.version)
 
 
-@dataclass(frozen=True, slots=True)
-class _Keyed:
-    """Rows of a source and the number of each one's key, from 0.
-
-    ``elsewhere`` are rows that no key gets, with a null in theirs or too old: a correction may have moved an event there.
-    """
-
-    rows: pa.Table
-    codes: Integers
-    keys: list[bytes]
-    read: int
-    elsewhere: pa.Table
-    null_keys: int
-
-    def column(self, name: str) -> Integers:
-        values: Integers = self.rows[name].to_numpy().astype(np.int64, copy=False)
-        return values
-
-    def versions(self, layout: OnlineLayout, ids: pa.Array) -> Iterator[tuple[bytes, bytes | None]]:
-        """Rows with these event ids, each with its key."""
-        identity = layout.view.source.event_id
-        for rows, codes in ((self.rows, self.codes), (self.elsewhere, None)):
-            places = np.flatnonzero(pc.is_in(rows[identity], value_set=ids))
-            keys = repeat(None) if codes is None else (self.keys[code] for code in codes[places])
-            yield from zip(encode_rows(layout, rows.take(pa.array(places))), keys, strict=False)
-
-
-def key_rows(layout: OnlineLayout, rows: pa.Table, touched: set[bytes] | None = None) -> _Keyed:
-    """Number the keys of rows, drop rows with a null key, and those whose key is not among the touched."""
-    names = layout.keys.schema.names
-    read = rows.num_rows
-    codes = np.zeros(read, dtype=np.int64)
-    null = np.zeros(read, dtype=np.bool_)
-    for name in names:
-        column = rows[name].combine_chunks().dictionary_encode()
-        null |= np.asarray(column.is_null())
-        indices = pc.fill_null(column.indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
-        _, codes = np.unique(codes * (len(column.dictionary) + 1) + indices, return_inverse=True)
-    kept = np.flatnonzero(~null)
-    _, first, codes = np.unique(codes[kept], return_index=True, return_inverse=True)
-    examples = rows.select(names).take(pa.array(kept[first]))
-    keys = [layout.keys.encode(parts) for parts in zip(*(examples[name].to_pylist() for name in names), strict=True)]
-    if touched is not None:
-        wanted = np.array([key in touched for key in keys], dtype=np.bool_)
-        mask = wanted[codes] if len(keys) else np.zeros(0, dtype=np.bool_)
-        kept, codes = kept[mask], (np.cumsum(wanted) - 1)[codes[mask]]
-        keys = [key for key in keys if key in touched]
-    elsewhere = rows.filter(pa.array(null))
-    return _Keyed(rows.take(pa.array(kept)), codes.astype(np.int64), keys, read, elsewhere, int(null.sum()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """The pure part of one run: rows in, what to write out."""
-
-    layout: OnlineLayout
-    plan: WindowPlan
-    revision: int
-    until: int
-
-    @property
-    def watermark(self) -> int:
-        return self.layout.watermark(self.until)
-
-    @property
-    def start(self) -> Micros | None:
-        """Rows before this instant cannot matter to anything that is closed or stays open."""
-        if self.layout.view.lookups or self.layout.delayed:
-            return None
-        return Micros(self.watermark - self.plan.longest)
-
-    def closed(self, watermark: int, lookups: tuple[bytes | None, ...], tiles: bytes) -> Closed:
-        return Closed(self.revision, self.until, watermark, lookups, tiles)
-
-    def watermarks(self, table: _Keyed) -> Integers:
-        """Of each key: the run's, or earlier where an old event was not visible yet."""
-        marks = np.full(len(table.keys), self.watermark, dtype=np.int64)
-        pending = table.column("__avail") > self.until
-        hop = self.layout.hop
-        np.minimum.at(marks, table.codes[pending], table.column("__ts")[pending] // hop * hop)
-        return marks
-
-    def lookups(self, table: _Keyed) -> list[tuple[bytes | None, ...]]:
-        """Of each key: the greatest row visible at the closing, for each slot."""
-        found: list[list[bytes | None]] = [[None] * len(self.layout.slots) for _ in table.keys]
-        if not self.layout.slots or not table.keys:
-            return [tuple(one) for one in found]
-        schema = row_schema(self.layout.view, self.layout.schema)
-        ts, created = table.column("__ts"), table.column("__created")
-        ordered = order_rows(table.codes, len(table.keys), ts=ts, created=created, rows=table.rows, schema=schema)
-        visible = (ts <= self.until) & (table.column("__avail") <= self.until)
-        for slot, name in enumerate(self.layout.slots):
-            mask = visible if name is None else visible & np.asarray(table.rows[name].is_valid())
-            place = np.where(mask[ordered.order], np.arange(len(ordered.order)), -1)
-            last = np.maximum.reduceat(place, ordered.offsets[:-1])
-            codes = np.flatnonzero(last >= 0)
-            for code, row in zip(codes, self._encoded(table, ordered.order[last[codes]]), strict=True):
-                found[code][slot] = row
-        return [tuple(one) for one in found]
-
-    def tiles(self, table: _Keyed, watermarks: Integers) -> list[Tiles]:
-        """Closed tiles of each key, as far back as a window at its watermark reaches."""
-        if not self.plan.windows:
-            return []
-        ts = table.column("__ts")
-        wanted = (ts < watermarks[table.codes]) & (ts >= watermarks[table.codes] - self.plan.longest)
-        places = np.flatnonzero(wanted)
-        rows = _take(table.rows.select(list(self.plan.events.names)), places)
-        times, known = ts[places], table.column("__avail")[places]
-        ordered = order_rows(table.codes[places], len(table.keys), ts=times, created=None, rows=rows, schema=self.plan.events)
-        events = Events(ordered.offsets, times[ordered.order], known[ordered.order], _take(rows, ordered.order))
-        return build_tiles(self.plan, events)
-
-    def opened(self, table: _Keyed, watermarks: Integers) -> dict[int, list[bytes]]:
-        """Rows of each key that stay open."""
-        places = np.flatnonzero(table.column("__ts") >= watermarks[table.codes]) if table.keys else np.empty(0, np.int64)
-        opened: dict[int, list[bytes]] = {}
-        for place, row in zip(places, self._encoded(table, places), strict=True):
-            opened.setdefault(int(table.codes[place]), []).append(row)
-        return opened
-
-    def _encoded(self, table: _Keyed, places: Integers) -> Iterator[bytes]:
-        return encode_rows(self.layout, table.rows.take(pa.array(places)))
-
-
-def encode_rows(layout: OnlineLayout, rows: pa.Table) -> Iterator[bytes]:
-    """The bytes of rows as a scan gives them, for the store."""
-    ts, created, available = (rows[name].to_pylist() for name in _SYSTEM)
-    columns = [rows[name].to_pylist() for name in layout.columns]
-    values = zip(*columns, strict=True) if columns else iter([()] * rows.num_rows)
-    for when, then, known, row in zip(ts, created, available, values, strict=True):
-        yield layout.row(when, then, available=known, values=row)
-
-
-def _take(rows: pa.Table, places: Integers) -> pa.Table:
-    return rows.take(pa.array(places)) if rows.num_columns else rows  # a table without columns has no rows to take
+def _held(bookmark: Bookmark | None) -> Snapshot:
+    assert bookmark is not None
+    return bookmark.snapshot
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
@@ -427,10 +325,9 @@ def _flat(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _distinct_keys(layout: OnlineLayout, rows: pa.Table) -> set[bytes]:
-    parts = zip(*(rows[name].to_pylist() for name in layout.keys.schema.names), strict=True)
-    return {layout.keys.encode(part) for part in set(parts) if None not in part}
+    return set(number_keys(layout.keys, rows).keys)
 
 
-def _batches(pairs: Sequence[tuple[bytes, bytes]]) -> Iterator[Sequence[tuple[bytes, bytes]]]:
-    for low in range(0, len(pairs), _KEYS_PER_BATCH):
-        yield pairs[low : low + _KEYS_PER_BATCH]
+def _batches(keys: Iterator[bytes]) -> Iterator[Sequence[bytes]]:
+    while batch := list(islice(keys, _FIRST_KEYS)):
+        yield batch

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from tidewheel.clock import format_instant
-from tidewheel.errors import HistoryUnavailable
+from tidewheel.errors import Corrupt, HistoryUnavailable
+from tidewheel.features import row_kernel
 from tidewheel.features.columns import feature_type
 from tidewheel.features.encoding import typed_default
 from tidewheel.features.events import Events, order_rows
-from tidewheel.features.feature import Feature
 from tidewheel.features.key_fold import Blocked, KeyFold
-from tidewheel.features.online import Closed, OnlineLayout
+from tidewheel.features.online import OnlineLayout
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_arrays import ArrayDecoder
 from tidewheel.features.rows import split_order
@@ -43,19 +44,58 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the store holds of one key: the closed row, and open set items in order."""
+    """What the store holds of some keys: the closed row of each, and its open set items in order."""
 
-    row: bytes | None
-    items: Sequence[bytes]
+    rows: list[bytes | None]
+    sets: list[list[bytes]]
+
+
+class ViewAnswer:
+    """One row of values per query, in the order of the view's features.
+
+    Parameters
+    ----------
+    found
+        For each look-up slot and query the row that was found.
+    """
+
+    __slots__ = ("_found", "_times", "_view", "rows")
+
+    def __init__(
+        self, view: OnlineView, rows: list[list[object]], found: list[list[bytes | None]], times: Sequence[int]
+    ) -> None:
+        self.rows = rows
+        self._view, self._found, self._times = view, found, times
+
+    def statuses(self) -> list[list[Status]]:
+        """Why each value is what it is. Of windows: ``PRESENT`` or ``NULL_VALUE``."""
+        return [
+            [
+                (Status.NULL_VALUE if value is None else Status.PRESENT)
+                if look is None
+                else self._view.status(look, self._found[look.slot][number], self._times[number])
+                for value, look in zip(row, self._view.looks, strict=True)
+            ]
+            for number, row in enumerate(self.rows)
+        ]
+
+    def event_times(self) -> list[list[int | None]]:
+        """Event time of the row that each look-up found; ``None`` for windows."""
+        return [
+            [None if look is None else _time(self._found[look.slot][number]) for look in self._view.looks]
+            for number in range(len(self.rows))
+        ]
 
 
 @dataclass(frozen=True, slots=True)
-class ViewAnswer:
-    """One feature's values, one per query; of look-ups also their statuses, and the event time of the row that each is from."""
+class Look:
+    """Where a look-up feature reads: its slot of the closed row, and byte and mask of its column's presence."""
 
-    values: list[object]
-    statuses: list[Status] | None = None
-    event_times: list[int | None] | None = None
+    slot: int
+    column: int
+    presence: int
+    mask: int
+    default: object
 
 
 class OnlineView:
@@ -71,35 +111,40 @@ class OnlineView:
     ...     rating = lookup("rating")
     >>> schema = Schema((Field("driver", DataType.INT64), Field("rating", DataType.FLOAT64)))
     >>> layout = OnlineLayout(view_of(Rating), 1, schema)
-    >>> held = Held(None, list(layout.numbered([layout.row(5, 0, available=5, values=(4.5,))])))
-    >>> OnlineView(layout).answer([held], [0, 0], [4, 5])[0].values
-    [None, 4.5]
+    >>> held = Held([None], [list(layout.numbered([layout.row(5, 0, available=5, values=(4.5,))]))])
+    >>> OnlineView(layout).answer(held, [0, 0], [4, 5]).rows
+    [[None], [4.5]]
     """
 
     def __init__(self, layout: OnlineLayout) -> None:
         view, schema = layout.view, layout.schema
         self.layout = layout
         self._plan = plan_windows(view, schema)
-        self._decoder = ArrayDecoder(layout.codec, self._plan.events.names)
         self._available = len(layout.columns)
         self._key_fold = KeyFold(self._plan, layout) if KeyFold.takes(self._plan) else None
-        self._window_place = {one.feature.name: place for place, one in enumerate(self._plan.windows)}
-        self._defaults = {
-            one.name: typed_default(one.default, feature_type(one, schema), where=f"{view.name}.{one.name}").as_py()
-            for one in view.lookups
-            if one.default is not None
-        }
         slots = {name: slot for slot, name in enumerate(layout.slots)}
-        column = {name: place for place, name in enumerate(layout.columns)}
-        self._looked_up = {
-            one.name: (slots[one.column] if one.fill == "last_known" else 0, column[one.column])
-            for one in view.lookups
-            if one.column is not None
-        }
+        self.looks: list[Look | None] = []
+        for one in view.features:
+            if one.kind == "window" or one.column is None:
+                self.looks.append(None)
+                continue
+            place = layout.columns.index(one.column)
+            slot, where = slots[one.column] if one.fill == "last_known" else 0, layout.codec.slot(place)
+            default = one.default
+            if default is not None:
+                default = typed_default(default, feature_type(one, schema), where=f"{view.name}.{one.name}").as_py()
+            self.looks.append(Look(slot, place, where.presence, where.mask, default))
+        own = [look for look in self.looks if look is not None]
+        self._readers = [self._reader([look for look in own if look.slot == slot]) for slot in range(len(layout.slots))]
+        self._one_slot = len(layout.slots) == 1
+        self._corrected = layout.identity_place is not None
 
-    def answer(
-        self, held: Sequence[Held], keys: Sequence[int], times: Sequence[int], *, since: int = _LEAST
-    ) -> list[ViewAnswer]:
+    @property
+    def reads_newest(self) -> bool:
+        """Whether the newest few of a key's open rows say as much as all of them."""
+        return self._one_slot and not self._plan.windows and not self._corrected and not self.layout.delayed
+
+    def answer(self, held: Held, keys: Sequence[int], times: Sequence[int], *, since: int = _LEAST) -> ViewAnswer:
         """Answers of every feature of the view, in the view's order.
 
         Parameters
@@ -117,28 +162,42 @@ class OnlineView:
             When an exact sum does not fit.
         """
         windows = self._windows(held, keys, times, since) if self._plan.windows else []
-        if not self._looked_up:
-            return [ViewAnswer(one) for one in windows]
-        found = self._find(held, keys, times)
-        return [
-            ViewAnswer(windows[self._window_place[feature.name]])
-            if feature.kind == "window"
-            else self._lookup(feature, found, times)
-            for feature in self.layout.view.features
-        ]
+        if not self._readers:
+            return ViewAnswer(self, windows, [], times)
+        if self._one_slot:
+            found, rows = self._look_up(held, keys, times)
+            everything = [found]
+        else:
+            everything, rows = self._look_up_slots(held, keys, times)
+        if windows:
+            rows = [self._mixed(iter(own), iter(row)) for own, row in zip(windows, rows, strict=True)]
+        return ViewAnswer(self, rows, everything, times)
+
+    def status(self, look: Look, row: bytes | None, at: int) -> Status:
+        """Why a look-up's value is what it is, given the row that was found."""
+        if row is None:
+            return Status.NOT_FOUND
+        ttl = self.layout.view.ttl
+        if ttl is not None and at - split_order(row)[0] > ttl:
+            return Status.OUTSIDE_MAX_AGE
+        return Status.PRESENT if row[look.presence] & look.mask else Status.NULL_VALUE
+
+    def _mixed(self, windows: Iterator[object], looked_up: Iterator[object]) -> list[object]:
+        return [next(windows) if look is None else next(looked_up) for look in self.looks]
 
     # ── windows ──────────────────────────────────────────────────────────────────────────────────
 
-    def _windows(self, held: Sequence[Held], keys: Sequence[int], times: Sequence[int], since: int) -> list[list[object]]:
-        marks = [_LEAST if one.row is None else self.layout.decode_watermark(one.row) for one in held]
+    def _windows(self, held: Held, keys: Sequence[int], times: Sequence[int], since: int) -> list[list[object]]:
+        """Values of the windows, one row per query."""
+        marks = [_LEAST if row is None else self.layout.decode_watermark(row) for row in held.rows]
         for key, at in zip(keys, times, strict=True):
             if at < since or at < marks[key]:
                 raise self._too_early(at, max(since, marks[key]))
         if not len(keys):
-            return [[] for _ in self._plan.windows]
+            return []
         if self._key_fold is None:
             return self._fold_many(held, keys, times, marks, since)
-        stored = [self._key_fold.stored(one.row, one.items, mark) for one, mark in zip(held, marks, strict=True)]
+        stored = [self._key_fold.stored(row, items, mark) for row, items, mark in zip(held.rows, held.sets, marks, strict=True)]
         places: dict[tuple[int, int], int] = {}
         asked = [places.setdefault(one, len(places)) for one in zip(keys, times, strict=True)]
         try:
@@ -146,11 +205,11 @@ class OnlineView:
         except Blocked as error:
             key, at = list(places)[error.place]
             raise self._too_early(at, marks[key]) from error
-        return [[row[place] for place in asked] for row in zip(*rows, strict=True)]
+        return [rows[place] for place in asked] if len(rows) == len(asked) else [list(rows[place]) for place in asked]
 
     def _fold_many(
         self,
-        held: Sequence[Held],
+        held: Held,
         asked_keys: Sequence[int],
         asked_times: Sequence[int],
         marks: Sequence[int],
@@ -162,22 +221,21 @@ class OnlineView:
         end = int(times.max())
         kept: list[bytes] = []
         offsets = [0]
-        for mark, one in zip(marks, held, strict=True):
-            own = self.layout.distinct(one.items)
+        for mark, items in zip(marks, held.sets, strict=True):
+            own = self.layout.distinct(items)
             low, high = self.layout.between(own, max(mark, reach), end)
             kept.extend(own[low:high])
             offsets.append(len(kept))
         events = self._events(np.array(offsets, dtype=np.int64), kept)
-        closed = unpack_tiles(
-            self._plan, [None if one.row is None else self.layout.decode_closed(one.row).tiles for one in held]
-        )
+        closed = unpack_tiles(self._plan, [None if row is None else self.layout.decode_closed(row).tiles for row in held.rows])
         order = np.lexsort((times, keys))  # the kernel resumes from one query to the next, so time must not run backwards
         watermark = np.array(marks, dtype=np.int64)
         folded = fold(self._plan, events, keys=keys[order], times=times[order], closed=closed, watermark=watermark)
         if folded.blocked.any():
             raise self._too_early(int(times[order[int(np.argmax(folded.blocked))]]), since)
         back = pa.array(np.argsort(order))
-        return [column.take(back).to_pylist() for column in folded.columns]
+        columns = [column.take(back).to_pylist() for column in folded.columns]
+        return [list(row) for row in zip(*columns, strict=True)]
 
     def _events(self, offsets: Integers, rows: Sequence[bytes]) -> Events:
         ts, table = self._decoder.decode(rows)
@@ -190,6 +248,10 @@ class OnlineView:
             table = table.take(pa.array(ordered.order)) if table.num_columns else table
         return Events(offsets, ts, known, table)
 
+    @cached_property
+    def _decoder(self) -> ArrayDecoder:
+        return ArrayDecoder(self.layout.codec, self._plan.events.names)
+
     def _known(self, ts: Integers, rows: Sequence[bytes]) -> Integers:
         if self.layout.delayed:
             return self._decoder.integers(rows, self._available)
@@ -197,13 +259,62 @@ class OnlineView:
 
     # ── look-ups ─────────────────────────────────────────────────────────────────────────────────
 
-    def _find(self, held: Sequence[Held], keys: Sequence[int], times: Sequence[int]) -> list[tuple[bytes | None, ...]]:
-        """For each query the greatest visible row of each slot."""
-        rows = [self.layout.distinct(one.items) for one in held]
-        closed = [None if one.row is None else self.layout.decode_closed(one.row) for one in held]
-        return [self._candidates(closed[key], rows[key], at) for key, at in zip(keys, times, strict=True)]
+    def _reader(self, looks: Sequence[Look]) -> row_kernel.RowPlan:
+        """How the values of some look-ups are read from a row."""
+        layout = self.layout
+        return layout.codec.reader(
+            [look.column for look in looks],
+            defaults=[look.default for look in looks],
+            available=self._available if layout.delayed else None,
+            after=layout.after,
+            ordered=not layout.delayed and layout.columns == layout.lookup_names,
+            ttl=layout.view.ttl,
+        )
 
-    def _candidates(self, closed: Closed | None, rows: Sequence[bytes], at: int) -> tuple[bytes | None, ...]:
+    def _look_up(self, held: Held, keys: Sequence[int], times: Sequence[int]) -> tuple[list[bytes | None], list[list[object]]]:
+        """For each query the row found and its values; what the bytes alone do not tell is looked at one by one."""
+        reader, found = self._readers[0], list[bytes | None]()
+        sets = held.sets
+        corrected = {key for key in keys if len(sets[key]) > 1} if self._corrected else set[int]()
+        if corrected:  # of an open event the latest correction counts, whatever its time
+            sets = [self._current(items) if key in corrected else items for key, items in enumerate(sets)]
+        rows = row_kernel.latest_values(reader, (held.rows, sets), keys=list(keys), times=list(times), found=found)
+        if row_kernel.OPEN in found:
+            for place, (key, at) in enumerate(zip(keys, times, strict=True)):
+                if found[place] is row_kernel.OPEN:
+                    found[place] = self._candidates(held, key, at)[0]
+                    rows[place] = self._values(0, found[place], at)
+        return found, rows
+
+    def _current(self, items: list[bytes]) -> list[bytes]:
+        """The items whose events no other one corrects."""
+        return [row + bytes(4) for row in self.layout.distinct(items)]
+
+    def _look_up_slots(
+        self, held: Held, keys: Sequence[int], times: Sequence[int]
+    ) -> tuple[list[list[bytes | None]], list[list[object]]]:
+        candidates = [self._candidates(held, key, at) for key, at in zip(keys, times, strict=True)]
+        rows = []
+        for found, at in zip(candidates, times, strict=True):
+            parts = [iter(self._values(slot, row, at)) for slot, row in enumerate(found)]
+            rows.append([next(parts[look.slot]) for look in self.looks if look is not None])
+        return [[found[slot] for found in candidates] for slot in range(len(self._readers))], rows
+
+    def _values(self, slot: int, row: bytes | None, at: int) -> list[object]:
+        looks = [look for look in self.looks if look is not None and look.slot == slot]
+        ttl = self.layout.view.ttl
+        if row is None or (ttl is not None and at - split_order(row)[0] > ttl):
+            return [look.default for look in looks]
+        values = row_kernel.read_values(self._readers[slot], row)
+        if isinstance(values, list):
+            return values
+        self.layout.codec.decode(row)
+        raise Corrupt(f"a stored row of view {self.layout.view.name} is cut short", fix="materialise the view again")
+
+    def _candidates(self, held: Held, key: int, at: int) -> tuple[bytes | None, ...]:
+        """Of each slot the greatest visible row of a key."""
+        row, rows = held.rows[key], self.layout.distinct(held.sets[key])
+        closed = None if row is None else self.layout.decode_closed(row)
         _, high = self.layout.between(rows, _LEAST, at + 1)
         found = []
         for slot in range(len(self.layout.slots)):
@@ -236,28 +347,6 @@ class OnlineView:
         low, high = self.layout.between(rows, ts, ts + 1)
         return high - low > 1
 
-    def _lookup(self, feature: Feature, found: Sequence[tuple[bytes | None, ...]], times: Sequence[int]) -> ViewAnswer:
-        slot, place = self._looked_up[feature.name]
-        default, ttl = self._defaults.get(feature.name), self.layout.view.ttl
-        values: list[object] = []
-        statuses: list[Status] = []
-        event_times: list[int | None] = []
-        for candidates, at in zip(found, times, strict=True):
-            row = candidates[slot]
-            value: object = None
-            status, ts = Status.NOT_FOUND, None
-            if row is not None:
-                ts, _ = split_order(row)
-                if ttl is not None and at - ts > ttl:
-                    status = Status.OUTSIDE_MAX_AGE
-                else:
-                    value = self.layout.codec.decode(row).values[place]
-                    status = Status.NULL_VALUE if value is None else Status.PRESENT
-            values.append(default if value is None else value)
-            statuses.append(status)
-            event_times.append(ts)
-        return ViewAnswer(values, statuses, event_times)
-
     def _too_early(self, at: int, since: int) -> HistoryUnavailable:
         name = self.layout.view.name
         return HistoryUnavailable(
@@ -267,3 +356,7 @@ class OnlineView:
             if since > _LEAST
             else "retrieve it offline",
         )
+
+
+def _time(row: bytes | None) -> int | None:
+    return None if row is None else split_order(row)[0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
@@ -17,12 +16,14 @@ from tidewheel.features.definition import ServiceDefinition
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.online_view import Held, OnlineView, Status, ViewAnswer
 from tidewheel.features.request_values import check_value, get_value
+from tidewheel.features.rows import order_prefix
 from tidewheel.features.transform import run_transform
 from tidewheel.ports.online_store import OnlineStore
 from tidewheel.schema import DataType, Schema
 
 _FLOAT = struct.Struct("f")
-T = TypeVar("T")
+_NEWEST = 16
+"""Open rows of a key that are read at first, where these tell the answer: a busy key has thousands."""
 
 
 class Answer:
@@ -32,37 +33,37 @@ class Answer:
     ----------
     values
         Plain Python values, ``None`` for null, instants as aware datetimes.
-    found
-        Of the outputs that are look-ups: the answers of their views, by place.
+    parts
+        The answers of views, and the place of the first output of each.
     transform_errors
         Transforms of which a row failed, and how many rows did.
     """
 
-    __slots__ = ("_found", "transform_errors", "values")
+    __slots__ = ("_parts", "transform_errors", "values")
 
     def __init__(
-        self, values: list[list[object]], found: Mapping[int, ViewAnswer], transform_errors: Mapping[str, int]
+        self, values: list[list[object]], parts: Sequence[tuple[int, ViewAnswer]], transform_errors: Mapping[str, int]
     ) -> None:
         self.values = values
         self.transform_errors = transform_errors
-        self._found = found
+        self._parts = parts
 
     @property
     def statuses(self) -> list[list[Status]]:
         """Why each value is what it is. Of windows, request values and transforms: ``PRESENT`` or ``NULL_VALUE``."""
         made = [[Status.NULL_VALUE if value is None else Status.PRESENT for value in row] for row in self.values]
-        for place, answer in self._found.items():
-            for row, status in zip(made, answer.statuses or (), strict=True):
-                row[place] = status
+        for place, part in self._parts:
+            for row, own in zip(made, part.statuses(), strict=True):
+                row[place : place + len(own)] = own
         return made
 
     @property
     def event_times(self) -> list[list[int | None]]:
         """Microseconds: event time of the row that a look-up found; ``None`` for everything else."""
         made: list[list[int | None]] = [[None] * len(row) for row in self.values]
-        for place, answer in self._found.items():
-            for row, ts in zip(made, answer.event_times or (), strict=True):
-                row[place] = ts
+        for place, part in self._parts:
+            for row, own in zip(made, part.event_times(), strict=True):
+                row[place : place + len(own)] = own
         return made
 
 
@@ -81,10 +82,17 @@ class PreparedFeatures:
             if number is None:
                 raise _not_materialized(view.name)
             self._views[view.name] = OnlineView(OnlineLayout(view, number, schemas[view.source.name]))
-        self._uses = [(use, tuple(column.name for column in use.columns)) for use in service.uses]
+        self._uses = [(self._views[use.view.name], tuple(column.name for column in use.columns)) for use in service.uses]
         self._marks = [one.layout.mark_key for one in self._views.values()]
         self._known = [*(key.name for key in service.keys), *(one.name for one in service.request)]
-        self._key_names = {key.name for key in service.keys}
+        asked = {one.name for one in service.request}
+        self._key_names = list(dict.fromkeys(key.name for key in service.keys if key.name not in asked))
+        self._first = [service.names.index(use.names[0]) for use in service.uses]
+        views = self._views.values()
+        self._newest = _NEWEST if all(one.reads_newest for one in views) else None
+        self._after = max((one.layout.after for one in views), default=0)
+        self._taken = self._taken_by_transforms()
+        self._parts = self._in_order()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,48 +121,90 @@ class PreparedFeatures:
         if len(requests) != len(at):
             raise Invalid(f"{len(requests)} requests and {len(at)} instants", where="at", fix="give one instant per request")
         columns = self._request_columns(requests)
-        parts: dict[str, ViewAnswer] = {}
-        self._read_views(at, columns, parts)
-        errors = self._run_transforms(columns, len(requests))
-        names = self.service.names
-        found = {place: parts[name] for place, name in enumerate(names) if name in parts}
-        return Answer(_rows([columns[name] for name in names]) if requests else [], found, errors)
+        answers = self._read_views(at, columns) if self._uses else []
+        for place, taken in self._taken:
+            for column, name in taken:
+                columns[name] = [row[column] for row in answers[place].rows]
+        errors = self._run_transforms(columns, len(requests)) if self.service.transforms else {}
+        return Answer(self._rows(answers, columns, len(requests)), list(zip(self._first, answers, strict=True)), errors)
+
+    def _taken_by_transforms(self) -> list[tuple[int, list[tuple[int, str]]]]:
+        """Of each use the places and names of the features that a transform takes."""
+        inputs = {one.name for transform in self.service.transforms for one in transform.inputs}
+        return [
+            (place, [(column, name) for column, name in enumerate(use.names) if name in inputs])
+            for place, use in enumerate(self.service.uses)
+        ]
+
+    def _in_order(self) -> list[int | str]:
+        """What a row consists of: all features of a use, by its number, or one column by its name."""
+        parts: list[int | str] = []
+        for name in self.service.names:
+            use = next((place for place, one in enumerate(self.service.uses) if name in one.names), None)
+            if use is None:
+                parts.append(name)
+            elif not parts or parts[-1] != use:
+                parts.append(use)
+        return parts
+
+    def _rows(self, answers: Sequence[ViewAnswer], columns: Mapping[str, list[object]], count: int) -> list[list[object]]:
+        if len(self._parts) == 1 and self._uses:
+            return answers[0].rows
+        made: list[list[object]] = [[] for _ in range(count)]
+        for part in self._parts:
+            if isinstance(part, int):
+                for row, own in zip(made, answers[part].rows, strict=True):
+                    row += own
+            else:
+                for row, value in zip(made, columns[part], strict=True):
+                    row.append(value)
+        return made
 
     def _request_columns(self, requests: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
         columns: dict[str, list[object]] = {}
         for field in self.service.request:
             columns[field.name] = [check_value(field, get_value(one, field.name, self._known)) for one in requests]
         for name in self._key_names:
-            if name not in columns:
+            try:
+                columns[name] = [one[name] for one in requests]
+            except KeyError:
                 columns[name] = [get_value(one, name, self._known) for one in requests]
         return columns
 
-    def _read_views(
-        self,
-        at: Sequence[Micros],
-        columns: dict[str, list[object]],
-        parts: dict[str, ViewAnswer],
-    ) -> None:
+    def _read_views(self, at: Sequence[Micros], columns: Mapping[str, list[object]]) -> list[ViewAnswer]:
+        """The answer of each use, with one read of the store."""
         places: dict[bytes, int] = {}
         asked: list[list[int]] = []
-        for use, names in self._uses:
-            codec = self._views[use.view.name].layout.keys
-            keys = zip(*(columns[name] for name in names), strict=True)
-            asked.append([places.setdefault(codec.encode(parts_of_key), len(places)) for parts_of_key in keys])
+        for view, names in self._uses:
+            keys = view.layout.keys.encode_many([columns[name] for name in names])
+            asked.append([places.setdefault(key, len(places)) for key in keys])
         keys_read = list(places)
-        rows, sets = self._store.read([*self._marks, *keys_read], keys_read)
-        marks = self._checked_marks(rows)
         base = len(self._marks)
-        for (use, _), own in zip(self._uses, asked, strict=True):
-            view = self._views[use.view.name]
+        rows, sets = self._store.read([*self._marks, *keys_read], keys_read, newest=self._newest)
+        marks = self._checked_marks(rows)
+        if self._newest is not None:
+            self._read_more(keys_read, sets, at)
+        held = Held(rows[base:], sets)
+        if len(self._uses) == 1:
+            view = self._uses[0][0]
+            return [view.answer(held, asked[0], at, since=marks[view.layout.view.name])]
+        answers = []
+        for (view, _), own in zip(self._uses, asked, strict=True):
             local: dict[int, int] = {}
             keys_of_use = [local.setdefault(place, len(local)) for place in own]
-            held = [Held(rows[base + place], sets[place]) for place in local]
-            answers = view.answer(held, keys_of_use, at, since=marks[use.view.name])
-            for name, one in zip(use.names, answers, strict=True):
-                columns[name] = one.values
-                if one.statuses is not None:
-                    parts[name] = one
+            part = Held([held.rows[place] for place in local], [sets[place] for place in local])
+            answers.append(view.answer(part, keys_of_use, at, since=marks[view.layout.view.name]))
+        return answers
+
+    def _read_more(self, keys: Sequence[bytes], sets: list[list[bytes]], at: Sequence[Micros]) -> None:
+        """Read whole sets where the newest items do not tell what was visible at the earliest instant asked."""
+        cut = [place for place, items in enumerate(sets) if len(items) == _NEWEST]
+        if not cut:
+            return
+        bound = order_prefix(min(at) - self._after + 1, -(1 << 63))
+        cut = [place for place in cut if sets[place][1] >= bound]
+        for place, items in zip(cut, self._store.read([], [keys[place] for place in cut])[1], strict=True) if cut else ():
+            sets[place] = items
 
     def _checked_marks(self, rows: Sequence[bytes | None]) -> dict[str, int]:
         marks = {}
@@ -212,7 +262,3 @@ def prepare(
 
 def _not_materialized(view: str) -> NotMaterialized:
     return NotMaterialized(f"view {view} was never materialised", where=view, fix="tidewheel apply")
-
-
-def _rows(columns: Sequence[Sequence[T]]) -> list[list[T]]:
-    return [list(row) for row in zip(*columns, strict=True)]

@@ -15,8 +15,8 @@ import pyarrow as pa
 from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
 from tidewheel.digest import Digest
+from tidewheel.features.closing import encode_rows
 from tidewheel.features.definition import FeatureView
-from tidewheel.features.materialize import encode_rows
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.register import OnlineViews
 from tidewheel.features.rows import split_order

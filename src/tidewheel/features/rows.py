@@ -19,14 +19,17 @@ from __future__ import annotations
 
 import math
 import struct
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
+from functools import partial
 
 from tidewheel.clock import to_datetime, to_micros
 from tidewheel.digest import digest
 from tidewheel.errors import Corrupt, TypeMismatch
+from tidewheel.features import row_kernel
 from tidewheel.features.list_bytes import pack_list, unpack_list
 from tidewheel.schema import LISTS, DataType, Field, Schema
 
@@ -236,6 +239,55 @@ class RowCodec:
                     values[i] = None
         return tuple(values)
 
+    def reader(
+        self,
+        places: Sequence[int],
+        *,
+        defaults: Sequence[object],
+        available: int | None = None,
+        after: int = 0,
+        ordered: bool = False,
+        ttl: int | None = None,
+    ) -> row_kernel.RowPlan:
+        """How the kernel reads some columns of a row (:func:`tidewheel.features.row_kernel.read_values`).
+
+        Parameters
+        ----------
+        places, defaults
+            Places of the columns, and what stands for null in each.
+        available, after
+            Place of the column that says from when a row is visible, or how long after its time it is.
+        ordered
+            Whether of two rows the one with the greater bytes wins.
+        ttl
+            Microseconds after which a row counts for nothing.
+
+        Examples
+        --------
+        >>> codec = RowCodec(Schema((Field("zone", DataType.STRING), Field("trips", DataType.INT64))))
+        >>> row_kernel.read_values(codec.reader([1, 0], defaults=[0, ""]), codec.encode(10, 0, ("Harlem", None)))
+        [0, 'Harlem']
+        """
+        columns: list[int] = []
+        converters: list[Callable[..., object] | None] = []
+        for place in places:
+            kind, slot = self.schema.fields[place].type, self.slot(place)
+            read, convert = _READ.get(kind, (row_kernel.BYTES, None))
+            if kind.is_list:
+                convert = partial(unpack_list, kind.element)
+            behind = self._var.index(place) if place in self._var else 0
+            columns += [read, slot.offset, slot.presence, slot.mask, behind, convert is not None]
+            converters.append(convert)
+        return row_kernel.RowPlan(
+            array("q", columns),
+            converters,
+            list(defaults),
+            layout=(VERSION, self.fingerprint, self.size, len(self._var)),
+            visible=(-1 if available is None else self.slot(available).offset, after),
+            whole=ordered,
+            ttl=-1 if ttl is None else ttl,
+        )
+
     def slot(self, place: int) -> Slot:
         """Where a column of the schema stands in a row's bytes."""
         before = struct.Struct(">" + "".join(_FORMATS[field.type] for field in self.schema.fields[:place]))
@@ -399,3 +451,14 @@ _EMPTY: dict[DataType, object] = {
     for kind in DataType
 }
 _EMPTY[DataType.TIMESTAMP] = _SIGN64
+_READ: dict[DataType, tuple[int, Callable[..., object] | None]] = {
+    DataType.BOOL: (row_kernel.BOOL, None),
+    DataType.INT32: (row_kernel.INT32, None),
+    DataType.INT64: (row_kernel.INT64, None),
+    DataType.FLOAT32: (row_kernel.FLOAT32, None),
+    DataType.FLOAT64: (row_kernel.FLOAT64, None),
+    DataType.STRING: (row_kernel.TEXT, None),
+    DataType.TIMESTAMP: (row_kernel.INT64, to_datetime),
+    DataType.DATE: (row_kernel.INT32, lambda days: date.fromordinal(days + _EPOCH_DAY)),
+    DataType.DECIMAL: (row_kernel.WIDE, _to_decimal),
+}

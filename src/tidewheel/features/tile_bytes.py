@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tidewheel.errors import Corrupt
+from tidewheel.features import row_kernel
 from tidewheel.features.encoding import ranks, sorted_unique
 from tidewheel.features.plan import TileGroup, WindowPlan
 from tidewheel.features.tiles import Tiles, ranked_again
@@ -51,6 +52,26 @@ def pack_tiles(plan: WindowPlan, tiles: Sequence[Tiles], key: int) -> bytes:
             data = msgspec.msgpack.encode(words)
             parts.extend((_COUNT.pack(len(data)), data))
     return b"".join(parts)
+
+
+def pack_many(plan: WindowPlan, tiles: Sequence[Tiles], *, low: int, high: int) -> list[bytes]:
+    """:func:`pack_tiles` of the keys from ``low`` up to ``high``."""
+    if any(one.dictionary is not None for one in tiles):
+        return [pack_tiles(plan, tiles, key) for key in range(low, high)]
+    groups = []
+    for one in tiles:
+        ends = np.ascontiguousarray(one.offsets[low : high + 1])
+        first, last = int(ends[0]), int(ends[-1])
+        columns: list[tuple[npt.NDArray[np.generic], np.dtype[np.generic]]] = [
+            (one.start, _WORD),
+            (one.known, _WORD),
+            (one.ints, _WORD),
+            (one.floats, _REAL),
+        ]
+        packed = [column[first:last].astype(kind).tobytes() for column, kind in columns]
+        widths = [8, 8, 8 * one.ints.shape[1], 8 * one.floats.shape[1]]
+        groups.append(row_kernel.pack_ranges(ends, columns=packed, widths=widths))
+    return groups[0] if len(groups) == 1 else [b"".join(parts) for parts in zip(*groups, strict=True)]
 
 
 def unpack_tiles(plan: WindowPlan, packed: Sequence[bytes | None]) -> list[Tiles]:

@@ -154,26 +154,17 @@ class LmdbOnlineStore:
 
     def write(self, rows: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
         """Merge rows and set items; one transaction."""
-        best: dict[bytes, bytes] = {}
-        for key, value in rows:
-            _check_key(key)
-            if key not in best or value > best[key]:
-                best[key] = value
-        entries = {}
-        for key, item in items:
-            _check_key(key)
-            entries[_entry(key, item)] = item
-        row_list, item_list = sorted(best.items()), sorted(entries.items())
+        row_list = _greatest(sorted(rows))
+        item_list = sorted({_entry(key, item): item for key, item in items}.items())
+        for pairs, suffix in ((row_list, 0), (item_list, _SUFFIX_BYTES)):
+            if pairs and not all(suffix < len(key) <= MAX_KEY_BYTES + suffix for key, _ in pairs):
+                raise _bad_key(len(key) - suffix for key, _ in pairs)
 
         def merge(txn: lmdb.Transaction) -> None:
-            table = self._shared.rows
-            for key, value in row_list:
-                held = cast("bytes | None", txn.get(key, None, table))
-                if held is None or value > held:
-                    txn.put(key, value, db=table)
-            table = self._shared.items
-            for key, item in item_list:
-                txn.put(key, item, db=table, overwrite=False)
+            with txn.cursor(self._shared.rows) as cursor:
+                _merge_rows(cursor, row_list)
+            with txn.cursor(self._shared.items) as cursor:
+                cursor.putmulti(item_list, overwrite=False)
 
         if row_list or item_list:
             self._transact(merge)
@@ -338,9 +329,29 @@ def open_online_store(url: str, *, namespace: str = NAMESPACE) -> LmdbOnlineStor
     return LmdbOnlineStore(Path(parts.path), sync="always" if sync == "always" else "seldom")
 
 
-def _check_key(key: bytes) -> None:
-    if not 0 < len(key) <= MAX_KEY_BYTES:
-        raise Invalid(f"a key of {len(key)} bytes; 1 to {MAX_KEY_BYTES} are allowed", fix="key by something shorter")
+def _bad_key(sizes: Iterable[int]) -> Invalid:
+    size = next(size for size in sizes if not 0 < size <= MAX_KEY_BYTES)
+    return Invalid(f"a key of {size} bytes; 1 to {MAX_KEY_BYTES} are allowed", fix="key by something shorter")
+
+
+def _greatest(rows: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Of rows in order the last one of each key."""
+    best = dict(rows)
+    return rows if len(best) == len(rows) else list(best.items())
+
+
+def _merge_rows(cursor: lmdb.Cursor, rows: list[tuple[bytes, bytes]]) -> None:
+    """Put what is greater than what is there. Keys behind all others are appended, which fills LMDB's pages to the brim."""
+    if not rows:
+        return
+    if not cursor.last() or _key(cursor) < rows[0][0]:
+        cursor.putmulti(rows, append=True)
+        return
+    if not cursor.set_key(rows[0][0]) and cursor.putmulti(rows, overwrite=False)[1] == len(rows):
+        return
+    for key, value in rows:
+        if not cursor.set_key(key) or value > cast(bytes, cursor.value()):
+            cursor.put(key, value)
 
 
 def _entry(key: bytes, item: bytes) -> bytes:

@@ -1,0 +1,238 @@
+"""What one run of materialisation closes and what stays open, of rows that were read: pure, many keys at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidewheel.clock import Micros
+from tidewheel.features import row_kernel
+from tidewheel.features.columns import row_schema
+from tidewheel.features.events import Events, order_rows
+from tidewheel.features.key_arrays import number_keys
+from tidewheel.features.online import OnlineLayout
+from tidewheel.features.plan import WindowPlan, plan_windows
+from tidewheel.features.row_arrays import ArrayEncoder
+from tidewheel.features.rows import order_prefix
+from tidewheel.features.tile_bytes import pack_many
+from tidewheel.features.tiles import Tiles, build_tiles
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+
+_SYSTEM = ("__ts", "__created", "__avail")
+_LEAST = -(1 << 63)
+_FEW = 8
+"""Rows up to which encoding one by one is quicker than by column."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedRows:
+    """Rows of a source and the number of each one's key, from 0; keys are in order.
+
+    ``elsewhere`` are rows that no key gets, with a null in theirs or too old: a correction may have moved an event there.
+    """
+
+    rows: pa.Table
+    codes: Integers
+    keys: list[bytes]
+    read: int
+    elsewhere: pa.Table
+    null_keys: int
+
+    def column(self, name: str) -> Integers:
+        """A column of numbers without nulls."""
+        values: Integers = self.rows[name].to_numpy().astype(np.int64, copy=False)
+        return values
+
+    def versions(self, layout: OnlineLayout, ids: pa.Array) -> Iterator[tuple[bytes, bytes | None]]:
+        """Rows with these event ids, each with its key."""
+        identity = layout.view.source.event_id
+        for rows, codes in ((self.rows, self.codes), (self.elsewhere, None)):
+            places = np.flatnonzero(pc.is_in(rows[identity], value_set=ids))
+            keys = repeat(None) if codes is None else (self.keys[code] for code in codes[places])
+            yield from zip(encode_rows(layout, rows.take(pa.array(places))), keys, strict=False)
+
+
+def key_rows(layout: OnlineLayout, rows: pa.Table, touched: set[bytes] | None = None) -> KeyedRows:
+    """Number the keys of rows, drop rows with a null key, and those whose key is not among the touched."""
+    numbered = number_keys(layout.keys, rows)
+    keys, codes = numbered.keys, numbered.codes
+    null = codes < 0
+    elsewhere = rows.filter(pa.array(null))
+    if touched is not None:
+        wanted = np.array([*(key in touched for key in keys), False], dtype=np.bool_)  # the last one stands for null keys
+        codes = np.where(wanted[codes], (np.cumsum(wanted) - 1)[codes], -1)
+        keys = [key for key in keys if key in touched]
+    kept = codes >= 0
+    if not kept.all():
+        rows, codes = rows.filter(pa.array(kept)), codes[kept]
+    return KeyedRows(rows.combine_chunks(), codes, keys, len(null), elsewhere, int(null.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What to write of some keys that follow each other.
+
+    Parameters
+    ----------
+    rows
+        Closed rows.
+    items
+        Rows that stay open.
+    bounds
+        Below which nothing stays open any more.
+    """
+
+    rows: list[tuple[bytes, bytes]]
+    items: list[tuple[bytes, bytes]]
+    bounds: list[tuple[bytes, bytes]]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of it all."""
+        return sum(len(row) for _, row in self.rows) + sum(len(item) for _, item in self.items)
+
+
+class Closing:
+    """The rows of one run, put in order once and cut into pieces to write.
+
+    Parameters
+    ----------
+    revision, until
+        Of the run: its number, and the instant at which it closes.
+    """
+
+    def __init__(self, layout: OnlineLayout, table: KeyedRows, *, revision: int, until: int) -> None:
+        self.layout, self.table = layout, table
+        self._head = order_prefix(revision, until)
+        self._until = until
+        self._plan = plan_windows(layout.view, layout.schema)
+        self._encoder = ArrayEncoder(layout.codec)
+        self._marks = self._watermarks()
+        self._latest = self._lookups()
+        self._tiles = self._closed_tiles()
+        self._open, self._open_ends = self._opened()
+
+    @property
+    def open_rows(self) -> int:
+        """How many rows stay open."""
+        return len(self._open)
+
+    def piece(self, low: int, high: int) -> Piece:
+        """What to write of the keys from ``low`` up to ``high``."""
+        keys, marks = self.table.keys[low:high], self._marks[low:high]
+        slots = [self._found(places[low:high]) for places in self._latest]
+        tiles = pack_many(self._plan, self._tiles, low=low, high=high) if self._plan.windows else None
+        rows = zip(keys, row_kernel.close_rows(self._head, marks, lookups=slots, tiles=tiles), strict=True)
+        first, last = int(self._open_ends[low]), int(self._open_ends[high])
+        items = self._numbered(self._encoded(self._open[first:last]), self.table.codes[self._open[first:last]])
+        return Piece(
+            list(rows), items, [(key, order_prefix(mark, _LEAST)) for key, mark in zip(keys, marks.tolist(), strict=True)]
+        )
+
+    # ── once for all keys ────────────────────────────────────────────────────────────────────────
+
+    def _watermarks(self) -> Integers:
+        """Of each key: the run's, or earlier where an old event was not visible yet."""
+        table, hop = self.table, self.layout.hop
+        marks = np.full(len(table.keys), self.layout.watermark(self._until), dtype=np.int64)
+        pending = table.column("__avail") > self._until
+        if pending.any():
+            np.minimum.at(marks, table.codes[pending], table.column("__ts")[pending] // hop * hop)
+        return marks
+
+    def _lookups(self) -> list[Integers]:
+        """For each slot, and of each key, the greatest row visible at the closing, or -1."""
+        table, layout = self.table, self.layout
+        if not layout.slots or not table.keys:
+            return [np.full(len(table.keys), -1, dtype=np.int64) for _ in layout.slots]
+        schema = row_schema(layout.view, layout.schema)
+        ts, created = table.column("__ts"), table.column("__created")
+        ordered = order_rows(table.codes, len(table.keys), ts=ts, created=created, rows=table.rows, schema=schema)
+        visible = (ts <= self._until) & (table.column("__avail") <= self._until)
+        found = []
+        for name in layout.slots:
+            mask = visible if name is None else visible & table.rows[name].is_valid().to_numpy()
+            place = np.where(mask[ordered.order], np.arange(len(ordered.order)), -1)
+            last = np.maximum.reduceat(place, ordered.offsets[:-1])
+            found.append(np.where(last >= 0, ordered.order[last], -1))
+        return found
+
+    def _closed_tiles(self) -> list[Tiles]:
+        """Closed tiles of each key, as far back as a window at its watermark reaches."""
+        plan, table = self._plan, self.table
+        if not plan.windows:
+            return []
+        ts, marks = table.column("__ts"), self._marks[table.codes]
+        places = np.flatnonzero((ts < marks) & (ts >= marks - plan.longest))
+        rows = _take(table.rows.select(list(plan.events.names)), places)
+        times, known = ts[places], table.column("__avail")[places]
+        ordered = order_rows(table.codes[places], len(table.keys), ts=times, created=None, rows=rows, schema=plan.events)
+        return build_tiles(
+            plan, Events(ordered.offsets, times[ordered.order], known[ordered.order], _take(rows, ordered.order))
+        )
+
+    def _opened(self) -> tuple[Integers, Integers]:
+        """Rows that stay open, in order of their keys, and where those of each key begin."""
+        table = self.table
+        places = np.flatnonzero(table.column("__ts") >= self._marks[table.codes])
+        codes = table.codes[places]
+        places = places[np.argsort(codes, kind="stable")]
+        ends = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(table.keys)))]).astype(np.int64)
+        return places.astype(np.int64), ends
+
+    # ── some keys ────────────────────────────────────────────────────────────────────────────────
+
+    def _found(self, places: Integers) -> list[bytes | None]:
+        if (places >= 0).all():
+            return list(self._encoded(places))
+        found: list[bytes | None] = [None] * len(places)
+        there = np.flatnonzero(places >= 0)
+        for place, row in zip(there.tolist(), self._encoded(places[there]), strict=True):
+            found[place] = row
+        return found
+
+    def _encoded(self, places: Integers) -> list[bytes]:
+        return encode_rows(self.layout, self.table.rows.take(pa.array(places)), self._encoder) if len(places) else []
+
+    def _numbered(self, rows: list[bytes], codes: Integers) -> list[tuple[bytes, bytes]]:
+        """Set items of rows that are in order of their keys."""
+        keys = [self.table.keys[code] for code in codes.tolist()]
+        if len(set(rows)) == len(rows):
+            return [(key, row + bytes(4)) for key, row in zip(keys, rows, strict=True)]
+        by_key: dict[bytes, list[bytes]] = {}
+        for key, row in zip(keys, rows, strict=True):
+            by_key.setdefault(key, []).append(row)
+        return [(key, item) for key, own in by_key.items() for item in self.layout.numbered(own)]
+
+
+def first_needed(layout: OnlineLayout, plan: WindowPlan, until: int) -> Micros | None:
+    """Rows before this instant cannot matter to anything that a run closes at ``until`` or leaves open; ``None``: all may."""
+    if layout.view.lookups or layout.delayed:
+        return None
+    return Micros(layout.watermark(until) - plan.longest)
+
+
+def encode_rows(layout: OnlineLayout, rows: pa.Table, encoder: ArrayEncoder | None = None) -> list[bytes]:
+    """The bytes of rows as a scan gives them, for the store."""
+    names = [*layout.columns, *(_SYSTEM[2:] if layout.delayed else ())]
+    if rows.num_rows > _FEW:
+        ts, created = (rows[name].to_numpy() for name in _SYSTEM[:2])
+        return (encoder or ArrayEncoder(layout.codec)).encode(ts, created, columns=[rows[name] for name in names])
+    times, creation = (rows[name].to_pylist() for name in _SYSTEM[:2])
+    columns = [rows[name].to_pylist() for name in names]
+    values: Sequence[Sequence[object]] = list(zip(*columns, strict=True)) if columns else [()] * rows.num_rows
+    return [layout.codec.encode(when, then, row) for when, then, row in zip(times, creation, values, strict=True)]
+
+
+def _take(rows: pa.Table, places: Integers) -> pa.Table:
+    return rows.take(pa.array(places)) if rows.num_columns else rows  # a table without columns has no rows to take

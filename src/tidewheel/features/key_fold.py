@@ -115,6 +115,13 @@ class KeyFold:
             for group in plan.groups
         )
 
+    def fold(
+        self, held: tuple[list[bytes | None], list[list[bytes]]], asked: list[tuple[int, int]], marks: list[int]
+    ) -> list[list[object]]:
+        """For every key, by its place among those held, and time one value per window of the plan; see :meth:`answer`."""
+        stored = [self.stored(row, items, mark) for row, items, mark in zip(*held, marks, strict=True)]
+        return self.answer([stored[key] for key, _ in asked], [at for _, at in asked])
+
     def stored(self, row: bytes | None, items: Sequence[bytes], mark: int) -> kernel.Stored:
         """What the store holds of one key, for :meth:`answer`.
 

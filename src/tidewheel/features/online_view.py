@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING
-
-import numpy as np
-import pyarrow as pa
 
 from tidewheel.clock import format_instant
 from tidewheel.errors import Corrupt, HistoryUnavailable
 from tidewheel.features import row_kernel
 from tidewheel.features.columns import feature_type
-from tidewheel.features.encoding import typed_default
-from tidewheel.features.events import Events, order_rows
 from tidewheel.features.key_fold import Blocked, KeyFold
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.plan import plan_windows
-from tidewheel.features.row_arrays import ArrayDecoder
 from tidewheel.features.rows import split_order
-from tidewheel.features.tile_bytes import unpack_tiles
-from tidewheel.features.tiles import fold
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Integers = npt.NDArray[np.int64]
-
+Rows = list[list[object]]
 _LEAST = -(1 << 62)
 
 
@@ -121,7 +108,6 @@ class OnlineView:
         self.layout = layout
         self._plan = plan_windows(view, schema)
         self._available = len(layout.columns)
-        self._key_fold = KeyFold(self._plan, layout) if KeyFold.takes(self._plan) else None
         slots = {name: slot for slot, name in enumerate(layout.slots)}
         self.looks: list[Look | None] = []
         for one in view.features:
@@ -132,6 +118,8 @@ class OnlineView:
             slot, where = slots[one.column] if one.fill == "last_known" else 0, layout.codec.slot(place)
             default = one.default
             if default is not None:
+                from tidewheel.features.encoding import typed_default
+
                 default = typed_default(default, feature_type(one, schema), where=f"{view.name}.{one.name}").as_py()
             self.looks.append(Look(slot, place, where.presence, where.mask, default))
         own = [look for look in self.looks if look is not None]
@@ -195,67 +183,23 @@ class OnlineView:
                 raise self._too_early(at, max(since, marks[key]))
         if not len(keys):
             return []
-        if self._key_fold is None:
-            return self._fold_many(held, keys, times, marks, since)
-        stored = [self._key_fold.stored(row, items, mark) for row, items, mark in zip(held.rows, held.sets, marks, strict=True)]
         places: dict[tuple[int, int], int] = {}
         asked = [places.setdefault(one, len(places)) for one in zip(keys, times, strict=True)]
         try:
-            rows = self._key_fold.answer([stored[key] for key, _ in places], [at for _, at in places])
+            rows = self._fold((held.rows, held.sets), list(places), marks)
         except Blocked as error:
             key, at = list(places)[error.place]
             raise self._too_early(at, marks[key]) from error
         return [rows[place] for place in asked] if len(rows) == len(asked) else [list(rows[place]) for place in asked]
 
-    def _fold_many(
-        self,
-        held: Held,
-        asked_keys: Sequence[int],
-        asked_times: Sequence[int],
-        marks: Sequence[int],
-        since: int,
-    ) -> list[list[object]]:
-        keys, times = np.array(asked_keys, dtype=np.int64), np.array(asked_times, dtype=np.int64)
-        hop = self.layout.hop
-        reach = (int(times.min()) - self._plan.longest) // hop * hop
-        end = int(times.max())
-        kept: list[bytes] = []
-        offsets = [0]
-        for mark, items in zip(marks, held.sets, strict=True):
-            own = self.layout.distinct(items)
-            low, high = self.layout.between(own, max(mark, reach), end)
-            kept.extend(own[low:high])
-            offsets.append(len(kept))
-        events = self._events(np.array(offsets, dtype=np.int64), kept)
-        closed = unpack_tiles(self._plan, [None if row is None else self.layout.decode_closed(row).tiles for row in held.rows])
-        order = np.lexsort((times, keys))  # the kernel resumes from one query to the next, so time must not run backwards
-        watermark = np.array(marks, dtype=np.int64)
-        folded = fold(self._plan, events, keys=keys[order], times=times[order], closed=closed, watermark=watermark)
-        if folded.blocked.any():
-            raise self._too_early(int(times[order[int(np.argmax(folded.blocked))]]), since)
-        back = pa.array(np.argsort(order))
-        columns = [column.take(back).to_pylist() for column in folded.columns]
-        return [list(row) for row in zip(*columns, strict=True)]
-
-    def _events(self, offsets: Integers, rows: Sequence[bytes]) -> Events:
-        ts, table = self._decoder.decode(rows)
-        known = self._known(ts, rows)
-        tied = ts[1:] == ts[:-1]
-        if tied.any():  # rows stand in order of (ts, created, all columns); events order by (ts, event columns)
-            codes = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
-            ordered = order_rows(codes, len(offsets) - 1, ts=ts, created=None, rows=table, schema=self._plan.events)
-            ts, known = ts[ordered.order], known[ordered.order]
-            table = table.take(pa.array(ordered.order)) if table.num_columns else table
-        return Events(offsets, ts, known, table)
-
     @cached_property
-    def _decoder(self) -> ArrayDecoder:
-        return ArrayDecoder(self.layout.codec, self._plan.events.names)
+    def _fold(self) -> Callable[[tuple[list[bytes | None], list[list[bytes]]], list[tuple[int, int]], list[int]], Rows]:
+        """What folds the windows of some keys at some instants."""
+        if KeyFold.takes(self._plan):
+            return KeyFold(self._plan, self.layout).fold
+        from tidewheel.features.online_fold import GeneralFold  # brings Arrow along, which numbers do without
 
-    def _known(self, ts: Integers, rows: Sequence[bytes]) -> Integers:
-        if self.layout.delayed:
-            return self._decoder.integers(rows, self._available)
-        return ts + self.layout.after if self.layout.after else ts
+        return GeneralFold(self._plan, self.layout).fold
 
     # ── look-ups ─────────────────────────────────────────────────────────────────────────────────
 

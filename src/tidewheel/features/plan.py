@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tidewheel.features.aggregations import Aggregation, get_aggregation
 from tidewheel.features.columns import event_schema, feature_type
 from tidewheel.features.definition import FeatureView
-from tidewheel.features.encoding import typed_default
 from tidewheel.features.feature import Feature
 from tidewheel.features.state import State
 from tidewheel.schema import DataType, Schema
@@ -72,6 +71,10 @@ def plan_windows(view: FeatureView, schema: Schema) -> WindowPlan:
         aggregation = get_aggregation(one.aggregation)
         group = TileGroup(one.column, kind, one.where, one.hop, aggregation.state_of(kind, where=f"{view.name}.{one.name}"))
         result = feature_type(one, schema)
-        default = None if one.default is None else typed_default(one.default, result, where=f"{view.name}.{one.name}")
+        default = None
+        if one.default is not None:
+            from tidewheel.features.encoding import typed_default  # brings Arrow along
+
+            default = typed_default(one.default, result, where=f"{view.name}.{one.name}")
         windows.append(PlannedWindow(one, groups.setdefault(group, len(groups)), aggregation, result, default))
     return WindowPlan(event_schema(view, schema), tuple(groups), tuple(windows))

@@ -26,6 +26,9 @@ from tidewheel.sources.push import ALLOWANCE, Row
 from tidewheel.sources.push_log import PushLog
 from tidewheel.sources.read import Sources
 
+_NEWEST = 16
+"""Open events of a key that a push reads at first: what happens now equals none that lie further back."""
+
 
 @dataclass(frozen=True, slots=True)
 class PushReceipt:
@@ -138,12 +141,26 @@ class _Prepared:
         closed: Iterable[bytes | None] = [None] * len(by_key)
         held: list[list[bytes]] = [[]] * len(by_key)
         if layout.view.windows:
-            closed, held = store.read(list(by_key), list(by_key) if layout.counted else ())
-            held = held or [[]] * len(by_key)
+            closed, held = store.read(list(by_key), list(by_key) if layout.counted else (), newest=_NEWEST)
+            held = _with_equals(store, by_key, held) if layout.counted else [[]] * len(by_key)
         self.items: list[tuple[bytes, bytes]] = []
         self.late = 0
         for (key, new), shut, items in zip(by_key.items(), closed, held, strict=True):
             self.items += [(key, item) for item in layout.numbered(new, items)]
             if shut is not None:
-                watermark = layout.decode_closed(shut).watermark
+                watermark = layout.decode_watermark(shut)
                 self.late += sum(split_order(one)[0] < watermark for one in new)
+
+
+def _with_equals(store: OnlineStore, rows: Mapping[bytes, list[bytes]], held: list[list[bytes]]) -> list[list[bytes]]:
+    """The newest items of each key, or all of them where one that equals a row may stand further back."""
+    short = [
+        place
+        for place, (new, items) in enumerate(zip(rows.values(), held, strict=True))
+        if len(items) == _NEWEST and min(new) <= items[0]
+    ]
+    if short:
+        keys = list(rows)
+        for place, items in zip(short, store.read([], [keys[place] for place in short])[1], strict=True):
+            held[place] = items
+    return held

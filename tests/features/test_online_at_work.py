@@ -13,7 +13,7 @@ from tests.features.online_world import World, clock, online_source
 from tidewheel.backends.duckdb import DuckDB
 from tidewheel.backends.lmdb.online_store import LmdbOnlineStore
 from tidewheel.backends.memory.online_store import MemoryOnlineStore
-from tidewheel.clock import MINUTE
+from tidewheel.clock import MINUTE, Micros
 from tidewheel.database.open import Database
 from tidewheel.features.definition import FeatureView, count, entity, features, lookup, service, sum, view_of
 from tidewheel.ports.online_store import Key, OnlineStore
@@ -124,7 +124,7 @@ def test_a_busy_key_is_read_by_its_newest_rows(world: World) -> None:
     assert prepared.answer([{"uid": 1}], at=[NOON]).values == [[0]]
     assert world.store.items < 20
     for back in (0, 1, 9, 10, 11, 140, 149, 150, 151, 155, 160, 161, 1_005, 19_989):
-        assert prepared.answer([{"uid": 1}, {"uid": 1}], at=[NOON, NOON - back]).values == [[0], [-(-back // 10)]]
+        assert prepared.answer([{"uid": 1}, {"uid": 1}], at=[NOON, Micros(NOON - back)]).values == [[0], [-(-back // 10)]]
 
 
 def test_a_push_to_a_busy_key_reads_few_rows_and_counts_equal_ones(world: World) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tidewheel.datasets.definition import spine as spine
     from tidewheel.datasets.definition import training_set as training_set
     from tidewheel.errors import TidewheelError as TidewheelError
+    from tidewheel.features.case import test_case as test_case
     from tidewheel.features.definition import count as count
     from tidewheel.features.definition import entity as entity
     from tidewheel.features.definition import last as last
@@ -60,6 +61,7 @@ _HOMES = {
     "tidewheel.artifacts.table": ("Table",),
     "tidewheel.datasets.definition": ("by_time", "spine", "training_set"),
     "tidewheel.errors": ("TidewheelError",),
+    "tidewheel.features.case": ("test_case",),
     "tidewheel.features.definition": (
         *("count", "entity", "last", "lookup", "max", "mean", "min", "on_request", "request", "service"),
         *("std", "std_pop", "sum", "use"),

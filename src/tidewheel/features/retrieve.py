@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ from tidewheel.features.spine import check_spine, request_column, spine_times
 from tidewheel.features.transform import run_transform
 from tidewheel.features.view_answer import Asked, ViewAnswer, ViewReport, whole_numbers
 from tidewheel.schema import DataType, Schema
+from tidewheel.sources.definition import Source
 from tidewheel.sources.query import SYSTEM, TS
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
@@ -29,6 +30,26 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Integers = npt.NDArray[np.int64]
+
+
+class Reader(Protocol):
+    """Where rows come from: :class:`tidewheel.sources.read.Sources`, or rows that are here."""
+
+    def schema(self, source: Source) -> Schema:
+        """Columns of a source, after its ``select``."""
+        ...
+
+    def batches(
+        self,
+        source: Source,
+        columns: Sequence[str],
+        *,
+        snapshot: Snapshot | None = None,
+        start: Micros | None = None,
+        end: Micros | None = None,
+    ) -> Iterator[pa.Table]:
+        """Rows with their system columns, in batches; at least one. Those outside of the bounds may be left out."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +80,7 @@ def retrieve(
     spine: pa.Table,
     *,
     time: str,
-    sources: Sources,
+    sources: Reader,
     snapshots: Mapping[str, Snapshot] | None = None,
     measure: Collection[str] = (),
 ) -> Retrieved:
@@ -119,16 +140,17 @@ def _answers(
     uses: Sequence[Use],
     schemas: Mapping[str, Schema],
     asked: Asked,
-    sources: Sources,
+    sources: Reader,
     *,
     snapshots: Mapping[str, Snapshot],
     sums: Mapping[str, RowSum],
 ) -> list[tuple[dict[str, pa.Array], ViewReport]]:
     """Answer every view; a source is read once for all views over it, and let go before the next one."""
     begin = {one.view.name: _start(one.view, schemas[one.view.source.name], asked.times) for one in uses}
-    near = answer_by_engine(uses, schemas, asked=asked, sources=sources, snapshots=snapshots, sums=sums, starts=begin)
-    if near is not None:
-        return near
+    if isinstance(sources, Sources):
+        near = answer_by_engine(uses, schemas, asked=asked, sources=sources, snapshots=snapshots, sums=sums, starts=begin)
+        if near is not None:
+            return near
     found: dict[Use, tuple[dict[str, pa.Array], ViewReport]] = {}
     for name in dict.fromkeys(alias.view.source.name for alias in uses):
         here = [alias for alias in uses if alias.view.source.name == name]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.features import oracle
 from tests.features.oracle import Fact
@@ -97,6 +97,7 @@ def facts_of(draw: st.DrawFn, kinds: st.SearchStrategy[int | float | None], *, c
 
 
 @given(facts_of(values), asked_rows, st.sampled_from([None, 5, 30]))
+@example([Fact(0, 0, 0, 0, None), Fact(0, 0, 0, 0, None), Fact(0, 0, 1, 0, None)], [(0, 0)], None)  # a tie that is then outdone
 def test_lookups_are_those_of_the_oracle(facts: list[Fact], asked: Asked, ttl: int | None) -> None:
     made = view({"now": lookup("x"), "known": lookup("x", fill="last_known")}, None if ttl is None else f"{ttl}m")
     found = answer(made, facts, asked, DataType.INT64)

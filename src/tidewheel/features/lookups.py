@@ -185,6 +185,8 @@ class _Greatest:
         """Decide by their values between rows of the same times; answers which slots hold a row of this batch now."""
         still = (rows.ts[rivals] == self._ts[slots]) & (rows.created[rivals] == self._created[slots])
         rivals, slots = rivals[still], slots[still]
+        if not len(rivals):  # a later row of this batch has outdone them all
+            return changed
         held = np.unique(slots)
         now = self._row[held]
         before, local = now >= 0, np.concatenate([-2 - now[now < -1], rivals])

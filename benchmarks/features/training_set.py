@@ -1,96 +1,244 @@
-"""A training set with look-ups and windows, beside DuckDB and Polars by hand on the same Parquet files, in one run.
+"""Training sets beside their peers on the same Parquet files, in one run: three look-up views, and nine window aggregates.
 
-Data is made from a seed: 100,000 rows of spine, 1,000,000 events, 20,000 keys drawn by Zipf's law. The peers do less: they
-neither order ties nor report coverage. CPU seconds are of the process and its threads; each work is done three times, the
-best counts.
+``--size S``: 100,000 rows of spine, 1,000,000 rows in each of three views (2 % are corrections), 700,000 events; M and L are ten and
+a hundred times as large, L with half of the rows that this makes. Keys are drawn by Zipf's law or uniformly. Every contender
+runs in a process of its own, which says what it spent: CPU seconds from files to the answer in memory, and the most memory
+that the whole process held. Peers by hand (``peers/joins.py``) write no report, know that nothing is null, and need not give
+the same sums to the bit online. Feast runs from an environment of its own in the cache folder, made on demand. Answers are
+compared with ours, row by row.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import tidewheel as tw
-from tidewheel.datasets.build import join
-from tidewheel.project.open import open_workspace
+SIZES = {"S": (100_000, 1_000_000), "M": (1_000_000, 10_000_000), "L": (10_000_000, 50_000_000)}
+DAY = 86_400_000_000
+START = 1_577_836_800_000_000
+CACHE = Path.home() / ".cache" / "tidewheel" / "benchmarks"
+FEAST = "feast[duckdb]==0.67.0"
+HERE = Path(__file__).parent
+PEERS = {"lookups": ("compiled", "polars", "duckdb", "feast"), "windows": ("compiled", "duckdb")}
+SLOW = {"feast": ("S",), "duckdb windows": ("S", "M")}
+"""At which sizes a contender is run: beyond, Feast does not fit in memory, and frames take minutes."""
 
-SPINE, EVENTS, KEYS, DAY = 100_000, 1_000_000, 20_000, 86_400_000_000
-REPEATS = 3
+AGGREGATES = ("count_1h", "sum_1h", "count_1d", "sum_1d", "min_1d", "max_1d", "mean_7d", "std_7d", "count_7d")
 
 
-def make_data(folder: Path) -> None:
-    """Events and spine over 60 days."""
+# ── data ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def make_data(folder: Path, size: str, law: str) -> None:
+    """Three views, events and a spine over 60 days; files in the order in which rows were made."""
+    asked, rows = SIZES[size]
+    keys = asked // 5
     draw = np.random.default_rng(7)
-    keys = np.minimum(draw.zipf(1.3, EVENTS), KEYS).astype(np.int64)
-    times = np.sort(draw.integers(0, 60 * DAY, EVENTS)) + 1_577_836_800_000_000
-    events = {"uid": keys, "ts": pa.array(times, pa.timestamp("us", "UTC")), "x": draw.normal(size=EVENTS)}
-    pq.write_table(pa.table(events), folder / "events.parquet")
-    asked = draw.integers(30 * DAY, 60 * DAY, SPINE) + 1_577_836_800_000_000
-    spine = {"uid": np.minimum(draw.zipf(1.3, SPINE), KEYS).astype(np.int64), "t": pa.array(asked, pa.timestamp("us", "UTC"))}
-    pq.write_table(pa.table(spine), folder / "spine.parquet")
+
+    def drawn(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        if law == "uniform":
+            return draw.integers(0, keys, count)
+        return np.minimum(draw.zipf(1.3, count), keys) - 1
+
+    for name in ("a", "b", "c"):
+        uid, ts = drawn(rows), np.sort(draw.integers(0, 60 * DAY, rows)) + START
+        created = ts + draw.integers(0, 60_000_000, rows)
+        corrected = draw.choice(rows - 1, rows // 50, replace=False)
+        uid[corrected + 1], ts[corrected + 1] = uid[corrected], ts[corrected]  # the same row again, made later
+        created[corrected + 1] = created[corrected] + 1
+        table = {
+            "uid": uid,
+            "ts": instants(ts),
+            "created": instants(created),
+            "x": draw.normal(size=rows),
+            "y": draw.random(rows),
+        }
+        pq.write_table(pa.table(table), folder / f"{name}.parquet")
+    events = 7 * asked
+    ts = np.sort(draw.integers(0, 60 * DAY, events)) + START
+    pq.write_table(
+        pa.table({"uid": drawn(events), "ts": instants(ts), "x": draw.normal(size=events)}), folder / "events.parquet"
+    )
+    times = draw.integers(30 * DAY, 60 * DAY, asked) + START
+    pq.write_table(pa.table({"uid": drawn(asked), "t": instants(times)}), folder / "spine.parquet")
 
 
-def best(work: Callable[[], object]) -> float:
-    """Least CPU seconds of several tries."""
-    spent = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        spent.append(time.process_time() - start)
-    return min(spent)
+def instants(microseconds: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Array:
+    """Times in UTC."""
+    return pa.array(microseconds, pa.timestamp("us", "UTC"))
+
+
+# ── contenders ───────────────────────────────────────────────────────────────────────────────────
+
+
+def ours(folder: Path, kind: str) -> Callable[[], pa.Table]:
+    """The join as a user calls it, its report included; opening the workspace is not timed."""
+    import tidewheel as tw
+    from tidewheel.datasets.build import join
+    from tidewheel.project.open import open_workspace
+
+    home = Path(tempfile.mkdtemp())
+    (home / "tidewheel.toml").write_text('project = "bench"\n[workspace.local]\nonline = "memory"\n')
+    user = tw.entity("user", uid=int)
+    made = []
+    if kind == "lookups":
+        for name in ("a", "b", "c"):
+            rows = tw.source(f"of_{name}", f"{folder}/{name}.parquet", time="ts", created="created")
+            features = {f"{name}_{value}": tw.lookup(value) for value in ("x", "y")}
+            made.append(tw.features(rows, by=user)(type(f"View{name}", (), features)))
+    else:
+        events = tw.source("events", f"{folder}/events.parquet", time="ts")
+        features = {}
+        for one in AGGREGATES:
+            function, span = one.split("_")
+            features[one] = tw.count(span) if function == "count" else getattr(tw, function)("x", span)
+        made.append(tw.features(events, by=user)(type("Lately", (), features)))
+    service = tw.service("bench", *made)
+    workspace = open_workspace(home)
+    sources = workspace.sources
+
+    def work() -> pa.Table:
+        spine = pq.read_table(folder / "spine.parquet")
+        table, _ = join(spine, service, time="t", sources=sources)
+        return table.drop_columns(["uid", "t"])
+
+    return work
+
+
+def contender(name: str, folder: Path, kind: str) -> Callable[[], pa.Table]:
+    """What is timed."""
+    if name == "ours":
+        return ours(folder, kind)
+    from peers import joins
+
+    function: Callable[[Path], pa.Table] = getattr(joins, f"{kind}_{name}")
+    return lambda: function(folder)
+
+
+def run_worker(name: str, folder: Path, kind: str, answer: Path) -> None:
+    """In a process of its own: time the work, print what it cost, write the answer."""
+    work = contender(name, folder, kind)
+    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    table = work()
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(json.dumps({"cpu": spent, "wall": wall, "peak": after.ru_maxrss / 1024}), flush=True)
+    pq.write_table(table, answer)
+
+
+def feast_python() -> Path | None:
+    """The Python of Feast's environment, which is made where there is none; ``None`` where that fails."""
+    home = CACHE / "feast-0.67.0"
+    python = home / "bin" / "python"
+    if not (home / ".ready").exists():
+        uv = Path(sys.executable).with_name("uv")
+        for command in (["venv", "-q", "--clear", str(home)], ["pip", "install", "-q", "--python", str(python), FEAST]):
+            if subprocess.run([str(uv), *command], check=False).returncode:
+                return None
+        (home / ".ready").touch()
+    return python
+
+
+def spend(name: str, folder: Path, kind: str, repeats: int) -> dict[str, float] | None:
+    """The least of some runs."""
+    answer = folder / f"answer_{kind}_{name}.parquet"
+    command = [sys.executable, __file__, "--worker", name, "--folder", str(folder), "--kind", kind, "--answer", str(answer)]
+    if name == "feast":
+        python = feast_python()
+        if python is None:
+            print("  feast: skipped, its environment could not be made")
+            return None
+        command = [str(python), str(HERE / "peers" / "feast_join.py"), str(folder), str(answer)]
+    runs = []
+    for _ in range(repeats):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"  {name}: failed with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
+            return None
+        runs.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    return {key: min(run[key] for run in runs) for key in runs[0]}
+
+
+# ── comparison ───────────────────────────────────────────────────────────────────────────────────
+
+
+def differing(folder: Path, kind: str, name: str) -> tuple[int, int]:
+    """How many rows are missing, and how many differ from ours; sums that were folded in another order may, in the last bits."""
+    mine = pq.read_table(folder / f"answer_{kind}_ours.parquet")
+    other = pq.read_table(folder / f"answer_{kind}_{name}.parquet")
+    lost = mine.num_rows - other.num_rows
+    places = np.arange(mine.num_rows)
+    if "row" in other.column_names:
+        places = other["row"].to_numpy()
+    wrong = np.zeros(other.num_rows, dtype=bool)
+    for column in mine.column_names:
+        there = column if column in other.column_names else column.replace("_", "__")
+        one, two = (held.cast(pa.float64()).to_numpy() for held in (mine[column], other[there]))
+        one = one[places]
+        near = np.isclose(one, two, rtol=1e-6, atol=1e-6, equal_nan=True) if kind == "windows" else one == two
+        wrong |= ~(near | (np.isnan(one) & np.isnan(two)))
+    return lost, int(wrong.sum())
+
+
+def compare(size: str, law: str, kind: str, only: list[str]) -> None:
+    """Run all contenders of one work on one set of data; print a line for each."""
+    folder = Path(tempfile.mkdtemp(prefix="training-set-"))
+    try:
+        make_data(folder, size, law)
+        print(f"{kind}, {size}, {law} keys: {SIZES[size][0]:,} rows of spine", flush=True)
+        repeats = 3 if size == "S" else 1
+        base = spend("ours", folder, kind, repeats)
+        if base is None:
+            return
+        print(f"  {'ours':10} {base['cpu']:7.2f} CPU-s {base['wall']:7.2f} s {base['peak']:7.0f} MiB", flush=True)
+        for name in PEERS[kind]:
+            sizes = SLOW.get(f"{name} {kind}", SLOW.get(name, tuple(SIZES)))
+            if (only and name not in only) or (size not in sizes and name not in only):
+                continue
+            found = spend(name, folder, kind, 1 if name == "feast" else repeats)
+            if found is None:
+                continue
+            lost, wrong = differing(folder, kind, name)
+            print(
+                f"  {name:10} {found['cpu']:7.2f} CPU-s {found['wall']:7.2f} s {found['peak']:7.0f} MiB, ours / it "
+                f"{base['cpu'] / found['cpu']:.3f} (below 1 is quicker), rows lost {lost}, rows that differ {wrong}",
+                flush=True,
+            )
+    finally:
+        shutil.rmtree(folder)
 
 
 def main() -> None:
-    """Print CPU seconds and ratios."""
-    folder = Path(tempfile.mkdtemp())
-    make_data(folder)
-    (folder / "tidewheel.toml").write_text('project = "bench"\n[workspace.local]\nonline = "memory"\n')
-    user = tw.entity("user", uid=int)
-    source = tw.source("events", "events.parquet", time="ts")
-
-    @tw.features(source, by=user)
-    class Latest:
-        x = tw.lookup("x")
-
-    @tw.features(source, by=user)
-    class Lately:
-        n_1d = tw.count("1d")
-        sum_1d = tw.sum("x", "1d")
-        mean_1d = tw.mean("x", "1d")
-        min_1d = tw.min("x", "1d")
-        max_1d = tw.max("x", "1d")
-
-    spine = pq.read_table(folder / "spine.parquet")
-    asof = (
-        f"SELECT s.*, e.x FROM '{folder}/spine.parquet' s "
-        f"ASOF LEFT JOIN '{folder}/events.parquet' e ON s.uid = e.uid AND s.t >= e.ts"
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--size", choices=SIZES, default="S")
+    parser.add_argument("--keys", choices=("zipf", "uniform", "both"), default="both")
+    parser.add_argument("--kind", choices=(*PEERS, "both"), default="both")
+    parser.add_argument(
+        "--only", nargs="*", default=[], metavar="PEER", help="these peers, also at sizes where they are left out"
     )
-    frames = f"""
-        SELECT * FROM (
-          SELECT *, count(x) OVER w, sum(x) OVER w, avg(x) OVER w, min(x) OVER w, max(x) OVER w FROM (
-            SELECT uid, ts AS t, x, false AS asked FROM '{folder}/events.parquet'
-            UNION ALL SELECT uid, t, NULL, true FROM '{folder}/spine.parquet')
-          WINDOW w AS (PARTITION BY uid ORDER BY t RANGE BETWEEN INTERVAL 1 DAY PRECEDING AND CURRENT ROW))
-        WHERE asked"""
-    with open_workspace(folder) as workspace:
-        ours = best(lambda: join(spine, tw.service("latest", Latest), time="t", sources=workspace.sources))
-        windows = best(lambda: join(spine, tw.service("lately", Lately), time="t", sources=workspace.sources))
-    by_duckdb = best(lambda: duckdb.sql(asof).to_arrow_table())
-    left, right = pl.scan_parquet(folder / "spine.parquet"), pl.scan_parquet(folder / "events.parquet")
-    by_polars = best(lambda: left.sort("t").join_asof(right.sort("ts"), left_on="t", right_on="ts", by="uid").collect())
-    by_frames = best(lambda: duckdb.sql(frames).to_arrow_table())
-    print(f"one look-up view: Tidewheel {ours:.2f} CPU-s, DuckDB ASOF {by_duckdb:.2f}, Polars join_asof {by_polars:.2f}")
-    print(f"  ratio to DuckDB {ours / by_duckdb:.2f}, to Polars {ours / by_polars:.2f} (below 1 is quicker)")
-    print(f"five window aggregates: Tidewheel {windows:.2f} CPU-s, DuckDB RANGE frames {by_frames:.2f}")
-    print(f"  ratio to DuckDB {windows / by_frames:.2f} (below 1 is quicker)")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        run_worker(given.worker, given.folder, given.kind, given.answer)
+        return
+    for law in ("zipf", "uniform") if given.keys == "both" else (given.keys,):
+        for kind in PEERS if given.kind == "both" else (given.kind,):
+            compare(given.size, law, kind, given.only)
 
 
 if __name__ == "__main__":

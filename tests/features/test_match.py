@@ -77,12 +77,14 @@ def test_both_forms_of_the_kernel_number_and_mix_alike(seed: int) -> None:
         numbers, again = np.zeros(50, dtype=np.int64), np.zeros(50, dtype=np.int64)
         pieces_count = form.number_pieces(pieces, names, first=first, codes=numbers)
         form.find_pieces(pieces, pieces, table=names, first=first, codes=again)
-        words, sums = np.zeros(50, dtype=np.uint64), np.zeros(50, dtype=np.uint64)
+        words, sums, chains = (np.zeros(50, dtype=np.uint64) for _ in range(3))
         form.hash_pieces(pieces, 2**63 + 5, words=words)
-        form.mix_words(words, 2**64 - 3, sums=sums)
-        form.mix_words(values.view(np.uint64), 7, sums=sums)
-        arrays = (codes, distinct, table, found, near, names, first, numbers, again, words, sums)
-        kept.append((count, pieces_count, form.mixed_total(sums), *(array.tobytes() for array in arrays)))
+        form.mix_words(words, 2**64 - 3, sums=sums, chains=chains)
+        form.mix_words(values.view(np.uint64), 7, sums=sums, chains=chains)
+        arrays = (codes, distinct, table, found, near, names, first, numbers, again, words, sums, chains)
+        kept.append(
+            (count, pieces_count, form.mixed_total(sums), form.mixed_total(chains), *(array.tobytes() for array in arrays))
+        )
     assert kept[0] == kept[1]
 
 

@@ -75,13 +75,17 @@ def join(
     table = spine_table(spine, time)
     check_names(table, service, label)
     check_leaks(table, service, time=time, label=label)
-    taken = _snapshots(service, sources, snapshots)
-    known = {view.name: _recalled(view, sources, taken[view.source.name]) for view in service.views}
+    taken = dict(snapshots or {})
+    for source in (view.source for view in service.views):
+        if source.is_outside and source.name not in taken:
+            taken[source.name] = sources.snapshot(source)
+    keys = {view.name: _rows_key(view, sources, taken.get(view.source.name)) for view in service.views}
+    known = {name: _recalled(sources, key) for name, key in keys.items()}
     unknown = [name for name, content in known.items() if content is None]
     found = retrieve(service, table, time=time, sources=sources, snapshots=taken, measure=unknown)
-    for view in service.views:
-        if view.name in found.contents:
-            sources.remember(_rows_key(view, taken[view.source.name]), found.contents[view.name].encode())
+    for name, content in found.contents.items():
+        if keys[name] is not None:
+            sources.remember(str(keys[name]), content.encode())
     report = _report(
         service, found, spine_times(table, time), {name: one or found.contents[name] for name, one in known.items()}
     )
@@ -249,14 +253,17 @@ def _report(service: ServiceDefinition, found: Retrieved, times: Integers, conte
     return Report(rows, features, views, counts=counts, leaks=leaks, start=span[0], end=span[1])
 
 
-def _rows_key(view: FeatureView, snapshot: Snapshot) -> str:
-    """What the digest of a source's rows, as a view sees them, is remembered under; a partition's column is in its path."""
-    partitions = [file.path for file in snapshot.files if "=" in file.path]
+def _rows_key(view: FeatureView, sources: Sources, snapshot: Snapshot | None) -> str | None:
+    """What the digest of a source's rows, as a view sees them, is remembered under; ``None``: it is not."""
+    if snapshot is None:
+        data = sources.stamp(view.source)
+        return None if data is None else f"rows:{digest([view.source.version, list(view_columns(view)), data])}"
+    partitions = [file.path for file in snapshot.files if "=" in file.path]  # a partition's column is in its path
     return f"rows:{digest([view.source.version, list(view_columns(view)), snapshot.content, partitions])}"
 
 
-def _recalled(view: FeatureView, sources: Sources, snapshot: Snapshot) -> Digest | None:
-    known = sources.recall(_rows_key(view, snapshot))
+def _recalled(sources: Sources, key: str | None) -> Digest | None:
+    known = None if key is None else sources.recall(key)
     return None if known is None else Digest(known.decode())
 
 

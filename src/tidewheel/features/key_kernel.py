@@ -25,11 +25,27 @@ def _items(array):
 
 @cython.cfunc
 @cython.inline
+def _product(value: cython.ulonglong, factor: cython.longlong) -> cython.ulonglong:
+    """The product's low 64 bits. The factor is signed, because Cython takes a literal beyond int64 for a Python number."""
+    if cython.compiled:
+        return value * cython.cast(cython.ulonglong, factor)
+    return value * factor & 0xFFFFFFFFFFFFFFFF
+
+
+@cython.cfunc
+@cython.inline
+def _sum(value: cython.ulonglong, other: cython.ulonglong) -> cython.ulonglong:
+    """The sum's low 64 bits."""
+    return value + other if cython.compiled else (value + other) & 0xFFFFFFFFFFFFFFFF
+
+
+@cython.cfunc
+@cython.inline
 def _mixed(value: cython.ulonglong) -> cython.ulonglong:
     """The finaliser of SplitMix64: every bit of the value moves every bit of the answer."""
-    value = value & 18446744073709551615
-    value = ((value ^ (value >> 30)) * 13787848793156543929) & 18446744073709551615
-    value = ((value ^ (value >> 27)) * 10723151780598845931) & 18446744073709551615
+    value = _sum(value, 0)
+    value = _product(value ^ (value >> 30), -4658895280553007687)
+    value = _product(value ^ (value >> 27), -7723592293110705685)
     return value ^ (value >> 31)
 
 
@@ -106,10 +122,10 @@ class Pieces:
 @cython.inline
 def _hashed(pieces: Pieces, number: cython.Py_ssize_t, seed: cython.ulonglong) -> cython.ulonglong:
     """FNV-1a over the bytes, mixed once more."""
-    value: cython.ulonglong = 14695981039346656037 ^ seed
+    value: cython.ulonglong = seed ^ _product(1, -3750763034362895579)
     j: cython.Py_ssize_t
     for j in range(pieces.offsets[number], pieces.offsets[number + 1]):
-        value = ((value ^ pieces.data[j]) * 1099511628211) & 18446744073709551615
+        value = _product(value ^ pieces.data[j], 1099511628211)
     return _mixed(value)
 
 
@@ -165,14 +181,18 @@ def find_pieces(pieces: Pieces, known: Pieces, *, table: object, first: object, 
 # ── sums over rows ───────────────────────────────────────────────────────────────────────────────
 
 
-def mix_words(words: object, seed: int, *, sums: object) -> None:
-    """Add to each row's sum the mixed word of one of its columns; ``seed`` tells one column from another."""
+def mix_words(words: object, seed: int, *, sums: object, chains: object) -> None:
+    """Take the mixed word of one column into each row's sum and chain; ``seed`` tells one column from another."""
     word: cython.const[cython.ulonglong][::1] = _items(words)
     total: cython.ulonglong[::1] = _items(sums)
+    chain: cython.ulonglong[::1] = _items(chains)
     salt: cython.ulonglong = seed
+    mixed: cython.ulonglong
     i: cython.Py_ssize_t
     for i in range(word.shape[0]):
-        total[i] = (total[i] + _mixed(word[i] ^ salt)) & 18446744073709551615
+        mixed = _mixed(word[i] ^ salt)
+        total[i] = _sum(total[i], mixed)
+        chain[i] = _product(chain[i] ^ mixed, -7046029254386353131)
 
 
 def hash_pieces(pieces: Pieces, seed: int, *, words: object) -> None:
@@ -190,5 +210,5 @@ def mixed_total(sums: object) -> int:
     total: cython.ulonglong = 0
     i: cython.Py_ssize_t
     for i in range(row.shape[0]):
-        total = (total + _mixed(row[i])) & 18446744073709551615
+        total = _sum(total, _mixed(row[i]))
     return total

@@ -41,7 +41,18 @@ def key_column(column: pa.ChunkedArray, key: Field) -> pa.Array:
             f"{key.name}: got {column.type}, declared {key.type.value}", where=key.name, fix="cast the column"
         )
     check_key(key, data_type_of_arrow(column.type))
-    return column.combine_chunks().cast(key.type.arrow())
+    return one_array(column).cast(key.type.arrow())
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array; copied only where it is in pieces.
+
+    Examples
+    --------
+    >>> one_array(pa.chunked_array([[1], [2]])).to_pylist()
+    [1, 2]
+    """
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def one_key(rows: int) -> pa.Array:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from tidewheel.digest import Digest, digest
 from tidewheel.features import key_kernel
 from tidewheel.features.encoding import to_int64
-from tidewheel.features.match import key_pieces
+from tidewheel.features.match import key_pieces, one_array
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 State = tuple[list[tuple[str, str]], int, list[int]]
 
 _ALGORITHM = "rows-2"
-_LANES = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+_SEED = 0x9E3779B97F4A7C15
 _ABSENT = np.uint64(0xA0761D6478BD642F)
 _MASK = (1 << 64) - 1
 
 
 class RowSum:
-    """Two sums over rows, each of 64 bits, of a mixed word per row: rows in any order and in any batches give the same digest.
+    """Two sums over rows, each of 64 bits, of what is mixed from a row's values: the order of rows and batches does not matter.
 
     It tells whether data has changed, not who forged it: sums can be met on purpose.
 
@@ -42,23 +42,24 @@ class RowSum:
 
     def __init__(self) -> None:
         self._rows = 0
-        self._sums = [0 for _ in _LANES]
+        self._sums = [0, 0]
         self._names: list[tuple[str, str]] = []
 
     def add(self, rows: pa.Table) -> None:
         """Take the next rows, always of the same columns."""
         self._names = [(field.name, str(field.type)) for field in rows.schema]
         self._rows += rows.num_rows
-        columns = [column.combine_chunks() for column in rows.columns]
-        for lane, seed in enumerate(_LANES):
-            sums = np.zeros(rows.num_rows, dtype=np.uint64)
-            for number, column in enumerate(columns):
-                salt = (seed * (2 * number + 3)) & _MASK
-                for part, words in enumerate(_words(column, salt)):
-                    key_kernel.mix_words(words, salt ^ part, sums=sums)
-                if column.null_count:
-                    sums[column.is_null().to_numpy(zero_copy_only=False)] += _ABSENT
-            self._sums[lane] = (self._sums[lane] + key_kernel.mixed_total(sums)) & _MASK
+        lanes = [np.zeros(rows.num_rows, dtype=np.uint64) for _ in self._sums]
+        for number, chunked in enumerate(rows.columns):
+            column = one_array(chunked)
+            salt = (_SEED * (2 * number + 3)) & _MASK
+            for part, words in enumerate(_words(column, salt)):
+                key_kernel.mix_words(words, salt ^ part, sums=lanes[0], chains=lanes[1])
+            if column.null_count:
+                absent = column.is_null().to_numpy(zero_copy_only=False)
+                for lane in lanes:
+                    lane[absent] += _ABSENT
+        self._sums = [(one + key_kernel.mixed_total(lane)) & _MASK for one, lane in zip(self._sums, lanes, strict=True)]
 
     def state(self) -> State:
         """What :meth:`merge` takes: names and types, number of rows, sums."""

@@ -105,7 +105,8 @@ class Sources:
     _fetcher: Fetcher = field(init=False)
     _schemas: dict[object, pa.Schema] = field(default_factory=dict)
     _described: dict[Digest, pa.Schema] = field(default_factory=dict)
-    _tables: dict[int, tuple[object, pa.Table, Digest]] = field(default_factory=dict)
+    _tables: dict[int, tuple[object, pa.Table]] = field(default_factory=dict)
+    _contents: dict[int, Digest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         outside = self.outside or Outside(self.pushes.parent / "fetched")
@@ -117,10 +118,22 @@ class Sources:
         """What the source holds now. Digests of files are remembered by path, size and time of change."""
         pushes = snapshot_pushes(self.pushes / source.name, self.recall, self.remember)
         if source.format == "memory":
-            return Snapshot(source.name, pushes=pushes, table=self._memory(source)[1])
+            return Snapshot(source.name, pushes=pushes, table=self._memory_content(source))
         if source.is_outside:
             return replace(self._fetcher.snapshot(source), pushes=pushes)
         return Snapshot(source.name, files=tuple(self._file(path) for path in self._paths(source)), pushes=pushes)
+
+    def stamp(self, source: Source) -> Digest | None:
+        """What says, with nothing read, that files are those of an earlier time: paths, sizes and times of change.
+
+        ``None`` where nothing does: tables in memory, what lies outside, pushed rows, and files that have just been written.
+        """
+        if source.format == "memory" or source.is_outside or (self.pushes / source.name).is_dir():
+            return None
+        facts = [(str(path), path.stat()) for path in self._paths(source)]
+        if any(wall.time_ns() - fact.st_mtime_ns <= _RACY_NS for _, fact in facts):
+            return None
+        return digest(["stamp", [[path, fact.st_size, fact.st_mtime_ns] for path, fact in facts]])
 
     def raw_schema(self, source: Source) -> pa.Schema:
         """Columns of the files or the table, before ``select``; timestamps in microseconds."""
@@ -402,8 +415,8 @@ class Sources:
 
     def _base(self, source: Source, snapshot: Snapshot | None) -> Files | InMemory:
         if source.format == "memory":
-            table, content = self._memory(source)
-            if snapshot is not None and snapshot.table not in (None, content):
+            table = self._memory(source)
+            if snapshot is not None and snapshot.table is not None and snapshot.table != self._memory_content(source):
                 what = f"the table of source {source.name} is not what it was in the snapshot"
                 raise Conflict(what, where=source.where, fix="take a new snapshot")
             return InMemory(table.slice(0, 0) if snapshot is not None and snapshot.table is None else table)
@@ -452,12 +465,17 @@ class Sources:
             raise Conflict(what, where=file.path, fix="plan again, or restore the file")
         return path
 
-    def _memory(self, source: Source) -> tuple[pa.Table, Digest]:
+    def _memory(self, source: Source) -> pa.Table:
         held = self._tables.get(id(source.data))
         if held is None:
-            table = pa.table(source.data)
-            held = self._tables[id(source.data)] = (source.data, table, _content(table))
-        return held[1], held[2]
+            held = self._tables[id(source.data)] = (source.data, pa.table(source.data))
+        return held[1]
+
+    def _memory_content(self, source: Source) -> Digest:
+        found = self._contents.get(id(source.data))
+        if found is None:
+            found = self._contents[id(source.data)] = _content(self._memory(source))
+        return found
 
 
 def _resolve(source: Source, columns: tuple[str, ...], start: Micros | None, end: Micros | None, raw: pa.Table) -> pa.Table:

@@ -114,7 +114,8 @@ def windows_compiled(folder: Path) -> pa.Table:
     hand.group(len(key), keys, _at(key), _at(offsets), _at(order))
     hand.settle(keys, _at(offsets), _at(order), _at(ts), _at(ts))
     q_offsets, q_order = np.empty(keys + 1, dtype=np.int64), np.empty(len(asked), dtype=np.int32)
-    hand.group(len(asked), keys, _at(np.ascontiguousarray(asked[by_time])), _at(q_offsets), _at(q_order))
+    sorted_keys = np.ascontiguousarray(asked[by_time])
+    hand.group(len(asked), keys, _at(sorted_keys), _at(q_offsets), _at(q_order))
     moments = np.ascontiguousarray(ts[order])
     values = np.ascontiguousarray(events["x"].to_numpy()[order])
     rows = by_time[q_order]

@@ -12,7 +12,7 @@ import click
 
 from tidewheel.cli.inspect import check, diff, repro, show, why
 from tidewheel.cli.release import promote, rollback
-from tidewheel.cli.serve import dev, exec_, serve
+from tidewheel.cli.serve import consume, dev, exec_, serve
 from tidewheel.cli.work import admin, apply, init, plan, run
 from tidewheel.errors import GateFailed, TidewheelError
 
@@ -44,7 +44,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, check, plan, apply, run, dev, serve, show, diff, why, promote, rollback, repro, admin, exec_):
+for _command in (init, check, plan, apply, run, dev, serve, consume, show, diff, why, promote, rollback, repro, admin, exec_):
     cli.add_command(_command)
 
 

@@ -6,6 +6,8 @@ from importlib.metadata import entry_points
 
 from tidewheel.errors import MissingExtra, NotFound, near_miss
 
+_SYNONYMS = {"postgresql": "postgres", "rediss": "redis", "valkey": "redis", "valkeys": "redis"}
+
 
 def load_backend(port: str, name: str) -> object:
     """What the entry point ``tidewheel.<port>``/``name`` points at.
@@ -35,3 +37,15 @@ def load_backend(port: str, name: str) -> object:
 def list_backends(port: str) -> list[str]:
     """Names of the backends that are installed for a port, sorted."""
     return sorted(entry_points(group=f"tidewheel.{port}").names)
+
+
+def technology(url: str) -> str:
+    """The name of the backend that a URL means: its scheme, or what people write for it.
+
+    Examples
+    --------
+    >>> [technology(url) for url in ("redis://host/0", "rediss://host/0", "postgresql+psycopg://host/x", "lmdb")]
+    ['redis', 'redis', 'postgres', 'lmdb']
+    """
+    name = url.partition("://")[0].partition("+")[0]
+    return _SYNONYMS.get(name, name)

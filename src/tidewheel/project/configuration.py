@@ -9,7 +9,7 @@ from tidewheel.errors import Invalid, NotFound, near_miss
 
 _PROJECT_KEYS = ("project", "definitions", "environment", "workspace", "push")
 _URLS = ("database", "artifacts", "online", "engine", "executor")
-_WORKSPACE_KEYS = (*_URLS, "allow_pickle")
+_WORKSPACE_KEYS = (*_URLS, "allow_pickle", "streams")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class WorkspaceConfiguration:
     ``online``, ``engine`` and ``executor`` name a backend by URL scheme: ``lmdb``, ``memory``, ``redis``, ``postgres``;
     ``duckdb``; ``local``, ``inprocess``. An online store on a server belongs to the workspace's database, so that projects and
     developers may share the server; ``?namespace=`` in the URL says otherwise. ``allow_pickle`` lets pickled models load:
-    whoever can write such a model runs code where it is loaded.
+    whoever can write such a model runs code where it is loaded. ``streams`` are URLs by name of source, in place of those that
+    the sources themselves say.
     """
 
     name: str = "local"
@@ -29,6 +30,7 @@ class WorkspaceConfiguration:
     engine: str = "duckdb"
     executor: str = "inprocess"
     allow_pickle: bool = False
+    streams: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,9 @@ def _workspace(name: str, part: object) -> WorkspaceConfiguration:
     pickled = part.get("allow_pickle", False)
     if not isinstance(pickled, bool):
         raise Invalid(f"{place}.allow_pickle is {pickled!r}, not true or false", where=f"tidewheel.toml {place}.allow_pickle")
+    streams = part.get("streams", {})
+    if not isinstance(streams, Mapping):
+        raise Invalid(f"{place}.streams is not a table", where=f"tidewheel.toml [{place}.streams]")
     default = WorkspaceConfiguration(name)
     return WorkspaceConfiguration(
         name,
@@ -127,6 +132,7 @@ def _workspace(name: str, part: object) -> WorkspaceConfiguration:
         engine=given["engine"] or default.engine,
         executor=given["executor"] or default.executor,
         allow_pickle=pickled,
+        streams={source: _text(streams, source, f"{place}.streams.") or "" for source in streams},
     )
 
 

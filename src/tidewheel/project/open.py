@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from tidewheel.clock import Clock, parse_duration, system_clock
 from tidewheel.errors import Invalid
-from tidewheel.project.backend import list_backends, load_backend
+from tidewheel.project.backend import list_backends, load_backend, technology
 from tidewheel.project.configuration import WorkspaceConfiguration
 from tidewheel.project.load import find_root, read_configuration
 
@@ -47,8 +47,6 @@ _LOG_SEGMENT_BYTES = 2 << 20
 """A few thousand predictions: what a monitor reads row by row, since the rest is Parquet by then."""
 
 _NAMESPACE = "online:namespace"
-_SYNONYMS = {"postgresql": "postgres", "rediss": "redis", "valkey": "redis", "valkeys": "redis"}
-"""Schemes that people write, and the technology that is meant."""
 
 _ACTOR, _WORKSPACE = "TIDEWHEEL_ACTOR", "TIDEWHEEL_WORKSPACE"
 
@@ -129,7 +127,7 @@ class Workspace:
     @cached_property
     def online(self) -> OnlineStore:
         """Rows for online answers."""
-        factory = cast("StoreOpener", load_backend("online_store", self._scheme(self.configuration.online)))
+        factory = cast("StoreOpener", load_backend("online_store", technology(self.configuration.online)))
         url = self.configuration.online
         shared = {"namespace": self._namespace()} if "://" in url else {}
         opened = factory(self._location(url, "online.lmdb"), **shared)
@@ -138,14 +136,14 @@ class Workspace:
     @cached_property
     def engine(self) -> QueryEngine:
         """What scans and sorts."""
-        factory = cast("Callable[..., QueryEngine]", load_backend("query_engine", self._scheme(self.configuration.engine)))
+        factory = cast("Callable[..., QueryEngine]", load_backend("query_engine", technology(self.configuration.engine)))
         opened = factory(self.configuration.engine, temporary=self.home / "spill")
         return self._closing(opened, opened.close)
 
     @cached_property
     def executor(self) -> Executor:
         """Where pipeline steps run."""
-        name = self._scheme(self.configuration.executor)
+        name = technology(self.configuration.executor)
         factory = cast("Callable[..., Executor]", load_backend("executor", name))
         command = [sys.executable, "-m", "tidewheel", "exec"]
         opened = factory(command=command, folder=self.home / "jobs")
@@ -310,15 +308,10 @@ class Workspace:
         return known.decode()
 
     def _open_table(self, url: str, options: Mapping[str, str]) -> TableFormat:
-        name = self._scheme(url).partition("+")[0]
+        name = technology(url)
         factory = cast("Callable[[str, Mapping[str, str]], TableFormat]", load_backend("table_format", name))
         opened = factory(url, options)
         return self._closing(opened, opened.close)
-
-    @staticmethod
-    def _scheme(url: str) -> str:
-        name = url.partition("://")[0].partition("+")[0]
-        return _SYNONYMS.get(name, name)
 
     def _location(self, url: str, default: str) -> str:
         scheme, separator, rest = url.partition("://")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SPAN_SECONDS = 60
@@ -142,6 +143,10 @@ class Measurements:
         return Pace(
             len(kept) / covered, errors / len(kept) if kept else 0.0, quantile(0.5), quantile(0.95), quantile(0.99), tuple(bars)
         )
+
+    def watch(self, collector: Collector) -> None:
+        """Show what something else of this process counts, too."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""

@@ -90,6 +90,7 @@ class Source:
     deleted: str | None = None
     valid_to: str | None = None
     changes: Changes | None = None
+    stream: str | None = field(default=None, repr=False)
 
     @property
     def retracts(self) -> bool:
@@ -171,6 +172,7 @@ def source(
     valid_from: str | None = None,
     valid_to: str | None = None,
     changes: Changes | None = None,
+    stream: str | None = None,
     nan: Literal["null", "keep"] = "null",
     ambiguous: Ambiguous = "raise",
     owner: str | None = None,
@@ -208,6 +210,11 @@ def source(
         slowly changing dimension of type 2). A row of the same key and ``valid_from`` replaces an older one, and may close it.
     changes
         The rows are changes of a table's rows, see :func:`tidewheel.sources.changes.changes`.
+    stream
+        URL of a stream whose events are rows of this source, as JSON objects: ``redis://host/0/trips?group=taxi``,
+        ``nats://host/TRIPS``, ``kafka://host:9092/trips``. ``tidewheel consume`` takes them. It needs ``event_id``, since
+        streams deliver again what a consumer that died had taken. Where rows come from does not change what they mean, so it
+        is no part of the recipe; ``[workspace.NAME.streams]`` in ``tidewheel.toml`` goes before it.
     nan
         ``"null"`` turns NaN into null (counted), ``"keep"`` keeps it.
     ambiguous
@@ -247,6 +254,7 @@ def source(
         deleted=deleted,
         valid_to=valid_to,
         changes=changes,
+        stream=stream,
     )
     _check(made, where)
     declare(
@@ -270,6 +278,9 @@ def _check(made: Source, where: str) -> None:
             f"source {made.name} has both available={made.available!r} and after", where=where, fix="keep one of them"
         )
     _check_ends(made, where)
+    if made.stream is not None and made.event_id is None:
+        fix = "name the column that identifies an event: event_id="
+        raise Invalid(f"source {made.name} has a stream and no event_id", where=where, fix=fix)
     if made.nan not in ("null", "keep"):
         raise Invalid(f"source {made.name}: nan={made.nan!r}", where=where, fix='nan is "null" or "keep"')
     if made.ambiguous not in ("raise", "earlier", "later"):

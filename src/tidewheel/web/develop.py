@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tidewheel.clock import parse_duration
 from tidewheel.errors import TidewheelError
 from tidewheel.project.apply import apply_plan
+from tidewheel.project.consume import StreamMetrics, consume, open_consumers
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace, open_workspace
 from tidewheel.project.progress import Progress
@@ -27,7 +28,7 @@ def develop(
     announce: Callable[[str], None],
     progress: Progress,
 ) -> None:
-    """Apply what differs, then serve all deployments and run every monitor each ``every`` until stopped.
+    """Apply what differs, then serve all deployments, consume all streams, and run every monitor each ``every`` until stopped.
 
     The status page is at ``/``. Monitors run in a thread of their own on a workspace of their own; what they raise is told
     and they go on.
@@ -45,12 +46,19 @@ def develop(
         name="tidewheel-monitors",
         daemon=True,
     )
-    watcher.start()
+    threads = [watcher]
     try:
-        serve(assemble(project, workspace, ()), host=host, port=port, announce=announce)
+        app = assemble(project, workspace, ())
+        consumers = open_consumers(project, workspace)
+        app.answerer.measurements.watch(StreamMetrics(consumers))
+        threads += consume(consumers, stop, progress.note)
+        watcher.start()
+        serve(app, host=host, port=port, announce=announce)
     finally:
         stop.set()
-        watcher.join(timeout=60)
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(timeout=60)
 
 
 def _watch(project: Project, workspace: Workspace, seconds: float, stop: threading.Event, progress: Progress) -> None:

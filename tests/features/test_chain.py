@@ -1,13 +1,23 @@
-"""Keys that another view gives, several entities under aliases, and features of everything. Offline."""
+"""Keys that another view gives, several entities under aliases, and features of everything."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
-from tests.features.ask import INSTANT, ask, memory, table, view
+from tests.features.ask import INSTANT, ask, at, memory, table, view
+from tests.features.online_world import World, same_bits
 
+from tidewheel.backends.duckdb import DuckDB
+from tidewheel.backends.memory.online_store import MemoryOnlineStore
+from tidewheel.clock import to_micros
+from tidewheel.database.open import Database
 from tidewheel.errors import CyclicGraph, Invalid, KeyTypeMismatch, UnknownFeature
 from tidewheel.features.definition import FeatureView, count, entity, lookup, on_request, service, sum, use
+from tidewheel.features.online_view import Status
+from tidewheel.sources.definition import source
 
 USER, SHOP = entity("user", uid=int), entity("shop", sid=int)
 BUYS = table(
@@ -102,3 +112,40 @@ def test_features_of_everything_have_one_answer_for_all() -> None:
     alone = ask([made], table([{"t": "09:30"}], {"t": INSTANT})).table
     assert alone.column("n").to_pylist() == [3]
     assert ask([made], table([], {"t": INSTANT})).table.num_rows == 0
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    store, database, engine = MemoryOnlineStore(), Database.open("sqlite://"), DuckDB()
+    made = World(tmp_path, store, database, engine)
+    yield made
+    made.close()
+    store.close()
+    engine.close()
+    database.close()
+
+
+def test_chains_and_features_of_everything_have_the_same_answers_online(world: World) -> None:
+    world.file("buys-0.parquet", BUYS)
+    world.file("shops-0.parquet", SHOPS)
+    buys, shops = (source(name, f"{name}-*.parquet", time="ts") for name in ("buys", "shops"))
+    one = view({"shop": lookup("shop"), "spent": sum("x", "1d", hop="1h")}, buys, USER, name="Last")
+    two = view(
+        {"rating": lookup("rating", default=-1.0), "owner": lookup("owner"), "n": count("1d", hop="1h")},
+        shops,
+        SHOP,
+        name="Shop",
+    )
+    every = view({"total": sum("x", "1d", hop="1h"), "latest": lookup("x")}, buys, None, name="Every")
+    again = use(one, prefix="owners_", keys={"uid": "owner"})
+    chained = service("s", use(two, keys={"sid": one["shop"]}), again, one, every)
+    for made in (one, two, every):
+        world.materialize(made, until=to_micros(at("09:15")))
+    asked = [{"uid": uid} for uid in (1, 2, 3)]
+    for text in ("08:45", "09:30", "10:30"):
+        moments = [to_micros(at(text))] * len(asked)
+        assert same_bits(world.answer(chained, asked, moments).values, world.offline(chained, asked, moments))
+    world.push(every, [{"uid": 9, "ts": "2026-01-01T10:00:00Z", "shop": 7, "x": 100}])
+    moments = [to_micros(at("10:30"))] * len(asked)
+    assert same_bits(world.answer(service("e", every), [{}] * 3, moments).values, [[107, 100]] * 3)
+    assert world.answer(chained, asked, moments).statuses[2][0] is Status.NOT_FOUND

@@ -27,7 +27,9 @@ def resolve_chains(service: str, uses: Sequence[Use]) -> dict[Use, Use]:
 def _name(service: str, column: str | Feature, uses: Sequence[Use]) -> str:
     if isinstance(column, str):
         return column
-    names = [name for use in uses for name, one in zip(use.names, use.view.features, strict=True) if one is column]
+    plain = [use for use in uses if not use.prefix and any(one is column for one in use.view.features)]
+    among = plain or uses  # of a view that is there twice, the one that is not called otherwise
+    names = [name for use in among for name, one in zip(use.names, use.view.features, strict=True) if one is column]
     if len(names) == 1:
         return names[0]
     told = "no view of it has" if not names else "several of its views have"

@@ -15,6 +15,7 @@ from tidewheel.clock import Micros
 from tidewheel.features import row_kernel
 from tidewheel.features.columns import row_schema
 from tidewheel.features.events import Events, order_rows
+from tidewheel.features.intervals import FOREVER, replaced_until
 from tidewheel.features.key_arrays import number_keys
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.plan import WindowPlan, plan_windows
@@ -22,10 +23,12 @@ from tidewheel.features.row_arrays import ArrayEncoder
 from tidewheel.features.rows import order_prefix
 from tidewheel.features.tile_bytes import pack_many
 from tidewheel.features.tiles import Tiles, build_tiles
+from tidewheel.sources.definition import GONE, UNTIL
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    Booleans = npt.NDArray[np.bool_]
     Integers = npt.NDArray[np.int64]
 
 _SYSTEM = ("__ts", "__created", "__avail")
@@ -117,6 +120,7 @@ class Closing:
         self._until = until
         self._plan = plan_windows(layout.view, layout.schema)
         self._encoder = ArrayEncoder(layout.codec)
+        self._standing = self._stands() if layout.view.source.bounded else None
         self._marks = self._watermarks()
         self._latest = self._lookups()
         self._tiles = self._closed_tiles()
@@ -148,7 +152,24 @@ class Closing:
         pending = table.column("__avail") > self._until
         if pending.any():
             np.minimum.at(marks, table.codes[pending], table.column("__ts")[pending] // hop * hop)
+        if self._standing is not None:  # what may answer when another row has ended stays open
+            codes = table.codes[self._standing]
+            several = self._standing & (np.bincount(codes, minlength=len(table.keys)) > 1)[table.codes]
+            np.minimum.at(marks, table.codes[several], table.column("__ts")[several] // hop * hop)
         return marks
+
+    def _stands(self) -> Booleans:
+        """Rows of a bounded source that are visible at the closing, and not replaced or ended by then."""
+        table, layout = self.table, self.layout
+        ts, created, known = (table.column(name) for name in _SYSTEM)
+        until = table.rows[UNTIL].fill_null(FOREVER).to_numpy()
+        if layout.view.source.valid_to is not None and len(ts):
+            schema = row_schema(layout.view, layout.schema)
+            ordered = order_rows(table.codes, len(table.keys), ts=ts, created=created, rows=table.rows, schema=schema)
+            order, until = ordered.order, until.copy()
+            until[order] = replaced_until(ordered.offsets, ts[order], known=known[order], until=until[order])
+        stands: Booleans = (ts <= self._until) & (known <= self._until) & (until > self._until)
+        return stands & ~table.rows[GONE].to_numpy() if GONE in layout.ends else stands
 
     def _lookups(self) -> list[Integers]:
         """For each slot, and of each key, the greatest row visible at the closing, or -1."""
@@ -159,9 +180,12 @@ class Closing:
         ts, created = table.column("__ts"), table.column("__created")
         ordered = order_rows(table.codes, len(table.keys), ts=ts, created=created, rows=table.rows, schema=schema)
         visible = (ts <= self._until) & (table.column("__avail") <= self._until)
+        if self._standing is not None:
+            visible = self._standing
+        tombstones = table.rows[GONE].to_numpy() if layout.view.source.deleted is not None else False
         found = []
         for name in layout.slots:
-            mask = visible if name is None else visible & table.rows[name].is_valid().to_numpy()
+            mask = visible if name is None else visible & (table.rows[name].is_valid().to_numpy() | tombstones)
             place = np.where(mask[ordered.order], np.arange(len(ordered.order)), -1)
             last = np.maximum.reduceat(place, ordered.offsets[:-1])
             found.append(np.where(last >= 0, ordered.order[last], -1))
@@ -173,7 +197,12 @@ class Closing:
         if not plan.windows:
             return []
         ts, marks = table.column("__ts"), self._marks[table.codes]
-        places = np.flatnonzero((ts < marks) & (ts >= marks - plan.longest))
+        wanted = (ts < marks) & (ts >= marks - plan.longest)
+        if GONE in self.layout.ends:
+            wanted &= ~table.rows[GONE].to_numpy()
+        if UNTIL in self.layout.ends:
+            wanted &= table.rows[UNTIL].is_null().to_numpy()
+        places = np.flatnonzero(wanted)
         rows = _take(table.rows.select(list(plan.events.names)), places)
         times, known = ts[places], table.column("__avail")[places]
         ordered = order_rows(table.codes[places], len(table.keys), ts=times, created=None, rows=rows, schema=plan.events)

@@ -243,7 +243,7 @@ class Materializer:
     def _corrected(self, run: _Run, table: KeyedRows, items: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Of some items those that a correction has moved to another key or before the watermark."""
         layout, identity = run.layout, run.layout.view.source.event_id
-        if identity is None or not items:
+        if identity is None or not items or layout.view.source.changes is not None:  # an earlier image was true in its time
             return []
         held = [(key, item, layout.identity(item[:-4])) for key, item in items]
         wanted = pa.array({one for _, _, one in held if one is not None}, table.rows[identity].type)

@@ -35,12 +35,13 @@ from tidewheel.features.definition import FeatureView
 from tidewheel.features.keys import KeyCodec, view_prefix
 from tidewheel.features.rows import RowCodec, order_prefix, split_order
 from tidewheel.schema import DataType, Field, Schema
-from tidewheel.sources.definition import Source
+from tidewheel.sources.definition import GONE, UNTIL, Source
 
 LATENESS = DAY
 """How far behind events may arrive and still count at once, without waiting for the next materialisation."""
 
 AVAILABLE = "__avail"
+_ENDS = {GONE: Field(GONE, DataType.BOOL, nullable=False), UNTIL: Field(UNTIL, DataType.INT64)}
 _I64 = struct.Struct(">q")
 _U32 = struct.Struct(">I")
 _MARK = struct.Struct(">qq")
@@ -110,15 +111,17 @@ class OnlineLayout:
         self.keys = KeyCodec(number, Schema(view.keys))
         self.lookup_names = lookup_columns(view)
         self.event_names = event_columns(view)
-        self.columns = tuple(dict.fromkeys((*self.event_names, *self.lookup_names, *_identity(view.source))))
-        fields = [Field(name, schema[name].type) for name in self.columns]
+        self.ends = view.source.ends
+        self.columns = tuple(dict.fromkeys((*self.event_names, *self.lookup_names, *_identity(view.source), *self.ends)))
+        fields = [_ENDS.get(name) or Field(name, schema[name].type) for name in self.columns]
         self.delayed = view.source.available != "event"
         if self.delayed:
             fields.append(Field(AVAILABLE, DataType.INT64, nullable=False))
         self.codec = RowCodec(Schema(tuple(fields)))
-        self.row_codec = RowCodec(Schema(tuple(schema[name] for name in self.lookup_names)))
+        content = (*self.lookup_names, *((UNTIL,) if view.source.valid_to is not None else ()))  # a row that closes is greater
+        self.row_codec = RowCodec(Schema(tuple(_ENDS.get(name) or schema[name] for name in content)))
         place = {name: i for i, name in enumerate(self.columns)}
-        self._lookup_places = tuple(place[name] for name in self.lookup_names)
+        self._content_places = tuple(place[name] for name in content)
         self.event_places = tuple(place[name] for name in self.event_names)
         self.identity_place = place[view.source.event_id] if view.source.event_id is not None else None
         filled = sorted({one.column for one in view.lookups if one.fill == "last_known" and one.column is not None})
@@ -211,13 +214,14 @@ class OnlineLayout:
         for row in candidates:
             if place is not None and self.codec.decode(row).values[place] is None:
                 continue
-            if best is None or row[:16] > best[:16] or (row[:16] == best[:16] and self._content(row) > self._content(best)):
+            if best is None or row[:16] > best[:16] or (row[:16] == best[:16] and self.content(row) > self.content(best)):
                 best = row
         return best
 
-    def _content(self, row: bytes) -> bytes:
+    def content(self, row: bytes) -> bytes:
+        """Canonical bytes of what a look-up sees of a row, which break ties."""
         values = self.codec.decode(row).values
-        return self.row_codec.canonical([values[i] for i in self._lookup_places])
+        return self.row_codec.canonical([values[i] for i in self._content_places])
 
     def distinct(self, items: Sequence[bytes]) -> list[bytes]:
         """Rows of the items without their numbers; of rows with one event id only the latest correction."""

@@ -13,6 +13,7 @@ from tidewheel.features import row_kernel
 from tidewheel.features.columns import feature_type
 from tidewheel.features.key_fold import Blocked, KeyFold
 from tidewheel.features.online import OnlineLayout
+from tidewheel.features.online_ends import Ends, TooEarly
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.rows import split_order
 
@@ -126,11 +127,13 @@ class OnlineView:
         self._readers = [self._reader([look for look in own if look.slot == slot]) for slot in range(len(layout.slots))]
         self._one_slot = len(layout.slots) == 1
         self._corrected = layout.identity_place is not None
+        self._ends = Ends(layout) if layout.ends else None
 
     @property
     def reads_newest(self) -> bool:
         """Whether the newest few of a key's open rows say as much as all of them."""
-        return self._one_slot and not self._plan.windows and not self._corrected and not self.layout.delayed
+        plain = self._ends is None and not self._corrected and not self.layout.delayed
+        return self._one_slot and not self._plan.windows and plain
 
     def answer(self, held: Held, keys: Sequence[int], times: Sequence[int], *, since: int = _LEAST) -> ViewAnswer:
         """Answers of every feature of the view, in the view's order.
@@ -152,7 +155,7 @@ class OnlineView:
         windows = self._windows(held, keys, times, since) if self._plan.windows else []
         if not self._readers:
             return ViewAnswer(self, windows, [], times)
-        if self._one_slot:
+        if self._one_slot and self._ends is None:
             found, rows = self._look_up(held, keys, times)
             everything = [found]
         else:
@@ -186,7 +189,8 @@ class OnlineView:
         places: dict[tuple[int, int], int] = {}
         asked = [places.setdefault(one, len(places)) for one in zip(keys, times, strict=True)]
         try:
-            rows = self._fold((held.rows, held.sets), list(places), marks)
+            sets = held.sets if self._ends is None else [self._ends.events(items) for items in held.sets]
+            rows = self._fold((held.rows, sets), list(places), marks)
         except Blocked as error:
             key, at = list(places)[error.place]
             raise self._too_early(at, marks[key]) from error
@@ -257,8 +261,14 @@ class OnlineView:
 
     def _candidates(self, held: Held, key: int, at: int) -> tuple[bytes | None, ...]:
         """Of each slot the greatest visible row of a key."""
-        row, rows = held.rows[key], self.layout.distinct(held.sets[key])
+        row = held.rows[key]
         closed = None if row is None else self.layout.decode_closed(row)
+        if self._ends is not None:
+            try:
+                return self._ends.standing(closed, held.sets[key], at)
+            except TooEarly as error:
+                raise self._too_early(at, error.since) from error
+        rows = self.layout.distinct(held.sets[key])
         _, high = self.layout.between(rows, _LEAST, at + 1)
         found = []
         for slot in range(len(self.layout.slots)):

@@ -85,6 +85,9 @@ class PreparedFeatures:
         self._uses = [(self._views[use.view.name], tuple(column.name for column in use.columns)) for use in service.uses]
         self._marks = [one.layout.mark_key for one in self._views.values()]
         self._known = [*(key.name for key in service.keys), *(one.name for one in service.request)]
+        given = {name for use in service.uses for name in use.names}
+        self._chained = {column.name for use in service.uses for column in use.columns} & given
+        self._rounds = [[service.uses.index(use) for use in uses] for uses in service.rounds]
         asked = {one.name for one in service.request}
         self._key_names = list(dict.fromkeys(key.name for key in service.keys if key.name not in asked))
         self._first = [service.names.index(use.names[0]) for use in service.uses]
@@ -100,7 +103,7 @@ class PreparedFeatures:
         return self.service.names
 
     def answer(self, requests: Sequence[Mapping[str, object]], *, at: Sequence[Micros]) -> Answer:
-        """Answer requests, in their order, with one read of the store.
+        """Answer requests, in their order, with one read of the store; where keys are chained, with one more for each link.
 
         Parameters
         ----------
@@ -171,12 +174,39 @@ class PreparedFeatures:
                 columns[name] = [get_value(one, name, self._known) for one in requests]
         return columns
 
-    def _read_views(self, at: Sequence[Micros], columns: Mapping[str, list[object]]) -> list[ViewAnswer]:
-        """The answer of each use, with one read of the store."""
+    def _read_views(self, at: Sequence[Micros], columns: dict[str, list[object]]) -> list[ViewAnswer]:
+        """The answer of each use, with one read of the store for each round of chained keys."""
+        if not self._chained:
+            return self._read(self._uses, at, columns)
+        answers: dict[int, ViewAnswer] = {}
+        for places in self._rounds:
+            uses = [self._uses[place] for place in places]
+            for place, answer in zip(places, self._read(uses, at, columns), strict=True):
+                for number, parts in enumerate(zip(*(columns[name] for name in self._uses[place][1]), strict=True)):
+                    if None in parts:
+                        answer.rows[number] = [None] * len(answer.rows[number])
+                for column, name in enumerate(self.service.uses[place].names):
+                    if name in self._chained:
+                        columns[name] = [row[column] for row in answer.rows]
+                answers[place] = answer
+        return [answers[place] for place in range(len(self._uses))]
+
+    def _keys_of(self, view: OnlineView, names: Sequence[str], columns: Mapping[str, list[object]], count: int) -> list[bytes]:
+        codec, parts = view.layout.keys, [columns[name] for name in names]
+        if not parts:
+            return [codec.prefix] * count
+        if self._chained.isdisjoint(names):
+            return codec.encode_many(parts)
+        return [codec.prefix if None in key else codec.encode(key) for key in zip(*parts, strict=True)]  # a key of nothing
+
+    def _read(
+        self, uses: Sequence[tuple[OnlineView, tuple[str, ...]]], at: Sequence[Micros], columns: Mapping[str, list[object]]
+    ) -> list[ViewAnswer]:
+        """The answer of some uses, with one read of the store."""
         places: dict[bytes, int] = {}
         asked: list[list[int]] = []
-        for view, names in self._uses:
-            keys = view.layout.keys.encode_many([columns[name] for name in names])
+        for view, names in uses:
+            keys = self._keys_of(view, names, columns, len(at))
             asked.append([places.setdefault(key, len(places)) for key in keys])
         keys_read = list(places)
         base = len(self._marks)
@@ -185,11 +215,11 @@ class PreparedFeatures:
         if self._newest is not None:
             self._read_more(keys_read, sets, at)
         held = Held(rows[base:], sets)
-        if len(self._uses) == 1:
-            view = self._uses[0][0]
+        if len(uses) == 1:
+            view = uses[0][0]
             return [view.answer(held, asked[0], at, since=marks[view.layout.view.name])]
         answers = []
-        for (view, _), own in zip(self._uses, asked, strict=True):
+        for (view, _), own in zip(uses, asked, strict=True):
             local: dict[int, int] = {}
             keys_of_use = [local.setdefault(place, len(local)) for place in own]
             part = Held([held.rows[place] for place in local], [sets[place] for place in local])

@@ -7,7 +7,7 @@ in between, the next materialisation brings it there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -104,11 +104,12 @@ class Pusher:
         with self._turn:  # equal events are numbered by how many there are: see OnlineLayout.numbered
             if self._layouts is None:
                 self._layouts = self._current(source)
-            ready = [_Prepared(layout, seen, self.store) for layout in self._layouts]
+            left = self.sources.departures(source, table)
+            ready = [_Prepared(layout, seen, self.store, left=left) for layout in self._layouts]
             self.log.append(source, table)
             known, self._layouts = self._layouts, self._current(source)
             later = [one for one in self._layouts if one not in known]  # their first run may have looked too early
-            ready += [_Prepared(layout, seen, self.store) for layout in later]
+            ready += [_Prepared(layout, seen, self.store, left=left) for layout in later]
             self.store.write([], [item for one in ready for item in one.items])
         return PushReceipt(
             table.num_rows,
@@ -131,16 +132,16 @@ class Pusher:
 class _Prepared:
     """Set items of one view for rows that are being pushed; reads the store, writes nothing."""
 
-    def __init__(self, layout: OnlineLayout, rows: pa.Table, store: OnlineStore) -> None:
+    def __init__(self, layout: OnlineLayout, rows: pa.Table, store: OnlineStore, *, left: pa.Table | None = None) -> None:
         self.layout = layout
         by_key: dict[bytes, list[bytes]] = {}
-        parts = zip(*(rows[name].to_pylist() for name in layout.keys.schema.names), strict=True)
-        for part, row in zip(parts, encode_rows(layout, rows), strict=True):
-            if None not in part:
-                by_key.setdefault(layout.keys.encode(part), []).append(row)
+        for key, row in _keyed(layout, rows):
+            by_key.setdefault(key, []).append(row)
         closed: Iterable[bytes | None] = [None] * len(by_key)
         held: list[list[bytes]] = [[]] * len(by_key)
-        if layout.view.windows:
+        if left is not None:
+            self._add_departures(by_key, left)
+        if layout.view.windows or layout.view.source.bounded:
             closed, held = store.read(list(by_key), list(by_key) if layout.counted else (), newest=_NEWEST)
             held = _with_equals(store, by_key, held) if layout.counted else [[]] * len(by_key)
         self.items: list[tuple[bytes, bytes]] = []
@@ -150,6 +151,23 @@ class _Prepared:
             if shut is not None:
                 watermark = layout.decode_watermark(shut)
                 self.late += sum(split_order(one)[0] < watermark for one in new)
+
+    def _add_departures(self, by_key: dict[bytes, list[bytes]], left: pa.Table) -> None:
+        """Tell the keys that changes took a row from; where its new image has the same key, that one tells."""
+        layout, start = self.layout, 0 if self.layout.view.source.created is None else 8
+        stays = {(key, row[start:16], layout.identity(row)) for key, rows in by_key.items() for row in rows}
+        for key, row in _keyed(layout, left):
+            if (key, row[start:16], layout.identity(row)) not in stays:
+                by_key.setdefault(key, []).append(row)
+
+
+def _keyed(layout: OnlineLayout, rows: pa.Table) -> Iterator[tuple[bytes, bytes]]:
+    """Key and bytes of each row without a null in its key."""
+    names = layout.keys.schema.names
+    parts = zip(*(rows[name].to_pylist() for name in names), strict=True) if names else iter([()] * rows.num_rows)
+    for part, row in zip(parts, encode_rows(layout, rows), strict=True):
+        if None not in part:
+            yield layout.keys.encode(part), row
 
 
 def _with_equals(store: OnlineStore, rows: Mapping[bytes, list[bytes]], held: list[list[bytes]]) -> list[list[bytes]]:

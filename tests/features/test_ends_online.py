@@ -82,7 +82,7 @@ class Story:
         self.service = service(f"{self.name}_inputs", self.view)
         self.files, self.serial = itertools.count(), itertools.count(1)
         self.table: dict[int, dict[str, object]] = {}
-        self.until = NEW_YEAR
+        self.until: int = NEW_YEAR
         self.behind = True
         self.file([])
         self.materialize(NEW_YEAR)

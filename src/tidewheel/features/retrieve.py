@@ -11,6 +11,7 @@ import pyarrow as pa
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
 from tidewheel.features.columns import service_schema, view_columns
+from tidewheel.features.compiled import run_compiled
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use
 from tidewheel.features.distribute import answer_by_engine
 from tidewheel.features.match import key_column
@@ -227,12 +228,16 @@ def _transform(
     reports = []
     values: dict[str, Sequence[object]] = {}
     for one in service.transforms:
-        for taken in one.inputs:
-            column = columns.get(taken.name, asked.get(taken.name))
-            if column is not None and taken.name not in values:
-                values[taken.name] = plain_values(column)
-        computed = run_transform(one, values, rows)
-        columns[one.name] = pa.array(computed.values, schema[one.name].type.arrow())
+        held = {taken.name: columns.get(taken.name, asked.get(taken.name)) for taken in one.inputs}
+        by_column = run_compiled(one, held)
+        if by_column is not None:
+            columns[one.name], computed = by_column
+        else:
+            for name, column in held.items():
+                if column is not None and name not in values:
+                    values[name] = plain_values(column)
+            computed = run_transform(one, values, rows)
+            columns[one.name] = pa.array(computed.values, schema[one.name].type.arrow())
         reports.append(TransformReport(one.name, computed.errors, computed.first_error))
     return tuple(reports)
 

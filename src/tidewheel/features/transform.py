@@ -28,7 +28,9 @@ class Computed:
     first_error: str | None = None
 
 
-def run_transform(transform: Transform, columns: Mapping[str, Sequence[object]], rows: int) -> Computed:
+def run_transform(
+    transform: Transform, columns: Mapping[str, Sequence[object]], rows: int, *, numbers: Sequence[int] | None = None
+) -> Computed:
     """Call a transform once per row.
 
     Parameters
@@ -36,6 +38,8 @@ def run_transform(transform: Transform, columns: Mapping[str, Sequence[object]],
     columns
         Plain Python values by the names of the inputs, ``None`` for null; instants as aware datetimes, or as microseconds.
         An input that is absent takes the function's default.
+    numbers
+        What to call the rows in errors, where they are a part of others.
 
     Raises
     ------
@@ -68,7 +72,8 @@ def run_transform(transform: Transform, columns: Mapping[str, Sequence[object]],
         try:
             values.append(checked(function(**dict(zip(names, arguments, strict=True))), kind))
         except Exception as error:  # a user's function may raise anything on a row, which must not stop the others
-            told = f"row {row}: {type(error).__name__}: {error.what if isinstance(error, TidewheelError) else error}"
+            name = row if numbers is None else numbers[row]
+            told = f"row {name}: {type(error).__name__}: {error.what if isinstance(error, TidewheelError) else error}"
             if transform.on_error == "raise":
                 raise Invalid(f"transform {transform.name} failed on {told}", where=transform.name, fix="mend it") from error
             values.append(None)

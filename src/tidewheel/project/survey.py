@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import ImpureTransform
+from tidewheel.features.definition import Transform
+from tidewheel.features.transform_check import check_transform
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.record import Build, Ledger
@@ -83,6 +85,8 @@ class Surveyor:
                 where=finding.where or declaration.where,
                 fix="take it as an argument, or compute it in the source's select",
             )
+        if isinstance(declaration.definition, Transform):
+            check_transform(declaration.definition)
 
     def survey(self) -> Survey:
         """Recipes of all nodes; those that wait for something unbuilt are pending."""

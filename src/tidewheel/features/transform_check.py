@@ -1,0 +1,145 @@
+"""What a transform does on rows at the border of its types: the same twice, and the same in both of its forms."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import numpy as np
+
+from tidewheel.errors import ImpureTransform, TransformDiverges
+from tidewheel.features.compiled import compile_transform
+from tidewheel.features.definition import Parameter, Transform
+from tidewheel.features.transform import Computed, checked, run_transform
+from tidewheel.schema import DataType
+
+Rows = Mapping[str, Sequence[object]]
+_MOST = 1_000
+_SEED = 20260101
+_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAP = datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC)
+_BOUNDARY: Mapping[DataType, tuple[object, ...]] = {
+    DataType.BOOL: (False, True),
+    DataType.INT32: (0, 1, -1, 7, (1 << 31) - 1, -(1 << 31)),
+    DataType.INT64: (0, 1, -1, 7, (1 << 53) + 1, (1 << 63) - 1, -(1 << 63)),
+    DataType.FLOAT32: (0.0, -0.0, 1.0, -1.5, 0.100000001490116, 3.0e38),
+    DataType.FLOAT64: (0.0, -0.0, 1.0, -1.5, 0.1, 1e16, 5e-324, 1.7e308, -1.7e308),
+    DataType.STRING: ("", "a", "Ä\u0301 x", "0", " 12 "),
+    DataType.BYTES: (b"", b"a", b"\x00\xff"),
+    DataType.TIMESTAMP: (
+        _ZERO,
+        datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+        _LEAP,
+    ),
+    DataType.DATE: (date(1970, 1, 1), date(2024, 2, 29), date(2026, 12, 31)),
+    DataType.DECIMAL: (Decimal(0), Decimal("0.000000001"), Decimal("-12.5"), Decimal("99999999999999999999")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TransformFacts:
+    """What was seen: rows tried, whether it runs by column offline or is ``interpreted`` row by row, and what a row costs.
+
+    ``microseconds`` is of one call in Python, as a request makes it.
+    """
+
+    transform: str
+    rows: int
+    interpreted: bool
+    microseconds: float
+
+
+def check_transform(transform: Transform, rows: Rows | None = None) -> TransformFacts:
+    """Run a transform on generated rows, twice, and in its compiled form where it has one.
+
+    Parameters
+    ----------
+    rows
+        Columns to try instead, by input.
+
+    Raises
+    ------
+    ImpureTransform
+        When it answers one row in two ways.
+    TransformDiverges
+        When its two forms differ on a row.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import on_request
+    >>> @on_request
+    ... def later(hour: int) -> int:
+    ...     return hour + 1
+    >>> check_transform(later).interpreted
+    True
+    """
+    columns = boundary_rows(transform.inputs) if rows is None else rows
+    count = len(next(iter(columns.values()), ()))
+    quiet = replace(transform, on_error="null")
+    started = time.perf_counter()
+    first = run_transform(quiet, columns, count)
+    spent = time.perf_counter() - started
+    again = run_transform(quiet, {name: column[::-1] for name, column in columns.items()}, count)
+    for row, (one, other) in enumerate(zip(first.values, again.values[::-1], strict=True)):
+        if not _same(one, other):
+            raise ImpureTransform(
+                f"transform {transform.name} answers {_told(columns, row)} with {one!r} and then with {other!r}",
+                where=transform.name,
+                fix="let it depend on its arguments only",
+            )
+    compiled = compile_transform(transform)
+    if compiled is not None:
+        _compare(transform, columns, first)
+    return TransformFacts(transform.name, count, compiled is None, 1e6 * spent / max(count, 1))
+
+
+def boundary_rows(inputs: Sequence[Parameter]) -> dict[str, list[object]]:
+    """Rows that combine the values at the border of each input's type; all combinations, or a fixed choice of 1,000.
+
+    Examples
+    --------
+    >>> boundary_rows((Parameter("yes", DataType.BOOL, True),))
+    {'yes': [None, False, True]}
+    """
+    choices = [[*((None,) if one.optional else ()), *_boundary(one.type)] for one in inputs]
+    total = 1
+    for values in choices:
+        total *= len(values)
+    if total <= _MOST:
+        made = list(itertools.product(*choices))
+    else:
+        chance = random.Random(_SEED)
+        made = [tuple(chance.choice(values) for values in choices) for _ in range(_MOST)]
+    return {one.name: [row[place] for row in made] for place, one in enumerate(inputs)}
+
+
+def _boundary(kind: DataType) -> tuple[object, ...]:
+    return ([], [*_BOUNDARY[kind.element]]) if kind.is_list else _BOUNDARY[kind]
+
+
+def _compare(transform: Transform, columns: Rows, expected: Computed) -> None:
+    compiled = compile_transform(transform)
+    assert compiled is not None
+    values, doubt = compiled.run({name: np.array(column, dtype=np.float64) for name, column in columns.items()})
+    for row, (value, asked, wanted) in enumerate(zip(values.tolist(), doubt.tolist(), expected.values, strict=True)):
+        if not asked and not _same(checked(value, transform.returns.type), wanted):
+            raise TransformDiverges(
+                f"transform {transform.name} answers {_told(columns, row)} with {wanted!r}, by column with {value!r}",
+                where=transform.name,
+                fix="write the expression with calls of your own, which is never compiled, and report this",
+            )
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return np.float64(one).tobytes() == np.float64(other).tobytes()
+    return type(one) is type(other) and one == other
+
+
+def _told(columns: Rows, row: int) -> str:
+    return ", ".join(f"{name}={column[row]!r}" for name, column in columns.items())

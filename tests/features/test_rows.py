@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from tidewheel.clock import to_datetime
 from tidewheel.errors import Corrupt, TypeMismatch
 from tidewheel.features import row_arrays, row_kernel
+from tidewheel.features import rows as row_module
 from tidewheel.features.list_bytes import pack_list
+from tidewheel.features.online import Closed
 from tidewheel.features.row_arrays import ArrayDecoder, ArrayEncoder
 from tidewheel.features.rows import Row, RowCodec, order_prefix, split_order
 from tidewheel.schema import LISTS, DataType, Field, Schema
@@ -108,6 +110,45 @@ def test_columns_encode_like_single_rows(kernel: ModuleType, monkeypatch: pytest
         assert made == [codec(*kinds).encode(ts, created, values), codec(*kinds).encode(created, ts, second)]
 
     check()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_kernel_reads_what_the_codec_wrote(kernel: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_module, "row_kernel", kernel)
+
+    @given(rows(), I64, I64, st.integers(0, 40), st.data())
+    def check(row: tuple[list[DataType], list[object]], ts: int, created: int, cut: int, data: st.DataObject) -> None:
+        kinds, values = row
+        encoder, wanted = codec(*kinds), data.draw(st.permutations(range(len(kinds))))
+        reader = encoder.reader(wanted, defaults=[None] * len(wanted))
+        encoded = encoder.encode(ts, created, values)
+        found = kernel.read_values(reader, encoded)
+        assert isinstance(found, list)
+        assert all(same(one, values[place]) for one, place in zip(found, wanted, strict=True))
+        assert kernel.read_values(reader, encoded[: len(encoded) - 1 - cut]) is None
+
+    check()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(
+    marks=st.lists(I64, max_size=4),
+    slots=st.integers(0, 3),
+    tiles=st.booleans(),
+    revision=I64,
+    data=st.data(),
+)
+def test_closed_rows_are_those_of_single_keys(
+    kernel: ModuleType, marks: list[int], slots: int, tiles: bool, revision: int, data: st.DataObject
+) -> None:
+    piece = st.binary(min_size=1, max_size=30)
+    lookups = [[data.draw(st.none() | piece) for _ in marks] for _ in range(slots)]
+    packed = [data.draw(piece) for _ in marks] if tiles else None
+    made = kernel.close_rows(order_prefix(revision, 7), np.array(marks, np.int64), lookups=lookups, tiles=packed)
+    assert made == [
+        Closed(revision, 7, mark, tuple(one[n] for one in lookups), b"" if packed is None else packed[n]).encode()
+        for n, mark in enumerate(marks)
+    ]
 
 
 @pytest.mark.parametrize("kind", ELEMENTS)

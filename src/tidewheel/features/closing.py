@@ -35,6 +35,7 @@ _SYSTEM = ("__ts", "__created", "__avail")
 _LEAST = -(1 << 63)
 _FEW = 8
 """Rows up to which encoding one by one is quicker than by column."""
+_SAMPLE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +92,24 @@ class Piece:
         Closed rows.
     items
         Rows that stay open.
-    bounds
-        Below which nothing stays open any more.
+    marks
+        Of each key the instant before which nothing stays open any more.
     """
 
     rows: list[tuple[bytes, bytes]]
     items: list[tuple[bytes, bytes]]
-    bounds: list[tuple[bytes, bytes]]
+    marks: Sequence[int]
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes of it all."""
-        return sum(len(row) for _, row in self.rows) + sum(len(item) for _, item in self.items)
+    def bounds(self) -> list[tuple[bytes, bytes]]:
+        """Of each key what items that stay open are not below."""
+        return [(key, order_prefix(mark, _LEAST)) for (key, _), mark in zip(self.rows, self.marks, strict=True)]
+
+    @property
+    def key_bytes(self) -> int:
+        """About how many bytes one key takes."""
+        some = [len(row) for _, row in self.rows[:_SAMPLE]] + [len(item) for _, item in self.items[:_SAMPLE]]
+        return max(1, sum(some) * (len(self.rows) + len(self.items)) // (len(some) * len(self.rows)))
 
 
 class Closing:
@@ -139,9 +146,7 @@ class Closing:
         rows = zip(keys, row_kernel.close_rows(self._head, marks, lookups=slots, tiles=tiles), strict=True)
         first, last = int(self._open_ends[low]), int(self._open_ends[high])
         items = self._numbered(self._encoded(self._open[first:last]), self.table.codes[self._open[first:last]])
-        return Piece(
-            list(rows), items, [(key, order_prefix(mark, _LEAST)) for key, mark in zip(keys, marks.tolist(), strict=True)]
-        )
+        return Piece(list(rows), items, marks.tolist())
 
     # ── once for all keys ────────────────────────────────────────────────────────────────────────
 

@@ -67,7 +67,7 @@ def locals(**types: object) -> Callable[[Function], Function]:
 
 
 double = float
-longlong = ulonglong = Py_ssize_t = p_const_uchar = bint = uint = int
+longlong = ulonglong = Py_ssize_t = p_const_uchar = p_uchar = bint = uint = int
 
 
 def cast(kind: Callable[[object], Value], value: object) -> Value:

@@ -163,8 +163,8 @@ class Materializer:
         """Rows of the source that matter, with a code for each key."""
         layout = run.layout
         names = tuple(dict.fromkeys((*layout.keys.schema.names, *layout.columns)))
-        rows = self.sources.scan(layout.view.source, names, snapshot=run.snapshot, start=run.start)
-        return key_rows(layout, rows, touched)
+        scan = self.sources.scan  # nothing here holds its answer, so that one copy of the rows is all there is
+        return key_rows(layout, scan(layout.view.source, names, snapshot=run.snapshot, start=run.start), touched)
 
     def _write(self, run: _Run, table: KeyedRows, touched: set[bytes] | None, report: MaterializeReport) -> MaterializeReport:
         closing = Closing(run.layout, table, revision=run.revision, until=run.until)
@@ -178,17 +178,15 @@ class Materializer:
                 self._take_out(run, table, piece)
             if self.progress is not None:
                 self.progress(high, total)
-            step = max(1, min(_BATCH_KEYS, _BATCH_BYTES * (high - low) // max(1, piece.size_bytes)))
-            low = high
+            step, low = max(1, min(_BATCH_KEYS, _BATCH_BYTES // piece.key_bytes)), high
         if touched is None:
             gone = [] if fresh else self._left_behind(run)
         else:  # nothing of theirs reaches into a window any more, or is left in the source
             gone = sorted(touched - set(table.keys))
         empty = Closed(run.revision, run.until, run.watermark, (None,) * len(run.layout.slots), b"").encode()
-        bound = order_prefix(run.watermark, _LEAST)
         for low in range(0, len(gone), _FIRST_KEYS):
             keys = gone[low : low + _FIRST_KEYS]
-            piece = Piece([(key, empty) for key in keys], [], [(key, bound) for key in keys])
+            piece = Piece([(key, empty) for key in keys], [], [run.watermark] * len(keys))
             self.store.write(piece.rows)
             self._take_out(run, table, piece)
         return replace(report, keys=total, rows_read=table.read, rows_open=closing.open_rows, null_keys=table.null_keys)
@@ -212,12 +210,10 @@ class Materializer:
 
         Never more than that: a reader in between, and a push in the meantime, find what they would find afterwards.
         """
-        keys = [key for key, _ in piece.rows]
-        held = self.store.read([], keys)[1]
-        closed = [bound for bound, items in zip(piece.bounds, held, strict=True) if items and items[0] < bound[1]]
-        open_items = (
-            (key, item) for (key, bound), items in zip(piece.bounds, held, strict=True) for item in items if item >= bound
-        )
+        held = self.store.read([], [key for key, _ in piece.rows])[1]
+        both = [(bound, items) for bound, items in zip(piece.bounds, held, strict=True) if items]
+        closed = [bound for bound, items in both if items[0] < bound[1]]
+        open_items = ((key, item) for (key, bound), items in both for item in items if item >= bound)
         if run.full:
             written = set(piece.items)
             stale = self._not_pushed_since(run, [one for one in open_items if one not in written])

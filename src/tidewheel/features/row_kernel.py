@@ -171,13 +171,10 @@ def close_rows(head: bytes, marks: object, *, lookups: list, tiles: object) -> l
     mark: cython.const[cython.longlong][::1] = _items(marks)
     n: cython.Py_ssize_t
     found: list = []
-    pack = _CLOSED.pack
     size = _SIZE.pack
     if len(lookups) == 1 and tiles is None:
-        for n in range(mark.shape[0]):
-            row = lookups[0][n] or b""
-            found.append(head + pack(mark[n], len(row)) + row)
-        return found
+        rows: list = lookups[0]
+        return [_closed(head, mark[n], b"" if rows[n] is None else rows[n]) for n in range(mark.shape[0])]
     for n in range(mark.shape[0]):
         parts = [head, _MARK.pack(mark[n])]
         for rows in lookups:
@@ -188,6 +185,26 @@ def close_rows(head: bytes, marks: object, *, lookups: list, tiles: object) -> l
             parts.append(tiles[n])
         found.append(b"".join(parts))
     return found
+
+
+@cython.cfunc
+@cython.locals(j=cython.Py_ssize_t, size=cython.Py_ssize_t, out=cython.p_uchar, data=cython.p_const_uchar, made=bytes)
+def _closed(head: bytes, mark: cython.longlong, row: bytes) -> bytes:
+    """One closed row of one slot."""
+    if not cython.compiled:
+        return head + _CLOSED.pack(mark, len(row)) + row
+    size = len(row)
+    made = PyBytes_FromStringAndSize(cython.NULL, 28 + size)
+    out = cython.cast(cython.p_uchar, cython.cast(cython.p_char, made))
+    data = head
+    memcpy(out, data, 16)
+    for j in range(8):
+        out[16 + j] = mark >> (56 - 8 * j) & 255
+    for j in range(4):
+        out[24 + j] = size >> (24 - 8 * j) & 255
+    data = row
+    memcpy(out + 28, data, size)
+    return made
 
 
 def pack_ranges(ends: object, *, columns: list, widths: list) -> list:

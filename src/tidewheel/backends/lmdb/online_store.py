@@ -23,6 +23,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
@@ -157,8 +158,9 @@ class LmdbOnlineStore:
         row_list = _greatest(sorted(rows))
         item_list = sorted({_entry(key, item): item for key, item in items}.items())
         for pairs, suffix in ((row_list, 0), (item_list, _SUFFIX_BYTES)):
-            if pairs and not all(suffix < len(key) <= MAX_KEY_BYTES + suffix for key, _ in pairs):
-                raise _bad_key(len(key) - suffix for key, _ in pairs)
+            sizes = set(map(len, map(itemgetter(0), pairs)))
+            if sizes and not suffix < min(sizes) <= max(sizes) <= MAX_KEY_BYTES + suffix:
+                raise _bad_key(size - suffix for size in sizes)
 
         def merge(txn: lmdb.Transaction) -> None:
             with txn.cursor(self._shared.rows) as cursor:

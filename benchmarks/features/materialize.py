@@ -1,0 +1,164 @@
+"""Materialisation of look-ups into LMDB, beside a bare loop that puts the same bytes, and Feast into SQLite, in one run.
+
+One row per entity, 20 float features, from a seed, in Parquet; each contender in a process of its own. Ours reads the file,
+puts it in order, encodes it and writes it durably; the bare loop has its keys and values ready in memory and puts them, in order,
+in transactions of 1,000, then syncs. Feast (an environment made on demand outside of the tree; left out when it cannot be
+installed) materialises a part of the entities, since it takes about half a millisecond for each. Printed: rows a second, CPU
+seconds, most memory of each process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from peers import FEAST, ensure_environment
+
+DAY = 86_400_000_000
+START = 1_577_836_800_000_000
+NOW = START + 10 * DAY
+FEATURES = 20
+BATCH = 1_000
+NAMES = [f"f{number:02}" for number in range(FEATURES)]
+
+BY_FEAST = """
+import json, resource, sys, time
+from datetime import datetime, timedelta, timezone
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast.types import Float64
+folder, count = sys.argv[1], int(sys.argv[2])
+config = RepoConfig(project="bench", provider="local", registry=folder + "/registry.db", entity_key_serialization_version=3,
+    offline_store={"type": "duckdb"}, online_store={"type": "sqlite", "path": folder + "/online.db"})
+store = FeatureStore(config=config)
+driver = Entity(name="driver", join_keys=["driver"], value_type=ValueType.INT64)
+source = FileSource(path=folder + "/part.parquet", timestamp_field="ts")
+fields = [Field(name=f"f{n:02}", dtype=Float64) for n in range(20)]
+view = FeatureView(name="d", entities=[driver], ttl=timedelta(days=3650), schema=fields, source=source)
+store.apply([driver, view])
+began, cpu = time.perf_counter(), time.process_time()
+store.materialize(datetime(2019, 12, 1, tzinfo=timezone.utc), datetime(2020, 2, 1, tzinfo=timezone.utc))
+spent = time.perf_counter() - began
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"rows": count, "seconds": spent, "cpu": time.process_time() - cpu, "peak": peak}))
+"""
+
+
+def make_data(folder: Path, entities: int, part: int) -> None:
+    """One row of each entity, in the order of their times, over eight days."""
+    draw = np.random.default_rng(7)
+    times = START + np.sort(draw.integers(0, 8 * 86_400_000, entities)) * 1000
+    columns: dict[str, object] = {
+        "driver": draw.permutation(entities).astype(np.int64),
+        "ts": pa.array(times, pa.timestamp("us", "UTC")),
+    }
+    table = pa.table(columns | {name: draw.normal(size=entities) for name in NAMES})
+    pq.write_table(table, folder / "drivers.parquet")
+    pq.write_table(table.slice(0, part), folder / "part.parquet")
+    (folder / "tidewheel.toml").write_text('project = "bench"\n')
+
+
+def measured(rows: int, work: Callable[[], object]) -> dict[str, float]:
+    """What a piece of work took, in this process."""
+    began, cpu = time.perf_counter(), time.process_time()
+    work()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"rows": rows, "seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "peak": peak}
+
+
+def ours(folder: Path) -> dict[str, float]:
+    """Materialise the view into the workspace's store."""
+    import tidewheel as tw
+    from tidewheel.clock import Micros
+    from tidewheel.features.definition import view_of
+    from tidewheel.project.open import open_workspace
+
+    rows = pq.read_metadata(folder / "drivers.parquet").num_rows
+    source = tw.source("drivers", "drivers.parquet", time="ts")
+    made = type("Driver", (), {name: tw.lookup(name) for name in NAMES})
+    view = view_of(tw.features(source, by=tw.entity("driver", driver=int))(made))
+    with open_workspace(folder, clock=lambda: Micros(NOW)) as workspace:
+        worker = workspace.materializer
+        pa.array([0])  # the first array that Arrow makes imports pandas where it is installed: no part of the work
+
+        def work() -> None:
+            worker.materialize(view, until=Micros(NOW))
+            workspace.online.close()
+
+        return measured(rows, work)
+
+
+def bare(folder: Path) -> dict[str, float]:
+    """Put what ours has written into an LMDB of its own, by a loop."""
+    held = next(folder.rglob("online.lmdb"))
+    with lmdb.open(str(held), max_dbs=2, readonly=True) as environment, environment.begin() as transaction:
+        pairs = [(bytes(key), bytes(value)) for key, value in transaction.cursor(environment.open_db(b"rows", transaction))]
+    with lmdb.open(str(folder / "bare.lmdb"), map_size=8 << 30, max_dbs=2, sync=False, readahead=False) as environment:
+        rows = environment.open_db(b"rows")
+
+        def work() -> None:
+            for low in range(0, len(pairs), BATCH):
+                with environment.begin(write=True) as transaction:
+                    for key, value in pairs[low : low + BATCH]:
+                        transaction.put(key, value, db=rows)
+            environment.sync(True)
+
+        return measured(len(pairs), work)
+
+
+def child(*command: str) -> dict[str, float] | None:
+    """Run a contender; ``None``, said on stderr, when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"left out: {done.stderr[-1_500:]}", file=sys.stderr)
+        return None
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Print rows a second of each, and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entities", type=int, default=200_000)
+    parser.add_argument("--feast-entities", type=int, default=2_000, help="0 leaves Feast out")
+    parser.add_argument("--contender", choices=("ours", "bare"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        print(json.dumps((ours if options.contender == "ours" else bare)(options.folder)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_data(folder, options.entities, options.feast_entities)
+        itself = (sys.executable, __file__, "--folder", str(folder), "--contender")
+        results = {"Tidewheel into LMDB": child(*itself, "ours"), "LMDB, bare loop": child(*itself, "bare")}
+        python = ensure_environment("feast", FEAST) if options.feast_entities else None
+        if python is not None:
+            results["Feast into SQLite"] = child(str(python), "-c", BY_FEAST, name, str(options.feast_entities))
+    print(f"{options.entities:,} entities, {FEATURES} look-ups each")
+    first = results["Tidewheel into LMDB"]
+    for label, one in results.items():
+        if one is None or first is None:
+            continue
+        speed, ratio = one["rows"] / one["seconds"], first["rows"] / first["seconds"] / (one["rows"] / one["seconds"])
+        cpu = (first["cpu"] / first["rows"]) / (one["cpu"] / one["rows"])
+        print(
+            f"{label:20} {speed:10,.0f} rows/s, {one['seconds']:6.2f} s, {one['cpu']:6.2f} CPU-s, {one['peak']:5.0f} MiB; "
+            f"Tidewheel is {ratio:.2f} times as quick, and takes {cpu:.2f} times its CPU a row"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Materialisation of look-ups into LMDB, beside a bare loop that puts the same bytes, and Feast into SQLite, in one run.
 
 One row per entity, 20 float features, from a seed, in Parquet; each contender in a process of its own. Ours reads the file,
-puts it in order, encodes it and writes it durably; the bare loop has its keys and values ready in memory and puts them, in order,
+puts it in order, encodes it and writes it durably; the bare loop has its keys and values ready in memory and puts them in order
 in transactions of 1,000, then syncs. Feast (an environment made on demand outside of the tree; left out when it cannot be
 installed) materialises a part of the entities, since it takes about half a millisecond for each. Printed: rows a second, CPU
 seconds, most memory of each process.

@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 
 from tidewheel.clock import Micros, format_instant, parse_duration, parse_instant, to_micros
 from tidewheel.errors import Invalid, MissingColumns
-from tidewheel.features.columns import view_columns
-from tidewheel.features.definition import FeatureView, ServiceDefinition, Use, outputs_of, view_of
+from tidewheel.features.columns import feature_type, view_columns
+from tidewheel.features.definition import Feature, FeatureView, ServiceDefinition, Use, outputs_of, view_of
 from tidewheel.features.intervals import FOREVER
 from tidewheel.features.match import KeyIndex, key_column, one_key
 from tidewheel.features.retrieve import retrieve
+from tidewheel.features.vectors import Metric, find_nearest
 from tidewheel.features.view_answer import whole_numbers
 from tidewheel.schema import DataType, Field
 from tidewheel.sources.definition import GONE, UNTIL, ArrowStream
@@ -118,6 +119,69 @@ class Features:
         _only_look_ups(service)
         rows, times = self._changes(service, table, first, last)
         return _changed(self._answer(service, table.take(pa.array(rows)), times), rows, service.names)
+
+    def nearest(
+        self,
+        view: type | FeatureView,
+        query: Sequence[float],
+        *,
+        k: int = 10,
+        feature: Feature | str | None = None,
+        metric: Metric = "cosine",
+        at: Instant | None = None,
+    ) -> pa.Table:
+        """The keys whose vector is nearest to a query: exactly, whatever the number of vectors.
+
+        Parameters
+        ----------
+        query
+            As many numbers as the vectors have.
+        feature
+            The look-up of a list of floats; may be left out where the view has one.
+        at
+            The instant as of which vectors count; now by default.
+
+        Returns
+        -------
+        The key columns and ``distance``, the nearest first; of equal distances the lesser key.
+
+        Raises
+        ------
+        TypeMismatch
+            When a vector is not as wide as the query.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from tidewheel.backends.duckdb import DuckDB
+        >>> from tidewheel.features.definition import entity, features, lookup
+        >>> from tidewheel.sources.definition import source
+        >>> rows = pa.table({"item": [1, 2], "ts": [0, 0], "v": [[0.0, 1.0], [1.0, 1.0]]})
+        >>> @features(source("items", rows, time="ts"), by=entity("item", item=int))
+        ... class Item:
+        ...     v = lookup("v")
+        >>> read = Features(Sources(Path("."), DuckDB(), Path("/nowhere"), {}.get, {}.__setitem__, lambda: Micros(9)))
+        >>> read.nearest(Item, [2.0, 2.0], k=1).column("item").to_pylist()
+        [2]
+        """
+        made = view_of(view)
+        schema = self.sources.schema(made.source)
+        kinds = (DataType.LIST_FLOAT32, DataType.LIST_FLOAT64)
+        vectors = [one for one in made.lookups if feature_type(one, schema) in kinds]
+        if feature is not None:
+            wanted = made[feature if isinstance(feature, str) else feature.name]
+            vectors = [one for one in vectors if one.name == wanted.name]
+        if len(vectors) != 1:
+            told = ", ".join(one.name for one in vectors) or "none"
+            fix = "name a look-up of a list of floats: feature="
+            raise Invalid(f"which vector of view {made.name} is searched? It has {told}", where=made.name, fix=fix)
+        name = vectors[0].name
+        held = self.snapshot(made, at=self.sources.clock() if at is None else at)
+        numbers = np.asarray(query, dtype=np.float64)
+        column = held[name].combine_chunks()
+        places, distances = find_nearest(column, numbers, k=k, metric=metric, where=f"{made.name}.{name}")
+        keys = held.select([key.name for key in made.keys]).take(pa.array(places))
+        return keys.append_column("distance", pa.array(distances))
 
     # ── how ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,97 @@
+"""Vectors: which of many are nearest to one, exactly. Distances are computed row by row in doubles, in blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidewheel.errors import Invalid, TypeMismatch
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Doubles = npt.NDArray[np.float64]
+
+Metric = Literal["cosine", "l2", "dot"]
+METRICS = ("cosine", "l2", "dot")
+_BLOCK = 1 << 14
+
+
+def find_nearest(column: pa.Array, query: Doubles, *, k: int, metric: Metric, where: str) -> tuple[Integers, Doubles]:
+    """The places of the vectors nearest to a query, and their distances; nulls are far from everything.
+
+    Parameters
+    ----------
+    column
+        Lists of floats, of the query's width and without nulls in them.
+    metric
+        ``l2`` is the Euclidean distance, ``cosine`` one minus the cosine of the angle (1 for a vector of zeros), ``dot`` minus
+        the inner product, so that less is nearer with each.
+
+    Returns
+    -------
+    At most ``k`` of each, the nearest first; of equal distances the one that stands first in the column.
+
+    Raises
+    ------
+    TypeMismatch
+        When a vector has another width than the query, or a null in it.
+
+    Examples
+    --------
+    >>> column = pa.array([[0.0, 1.0], [3.0, 4.0], None, [1.0, 0.0]], pa.list_(pa.float32()))
+    >>> places, distances = find_nearest(column, np.array([0.0, 0.0]), k=2, metric="l2", where="V.v")
+    >>> places.tolist(), distances.tolist()
+    ([0, 3], [1.0, 1.0])
+    """
+    if metric not in METRICS:
+        raise Invalid(f"{metric!r} is no metric", where="metric", fix=f"one of {', '.join(METRICS)}")
+    if k <= 0 or not len(query) or not np.isfinite(query).all():
+        raise Invalid("a search needs k > 0 and a query of finite numbers", where="query", fix="give both")
+    there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+    vectors = _matrix(column.take(pa.array(there)), len(query), where)
+    distances = np.concatenate(
+        [np.empty(0), *(_distances(vectors[low : low + _BLOCK], query, metric) for low in range(0, len(vectors), _BLOCK))]
+    )
+    if k < len(distances):
+        limit = np.partition(distances, k - 1)[k - 1]
+        near = np.flatnonzero(distances <= limit)
+    else:
+        near = np.arange(len(distances))
+    order = near[np.argsort(distances[near], kind="stable")][:k]
+    return there[order], distances[order]
+
+
+def _matrix(column: pa.Array, width: int, where: str) -> npt.NDArray[np.generic]:
+    widths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+    if len(widths) and (widths != width).any():
+        wrong = int(np.count_nonzero(widths != width))
+        raise TypeMismatch(
+            f"{wrong} of {len(widths)} vectors of {where} have not the {width} numbers of the query",
+            where=where,
+            fix="search with a vector of their width, or mend the source",
+        )
+    values = column.flatten()
+    if values.null_count:
+        raise TypeMismatch(f"a vector of {where} has a null in it", where=where, fix="make such vectors null as a whole")
+    made: npt.NDArray[np.generic] = values.to_numpy().reshape(-1, width)
+    return made
+
+
+def _distances(block: npt.NDArray[np.generic], query: Doubles, metric: Metric) -> Doubles:
+    """Each row by itself, so that neither the block nor its neighbours move a bit."""
+    rows = block.astype(np.float64)
+    if metric == "l2":
+        rows -= query
+        lengths: Doubles = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        return lengths
+    inner: Doubles = np.einsum("ij,j->i", rows, query)
+    if metric == "dot":
+        return -inner
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.sqrt(np.einsum("j,j->", query, query))
+    cosines: Doubles = np.divide(inner, norms, out=np.zeros(len(rows)), where=norms > 0)
+    return 1.0 - cosines

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tidewheel.features.definition import std_pop as std_pop
     from tidewheel.features.definition import sum as sum
     from tidewheel.features.definition import use as use
+    from tidewheel.features.vector import vector as vector
     from tidewheel.models.definition import model as model
     from tidewheel.monitors.definition import monitor as monitor
     from tidewheel.pipelines.definition import fixed as fixed
@@ -66,6 +67,7 @@ _HOMES = {
         *("count", "entity", "last", "lookup", "max", "mean", "min", "on_request", "request", "service"),
         *("std", "std_pop", "sum", "use"),
     ),
+    "tidewheel.features.vector": ("vector",),
     "tidewheel.models.definition": ("model",),
     "tidewheel.monitors.definition": ("monitor",),
     "tidewheel.pipelines.definition": ("fixed", "grid", "map", "resources", "step"),

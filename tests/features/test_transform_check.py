@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewheel.errors import ImpureTransform, Invalid
+from tidewheel.errors import ImpureTransform, Invalid, TransformDiverges
 from tidewheel.features.compiled import compile_transform, run_compiled
 from tidewheel.features.definition import Transform, on_request
-from tidewheel.features.transform import run_transform
-from tidewheel.features.transform_check import boundary_rows, check_transform
+from tidewheel.features.transform import Computed, run_transform
+from tidewheel.features.transform_check import boundary_rows, check_transform, compare_forms
 
 
 @on_request
@@ -133,6 +133,11 @@ def test_boundary_rows_are_the_same_each_time_and_bounded() -> None:
     many = boundary_rows([*mixed.inputs, *(one for one in whole.inputs)])
     assert len(many["b"]) == 1_000
     assert many == boundary_rows([*mixed.inputs, *(one for one in whole.inputs)])
+
+
+def test_a_row_on_which_the_forms_differ_is_named() -> None:
+    with pytest.raises(TransformDiverges, match=r"steps answers a=1.0, b=2.0 with 2.5, by column with 2.0"):
+        compare_forms(steps, {"a": [-1.0, 1.0], "b": [2.0, 2.0]}, Computed([4.0, 2.5]))
 
 
 def test_a_transform_that_answers_in_two_ways_is_refused() -> None:

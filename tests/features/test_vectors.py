@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.spatial import distance as scipy_distance
 from tests.features.ask import memory, sources, view
+from tests.features.online_world import World
 
+from tidewheel.backends.duckdb import DuckDB
+from tidewheel.backends.memory.online_store import MemoryOnlineStore
+from tidewheel.database.open import Database
 from tidewheel.errors import Invalid, TypeMismatch
-from tidewheel.features.definition import FeatureView, entity, lookup
+from tidewheel.features.definition import FeatureView, entity, lookup, service
 from tidewheel.features.read import Features
+from tidewheel.features.vector import vector
 from tidewheel.features.vectors import Metric, find_nearest
+from tidewheel.sources.definition import source
 
 ITEM = entity("item", item=int)
 NAMES = {"l2": "euclidean", "cosine": "cosine"}
@@ -64,6 +71,38 @@ def test_a_search_answers_keys_as_of_an_instant(read: Features) -> None:
     assert read.nearest(made, [1.0, 0.1], k=9, metric="l2", at=0).num_rows == 3
     assert read.nearest(made, [1.0, 0.1], k=2, at=-1).num_rows == 0
     assert read.nearest(items([[0.0, 0.0]]), [1.0, 1.0], at=0).column("distance").to_pylist() == [1.0]
+
+
+def test_a_declared_width_is_held_to_offline_and_where_rows_come_in(read: Features, tmp_path: Path) -> None:
+    declared = {"v": vector("v", 2)}
+    kind = pa.schema([("item", pa.int64()), ("ts", pa.int64()), ("v", pa.list_(pa.float32()))])
+    wrong = pa.Table.from_pylist([{"item": 1, "ts": 0, "v": [1.0, 0.0]}, {"item": 2, "ts": 0, "v": [1.0]}], kind)
+    made = view(declared, memory("items", wrong), ITEM, name="Item")
+    with pytest.raises(TypeMismatch, match=r"Item\.v has 2 numbers; 1 rows .* the first of 1 numbers"):
+        read.snapshot(made, at=0)
+    store, database, engine = MemoryOnlineStore(), Database.open("sqlite://"), DuckDB()
+    world = World(tmp_path, store, database, engine)
+    world.file("vectors-0.parquet", wrong.slice(0, 1))
+    pushed = view(declared, source("vectors", "vectors-*.parquet", time="ts"), ITEM, name="Pushed")
+    world.materialize(pushed, until=10)
+    with pytest.raises(TypeMismatch, match="1 rows have a vector of another width"):
+        world.push(pushed, [{"item": 3, "ts": 1, "v": [1.0, 2.0, 3.0]}])
+    world.push(pushed, [{"item": 3, "ts": 1, "v": [1.0, 2.0]}, {"item": 4, "ts": 1, "v": None}])
+    assert world.answer(service("near", pushed), [{"item": 3}, {"item": 4}], [10, 10]).values == [[[1.0, 2.0]], [None]]
+    world.file("vectors-1.parquet", wrong.slice(1))
+    with pytest.raises(TypeMismatch, match=r"Pushed\.v has 2 numbers"):
+        world.materialize(pushed, until=20)
+    world.close()
+    engine.close()
+    database.close()
+    number = view({"v": vector("item", 2)}, memory("items", wrong), ITEM, name="Item")
+    with pytest.raises(TypeMismatch, match="is int64, not a list of floats"):
+        read.snapshot(number, at=0)
+    right = view(declared, memory("items", wrong.slice(0, 1)), ITEM, name="Item")
+    with pytest.raises(TypeMismatch, match=r"a query of 3 numbers for Item\.v, which has 2"):
+        read.nearest(right, [1.0, 2.0, 3.0], at=0)
+    with pytest.raises(Invalid, match="a vector has 0 numbers"):
+        vector("v", 0)
 
 
 def test_what_cannot_be_searched_is_refused(read: Features) -> None:

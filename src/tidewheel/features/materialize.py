@@ -26,6 +26,7 @@ from tidewheel.features.online import LATENESS, Closed, Mark, OnlineLayout, corr
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.register import Bookmark, OnlineViews
 from tidewheel.features.rows import order_prefix
+from tidewheel.features.vectors import check_widths
 from tidewheel.ports.online_store import OnlineStore
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
@@ -167,6 +168,7 @@ class Materializer:
         return key_rows(layout, scan(layout.view.source, names, snapshot=run.snapshot, start=run.start), touched)
 
     def _write(self, run: _Run, table: KeyedRows, touched: set[bytes] | None, report: MaterializeReport) -> MaterializeReport:
+        check_widths(run.layout.view, table.rows)
         closing = Closing(run.layout, table, revision=run.revision, until=run.until)
         fresh = run.full and self._empty(run.layout)
         total, low, step = len(table.keys), 0, _FIRST_KEYS

@@ -20,6 +20,7 @@ from tidewheel.features.definition import FeatureView
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.register import OnlineViews
 from tidewheel.features.rows import split_order
+from tidewheel.features.vectors import check_widths
 from tidewheel.ports.online_store import OnlineStore
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push import ALLOWANCE, Row
@@ -101,6 +102,9 @@ class Pusher:
         if not table.num_rows:
             return PushReceipt(0, {}, {})
         seen = self.sources.transform(source, table)
+        for view in self.views:
+            if view.source.name == source.name:
+                check_widths(view, seen)
         with self._turn:  # equal events are numbered by how many there are: see OnlineLayout.numbered
             if self._layouts is None:
                 self._layouts = self._current(source)

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.clock import Micros, format_instant, parse_duration, parse_instant, to_micros
-from tidewheel.errors import Invalid, MissingColumns
+from tidewheel.errors import Invalid, MissingColumns, TypeMismatch
 from tidewheel.features.columns import feature_type, view_columns
 from tidewheel.features.definition import Feature, FeatureView, ServiceDefinition, Use, outputs_of, view_of
 from tidewheel.features.intervals import FOREVER
 from tidewheel.features.match import KeyIndex, key_column, one_key
 from tidewheel.features.retrieve import retrieve
+from tidewheel.features.vector import width_of
 from tidewheel.features.vectors import Metric, find_nearest
 from tidewheel.features.view_answer import whole_numbers
 from tidewheel.schema import DataType, Field
@@ -175,7 +176,10 @@ class Features:
             told = ", ".join(one.name for one in vectors) or "none"
             fix = "name a look-up of a list of floats: feature="
             raise Invalid(f"which vector of view {made.name} is searched? It has {told}", where=made.name, fix=fix)
-        name = vectors[0].name
+        name, width = vectors[0].name, width_of(vectors[0])
+        if width is not None and width != len(query):
+            what = f"a query of {len(query)} numbers for {made.name}.{name}, which has {width}"
+            raise TypeMismatch(what, where="query", fix="search with the model that made the vectors")
         held = self.snapshot(made, at=self.sources.clock() if at is None else at)
         numbers = np.asarray(query, dtype=np.float64)
         column = held[name].combine_chunks()

@@ -94,7 +94,7 @@ def check_transform(transform: Transform, rows: Rows | None = None) -> Transform
             )
     compiled = compile_transform(transform)
     if compiled is not None:
-        _compare(transform, columns, first)
+        compare_forms(transform, columns, first)
     return TransformFacts(transform.name, count, compiled is None, 1e6 * spent / max(count, 1))
 
 
@@ -122,7 +122,22 @@ def _boundary(kind: DataType) -> tuple[object, ...]:
     return ([], [*_BOUNDARY[kind.element]]) if kind.is_list else _BOUNDARY[kind]
 
 
-def _compare(transform: Transform, columns: Rows, expected: Computed) -> None:
+def compare_forms(transform: Transform, columns: Rows, expected: Computed) -> None:
+    """Hold the compiled form of a transform to what the function answered on some rows without nulls.
+
+    Raises
+    ------
+    TransformDiverges
+        For the first row that differs.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import on_request
+    >>> @on_request
+    ... def twice(x: float) -> float:
+    ...     return 2 * x
+    >>> compare_forms(twice, {"x": [1.5]}, Computed([3.0]))
+    """
     compiled = compile_transform(transform)
     assert compiled is not None
     values, doubt = compiled.run({name: np.array(column, dtype=np.float64) for name, column in columns.items()})

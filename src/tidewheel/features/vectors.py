@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.errors import Invalid, TypeMismatch
+from tidewheel.features.definition import FeatureView
+from tidewheel.features.vector import width_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -64,6 +66,30 @@ def find_nearest(column: pa.Array, query: Doubles, *, k: int, metric: Metric, wh
         near = np.arange(len(distances))
     order = near[np.argsort(distances[near], kind="stable")][:k]
     return there[order], distances[order]
+
+
+def check_widths(view: FeatureView, rows: pa.Table) -> None:
+    """Refuse rows with a vector of another width than declared.
+
+    Raises
+    ------
+    TypeMismatch
+        Naming the feature, the first width found, and how many rows have another one.
+    """
+    for one in view.lookups:
+        width = width_of(one)
+        if width is None or one.column is None:
+            continue
+        where, column = f"{view.name}.{one.name}", rows[one.column].combine_chunks().drop_null()
+        if not pa.types.is_list(column.type) or not pa.types.is_floating(column.type.value_type):
+            raise TypeMismatch(f"{where} is {column.type}, not a list of floats", where=where, fix="cast it in the select")
+        widths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+        wrong = np.flatnonzero(widths != width)
+        if len(wrong):
+            told = f"{len(wrong)} rows have a vector of another width, the first of {int(widths[wrong[0]])} numbers"
+            raise TypeMismatch(f"{where} has {width} numbers; {told}", where=where, fix="mend the source, or declare its width")
+        if column.flatten().null_count:
+            raise TypeMismatch(f"a vector of {where} has a null in it", where=where, fix="make such vectors null as a whole")
 
 
 def _matrix(column: pa.Array, width: int, where: str) -> npt.NDArray[np.generic]:

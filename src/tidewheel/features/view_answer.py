@@ -17,6 +17,7 @@ from tidewheel.features.match import KeyIndex, Questions, ask, key_column, one_k
 from tidewheel.features.plan import WindowPlan, plan_windows
 from tidewheel.features.standing import StandingLookUps
 from tidewheel.features.tiles import NULL_KEY, UNKNOWN_KEY, fold
+from tidewheel.features.vectors import check_widths
 from tidewheel.schema import Schema
 from tidewheel.sources.definition import GONE, UNTIL
 
@@ -131,6 +132,7 @@ class ViewAnswer:
         )
         if self._delays is not None:
             self._delays.add((known if view.source.available != "event" else created) - ts)
+        check_widths(view, rows)
         here = Rows(codes, ts, created, known, rows)
         if self._look_ups is not None:
             self._look_ups.add(here)

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from tidewheel.serving.definition import deployment as deployment
     from tidewheel.sources.changes import changes as changes
     from tidewheel.sources.definition import source as source
+    from tidewheel.sources.expectation import expect as expect
+    from tidewheel.sources.expectation import fresh as fresh
     from tidewheel.sources.location import location as location
     from tidewheel.sources.location import query as query
 
@@ -78,6 +80,7 @@ _HOMES = {
     "tidewheel.serving.definition": ("deployment",),
     "tidewheel.sources.changes": ("changes",),
     "tidewheel.sources.definition": ("source",),
+    "tidewheel.sources.expectation": ("expect", "fresh"),
     "tidewheel.sources.location": ("location", "query"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -194,6 +194,10 @@ class MissingTime(Invalid):
     """An event has no time."""
 
 
+class ExpectationFailed(Invalid):
+    """Rows are not what was expected of them, and the rule stops."""
+
+
 class FutureEvent(Invalid):
     """An event lies further ahead of the clock than is allowed."""
 

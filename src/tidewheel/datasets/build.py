@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,9 +23,11 @@ from tidewheel.features.columns import view_columns
 from tidewheel.features.definition import FeatureView, ServiceDefinition
 from tidewheel.features.retrieve import Retrieved, retrieve
 from tidewheel.features.spine import spine_times
+from tidewheel.sources.definition import Source
 from tidewheel.sources.query import AVAILABLE, CREATED, TS
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
+from tidewheel.sources.validate import enforce
 
 Snapshots = Mapping[str, Snapshot]
 Integers = npt.NDArray[np.int64]
@@ -119,11 +121,12 @@ def build_training_set(
     source = definition.spine.source
     if source.name not in taken:
         taken[source.name] = (snapshots or {}).get(source.name) or sources.snapshot(source)
+    expected = _validated([source, *(view.source for view in service.views)], sources, taken)
     rows = _spine_rows(definition, sources, taken[source.name])
     time = definition.spine.time
     joined, report = join(rows.table, service, time=time, sources=sources, label=definition.label, snapshots=taken)
     train, test = _split(definition, joined)
-    counts = dict(rows.counts) | dict(report.counts)
+    counts = dict(rows.counts) | dict(report.counts) | expected
     if test.num_rows and definition.split is not None:
         counts["rows to train on whose label came after the first row to test with"] = _overlap(train, test, time)
     report = replace(
@@ -148,6 +151,18 @@ def _snapshots(service: ServiceDefinition, sources: Sources, given: Snapshots | 
         if view.source.name not in found:
             found[view.source.name] = sources.snapshot(view.source)
     return found
+
+
+def _validated(every: Sequence[Source], sources: Sources, snapshots: Snapshots) -> dict[str, int]:
+    """What to count of the sources' expectations; a rule that stops has stopped here."""
+    counts: dict[str, int] = {}
+    for source in {one.version: one for one in every}.values():
+        verdict = sources.verdict(source, snapshots[source.name])
+        enforce(source, verdict)
+        if verdict.quarantined:
+            counts[f"rows of {source.name} in quarantine"] = verdict.quarantined
+        counts |= {f"rows of {source.name} that fail {one.rule!r}": one.failed for one in verdict.findings if one.warns}
+    return counts
 
 
 def _spine_rows(definition: TrainingSet, sources: Sources, snapshot: Snapshot) -> _Rows:

@@ -112,6 +112,7 @@ class Materializer:
         bookmark = self._views.find_bookmark(view)
         layout = OnlineLayout(view, number, self.sources.schema(view.source))
         snapshot = self.sources.snapshot(view.source)
+        self.sources.guard(view.source, snapshot)
         arrived = None if full else self._arrived(layout, bookmark, snapshot)
         least = bookmark.closed if bookmark is not None and arrived is not None else _LEAST
         run = _Run(layout, revision, Micros(max(until - self.lateness, least)), snapshot, full=arrived is None)

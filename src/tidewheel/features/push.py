@@ -43,11 +43,14 @@ class PushReceipt:
         Rows that each online view of the source took: those that its select keeps, with a key.
     late
         Of those, how many lie before tiles that are closed already: windows count them from the next materialisation on.
+    quarantined
+        Of the accepted rows, how many fail a rule that puts rows aside: they are kept, and no view sees them.
     """
 
     accepted: int
     applied: Mapping[str, int]
     late: Mapping[str, int]
+    quarantined: int = 0
 
 
 @dataclass(slots=True)
@@ -95,30 +98,31 @@ class Pusher:
 
         Raises
         ------
-        MissingColumns, TypeMismatch, MissingTime, FutureEvent, AmbiguousTime
+        MissingColumns, TypeMismatch, MissingTime, FutureEvent, AmbiguousTime, ExpectationFailed
             Naming row and column; nothing was kept.
         """
         table = self.sources.validate(source, rows, now=self.clock() if now is None else now, allowance=self.allowance)
         if not table.num_rows:
             return PushReceipt(0, {}, {})
-        seen = self.sources.transform(source, table)
+        seen = _Seen(self.sources, source, table)
         for view in self.views:
             if view.source.name == source.name:
-                check_widths(view, seen)
+                check_widths(view, seen.by(view))
         with self._turn:  # equal events are numbered by how many there are: see OnlineLayout.numbered
             if self._layouts is None:
                 self._layouts = self._current(source)
             left = self.sources.departures(source, table)
-            ready = [_Prepared(layout, seen, self.store, left=left) for layout in self._layouts]
+            ready = [_Prepared(layout, seen.by(layout.view), self.store, left=left) for layout in self._layouts]
             self.log.append(source, table)
             known, self._layouts = self._layouts, self._current(source)
             later = [one for one in self._layouts if one not in known]  # their first run may have looked too early
-            ready += [_Prepared(layout, seen, self.store, left=left) for layout in later]
+            ready += [_Prepared(layout, seen.by(layout.view), self.store, left=left) for layout in later]
             self.store.write([], [item for one in ready for item in one.items])
         return PushReceipt(
             table.num_rows,
             {one.layout.view.name: len(one.items) for one in ready},
             {one.layout.view.name: one.late for one in ready},
+            quarantined=self.sources.quarantined(source, table),
         )
 
     def _current(self, source: Source) -> list[OnlineLayout]:
@@ -131,6 +135,21 @@ class Pusher:
             if number is not None and view.source.name == source.name:
                 found.append(held.get(number) or OnlineLayout(view, number, self.sources.schema(view.source)))
         return found
+
+
+class _Seen:
+    """Rows that are being pushed as a view sees them: one may put aside more of them than another."""
+
+    def __init__(self, sources: Sources, source: Source, rows: pa.Table) -> None:
+        self._sources = sources
+        self._rows = rows
+        self._made = {source.version: sources.transform(source, rows)}
+
+    def by(self, view: FeatureView) -> pa.Table:
+        version = view.source.version
+        if version not in self._made:
+            self._made[version] = self._sources.transform(view.source, self._rows)
+        return self._made[version]
 
 
 class _Prepared:

@@ -153,9 +153,10 @@ def _answers(
         if near is not None:
             return near
     found: dict[Use, tuple[dict[str, pa.Array], ViewReport]] = {}
-    for name in dict.fromkeys(alias.view.source.name for alias in uses):
-        here = [alias for alias in uses if alias.view.source.name == name]
+    for version in dict.fromkeys(alias.view.source.version for alias in uses):  # views may put aside rows of their own
+        here = [alias for alias in uses if alias.view.source.version == version]
         source = here[0].view.source
+        name = source.name
         views = {alias.view.name: alias.view for alias in here}
         starts = {key: _start(view, schemas[name], asked.times) for key, view in views.items()}
         whole = bool(views.keys() & sums.keys())

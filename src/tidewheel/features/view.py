@@ -15,7 +15,8 @@ from tidewheel.features.annotation import read_annotation
 from tidewheel.features.feature import Feature
 from tidewheel.ledger.definition import Declaration, declare, node_id, place
 from tidewheel.schema import LISTS, DataType, Field, data_type
-from tidewheel.sources.definition import Source
+from tidewheel.sources.definition import Source, check_aside, expected_meta
+from tidewheel.sources.expectation import Expectation, quarantine_rules
 
 Class = TypeVar("Class", bound=type)
 VERSION = 1
@@ -141,6 +142,7 @@ def features(
     by: Entity | None,
     ttl: str | timedelta | None = None,
     strict_ties: bool = False,
+    expect: Sequence[Expectation] = (),
     owner: str | None = None,
     description: str = "",
     tags: Sequence[str] = (),
@@ -153,6 +155,8 @@ def features(
     ----------
     by
         What the features are about; ``None`` for everything at once: one answer, whatever is asked for.
+    expect
+        What rows are to be for this view, beside what is expected of its source.
 
     Raises
     ------
@@ -193,7 +197,9 @@ def features(
                 fix="look columns up; windows fold events, and these rows are states",
             )
         text = description or inspect.cleandoc(cls.__doc__ or "")
-        view = FeatureView(cls.__name__, source, about, tuple(made.values()), span, strict_ties, owner, text, tuple(tags))
+        check_aside(source, expect, where)
+        rows = replace(source, expect=(*source.expect, *expect)) if expect else source
+        view = FeatureView(cls.__name__, rows, about, tuple(made.values()), span, strict_ties, owner, text, tuple(tags))
         for name, value in made.items():
             setattr(cls, name, value)
         setattr(cls, _VIEW, view)
@@ -202,14 +208,19 @@ def features(
                 node_id("view", view.name),
                 view,
                 where,
-                parameters=view.parameters,
+                parameters=view.parameters | _aside(expect),
                 upstream=(node_id("source", source.name),),
-                meta={"owner": owner, "description": text, "tags": list(tags)},
+                meta={"owner": owner, "description": text, "tags": list(tags)} | expected_meta(expect),
             )
         )
         return cls
 
     return decorate
+
+
+def _aside(expect: Sequence[Expectation]) -> dict[str, object]:
+    rules = [rule.condition for rule in quarantine_rules(expect)]
+    return {"quarantine": rules} if rules else {}
 
 
 def _no_key_names(view: str, by: Entity, made: Mapping[str, Feature]) -> None:

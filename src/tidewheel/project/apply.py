@@ -14,7 +14,7 @@ from tidewheel.clock import Micros
 from tidewheel.digest import Digest
 from tidewheel.errors import Conflict, StalePlan
 from tidewheel.fingerprint.recipe import Recipe
-from tidewheel.ledger.definition import Declaration, NodeId
+from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Build
 from tidewheel.project.build import BUILDERS, BuildContext, Built
 from tidewheel.project.load import Project
@@ -22,6 +22,7 @@ from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan
 from tidewheel.project.progress import Progress, silent
 from tidewheel.project.survey import Surveyor, meta_id, meta_recipe, plan_and_survey, restrict
+from tidewheel.sources.definition import Source
 
 _ACTIVATING = frozenset({"deployment"})
 """Kinds whose build changes what answers; the environment is looked at once more right before."""
@@ -109,6 +110,7 @@ class _Runner:
         context, ledger = self._context, self._context.workspace.ledger
         recipe = context.surveyor.recipe(declaration, context.contents)
         self._recipes[declaration.id] = recipe
+        self._validate(declaration)
         if declaration.kind not in BUILT_KINDS:
             context.contents[declaration.id] = recipe.digest
             return
@@ -121,6 +123,14 @@ class _Runner:
         context.builds[declaration.id] = build
         content = build.content if declaration.kind in CONTENT_KINDS else recipe.digest
         context.contents[declaration.id] = content
+
+    def _validate(self, declaration: Declaration) -> None:
+        """Stop at rows that are not what was expected, also where nothing is to be built; warnings go to the reports."""
+        definition, context = declaration.definition, self._context
+        source = definition if isinstance(definition, Source) else getattr(definition, "source", None)
+        if isinstance(source, Source) and source.expect:
+            snapshot = context.surveyor.snapshots.get(node_id("source", source.name))
+            context.reports.extend(context.workspace.sources.guard(source, snapshot))
 
     def _build(self, declaration: Declaration, recipe: Recipe) -> Build:
         context, workspace = self._context, self._context.workspace

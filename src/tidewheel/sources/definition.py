@@ -14,6 +14,7 @@ from tidewheel.digest import Digest, digest
 from tidewheel.errors import Invalid
 from tidewheel.ledger.definition import Declaration, declare, node_id, place
 from tidewheel.sources.changes import Changes
+from tidewheel.sources.expectation import Expectation, Rule, quarantine_rules
 from tidewheel.sources.location import Location, Query, location
 
 Format = Literal["parquet", "csv", "json", "memory", "table", "query"]
@@ -91,6 +92,7 @@ class Source:
     valid_to: str | None = None
     changes: Changes | None = None
     stream: str | None = field(default=None, repr=False)
+    expect: tuple[Expectation, ...] = ()
 
     @property
     def retracts(self) -> bool:
@@ -108,11 +110,18 @@ class Source:
         return (GONE,) * self.retracts + (UNTIL,) * self.bounded
 
     @property
+    def quarantine(self) -> tuple[Rule, ...]:
+        """Rules whose failing rows are left out: they decide what the rows are."""
+        return quarantine_rules(self.expect)
+
+    @property
     def parameters(self) -> dict[str, object]:
         """Everything that decides what the rows mean; where the data lies is not part of it."""
         ends: dict[str, object] = {"deleted": self.deleted, "valid_to": self.valid_to}
         if self.changes is not None:
             ends["changes"] = self.changes.parameters
+        if self.quarantine:
+            ends["quarantine"] = [rule.condition for rule in self.quarantine]
         return {
             "name": self.name,
             "time": self.time,
@@ -173,6 +182,7 @@ def source(
     valid_to: str | None = None,
     changes: Changes | None = None,
     stream: str | None = None,
+    expect: Sequence[Expectation] = (),
     nan: Literal["null", "keep"] = "null",
     ambiguous: Ambiguous = "raise",
     owner: str | None = None,
@@ -215,6 +225,8 @@ def source(
         ``nats://host/TRIPS``, ``kafka://host:9092/trips``. ``tidewheel consume`` takes them. It needs ``event_id``, since
         streams deliver again what a consumer that died had taken. Where rows come from does not change what they mean, so it
         is no part of the recipe; ``[workspace.NAME.streams]`` in ``tidewheel.toml`` goes before it.
+    expect
+        What rows are to be, and what becomes of those that are not: :func:`tw.expect`, :func:`tw.fresh`.
     nan
         ``"null"`` turns NaN into null (counted), ``"keep"`` keeps it.
     ambiguous
@@ -255,6 +267,7 @@ def source(
         valid_to=valid_to,
         changes=changes,
         stream=stream,
+        expect=tuple(expect),
     )
     _check(made, where)
     declare(
@@ -263,10 +276,23 @@ def source(
             made,
             where,
             parameters=made.parameters | {"data": made.origin, "format": made.format},
-            meta={"owner": owner, "description": description, "tags": tuple(tags)},
+            meta={"owner": owner, "description": description, "tags": tuple(tags)} | expected_meta(made.expect),
         )
     )
     return made
+
+
+def check_aside(made: Source, expectations: Sequence[Expectation], where: str) -> None:
+    """Changes cannot be put aside one by one: the row that a bad change replaces would stay offline, and be gone online."""
+    if made.changes is not None and quarantine_rules(expectations):
+        what = f"rows of source {made.name} are changes, which cannot be put in quarantine"
+        raise Invalid(what, where=where, fix='use otherwise="stop" or "warn", or where= of a feature')
+
+
+def expected_meta(expectations: Sequence[Expectation]) -> dict[str, object]:
+    """What a node's meta says of its expectations: those that only stop or warn change no row."""
+    rules = [f"{rule.text} ({one.otherwise})" for one in expectations for rule in one.rules if one.otherwise != "quarantine"]
+    return {"expect": tuple(rules)} if rules else {}
 
 
 def _check(made: Source, where: str) -> None:
@@ -315,6 +341,7 @@ def _check_ends(made: Source, where: str) -> None:
         parse_select(f"SELECT ({made.deleted}) AS gone FROM this", where)
     if made.changes is None:
         return
+    check_aside(made, made.expect, where)
     if made.event_id is None:
         fix = "name the column that identifies a row of the table: event_id="
         raise Invalid(f"the changes of source {made.name} have no event_id", where=where, fix=fix)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tidewheel.clock import DAY, Micros, to_datetime
 from tidewheel.sources.changes import Changes
 from tidewheel.sources.definition import GONE, UNTIL, Source
+from tidewheel.sources.expectation import good_rows
 from tidewheel.sources.select import parse_select, quoted
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def time_query(source: Source) -> str:
     import sqlglot
     from sqlglot import exp
 
-    tree = sqlglot.parse_one(select_query(source), read="duckdb")
+    tree = sqlglot.parse_one(_selected(source), read="duckdb")
     tree.set("where", None)
     assert isinstance(tree, exp.Select)
     return f"SELECT {quoted(source.time)} FROM ({tree.sql(dialect='duckdb', comments=False)}) AS rows"
@@ -76,7 +77,7 @@ def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequ
     if raw:
         names = ", ".join(quoted(name) for name in raw)
         union = f"SELECT {names} FROM files UNION ALL SELECT {names} FROM pushed"
-    rows = f"({select_query(source, union=union)}\n) AS picked"
+    rows = f"({select_query(source, union=union, floats=float_names(source, described))}\n) AS picked"
     if source.changes is not None:
         rows = f"({_superseded(source, rows)}) AS changed"
     elif source.event_id is not None:
@@ -96,14 +97,23 @@ def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequ
     return f"SELECT {', '.join(cleaned + marks)} FROM {rows}"
 
 
-def select_query(source: Source, *, union: str = "", departed: bool = False) -> str:
-    """The source's select over the relation ``this``, or over a union that takes its name.
+def select_query(source: Source, *, union: str = "", departed: bool = False, floats: Sequence[str] = ()) -> str:
+    """The source's select over the relation ``this``, or over a union that takes its name, without rows in quarantine.
 
     Parameters
     ----------
     departed
         Of changes, the rows as they were before an update; otherwise as they are after a change, or were before a deletion.
+    floats
+        Columns whose NaN is null to the rules (:func:`float_names`); needed for the rows, not for their columns.
     """
+    selected = _selected(source, union=union, departed=departed)
+    if not source.quarantine:
+        return selected
+    return f"SELECT * FROM ({selected}\n) AS judged WHERE {good_rows(source.quarantine, floats)}"
+
+
+def _selected(source: Source, *, union: str = "", departed: bool = False) -> str:
     select = parse_select(source.select, source.where).sql
     if source.changes is None:
         return f"WITH this AS NOT MATERIALIZED ({union}) {select}" if union else select
@@ -183,6 +193,11 @@ def _bounds(source: Source, described: pa.Schema, start: Micros | None, end: Mic
         literal = f"TIMESTAMPTZ '{text}+00'" if kind.tz else f"TIMESTAMP '{text}'"
         found.append(f"{quoted(source.time)} {operator} {literal}")
     return found
+
+
+def float_names(source: Source, described: pa.Schema) -> tuple[str, ...]:
+    """Columns after ``select`` in which NaN becomes null."""
+    return tuple(name for name in described.names if source.nan == "null" and _is_float(described, name))
 
 
 def _is_float(described: pa.Schema, name: str) -> bool:

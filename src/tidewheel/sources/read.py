@@ -15,17 +15,28 @@ import pyarrow.parquet as pq
 from tidewheel.artifacts.columns import column_digests
 from tidewheel.clock import Clock, Micros
 from tidewheel.digest import Digest, digest, digest_chunks
-from tidewheel.errors import Conflict, Invalid, MixedTimezones, NotFound, TypeMismatch, UnknownFeature, near_miss
+from tidewheel.errors import (
+    Conflict,
+    ExpectationFailed,
+    Invalid,
+    MixedTimezones,
+    NotFound,
+    TypeMismatch,
+    UnknownFeature,
+    near_miss,
+)
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
 from tidewheel.schema import DataType, Field, Schema, data_type_of_arrow
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
+from tidewheel.sources.expectation import Rule, good_rows
 from tidewheel.sources.fetch import Fetcher, Outside
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
-from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, scan_query, select_query, time_query
+from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, float_names, scan_query, select_query, time_query
 from tidewheel.sources.read_direct import find_direct
 from tidewheel.sources.select import parse_select, quoted, to_dialect
 from tidewheel.sources.snapshot import FileSnapshot, Snapshot
 from tidewheel.sources.times import to_utc_micros
+from tidewheel.sources.validate import Validator, Verdict, enforce, without_rules
 
 _CHUNK_BYTES = 1 << 20
 _RACY_NS = 2_000_000_000
@@ -238,7 +249,7 @@ class Sources:
             sql = to_dialect(scan_query(source, described, described.names), self.engine.dialect)
             found = self.engine.stream(sql, relations).read_all()
         else:  # the select alone: half of the engine's time for a few rows is planning what is around it
-            sql = to_dialect(select_query(source), self.engine.dialect)
+            sql = to_dialect(select_query(source, floats=float_names(source, described)), self.engine.dialect)
             found, _ = _with_system_columns(source, self.engine.stream(sql, relations).read_all())
         return self._resolved(source, described.names, found)[0]
 
@@ -253,7 +264,7 @@ class Sources:
         extra += [] if source.available == "event" else [f"{quoted(source.available)} AS {AVAILABLE}"]
         sql = (
             f"SELECT *, {', '.join(extra)}, true AS {GONE}, CAST(NULL AS TIMESTAMP) AS {UNTIL} "
-            f"FROM ({select_query(source, departed=True)}) AS departed"
+            f"FROM ({select_query(source, departed=True, floats=float_names(source, described))}) AS departed"
         )
         found = self.engine.stream(to_dialect(sql, self.engine.dialect), {"this": InMemory(rows)}).read_all()
         return self._resolved(source, names, found)[0]
@@ -267,7 +278,68 @@ class Sources:
             sql = to_dialect(time_query(source), self.engine.dialect)
             times = self.engine.stream(sql, {"this": InMemory(table)}).read_all()
             check_times(source, times[0], source.time, now=now, allowance=allowance)
+        self.refuse(source, table)
         return table
+
+    def verdict(self, source: Source, snapshot: Snapshot | None = None) -> Verdict:
+        """How a snapshot fares against what is expected of the source; looked at once, and then remembered."""
+        if not source.expect:
+            return Verdict()
+        taken = snapshot or self.snapshot(source)
+        relations = self._relations(source, taken)
+        plain = without_rules(source)
+
+        def ask(sql: str, some: Mapping[str, Relation] | None) -> pa.RecordBatchReader:
+            inside = relations if some is None else some
+            names = ", ".join(quoted(name) for name in self._raw_names(inside))
+            union = f"SELECT {names} FROM files UNION ALL SELECT {names} FROM pushed" if names else ""
+            text = f"WITH rows AS ({select_query(plain, union=union)}\n) {sql}"
+            return self.engine.stream(to_dialect(text, self.engine.dialect), inside)
+
+        newest = None
+        if any(rule.newest is not None for one in source.expect for rule in one.rules):
+            newest = pc.max(self.scan(source, [], snapshot=taken)[TS]).as_py()
+        described = self._describe(source, select_query(source))
+        folder = self.pushes.parent / "quarantine" / source.name
+        validator = Validator(source, described, ask, folder, self.recall, self.remember)
+        return validator.judge(taken, self._places(taken, relations), newest=newest, now=self.clock())
+
+    def guard(self, source: Source, snapshot: Snapshot | None = None) -> tuple[str, ...]:
+        """What to warn of before the rows of a snapshot are used.
+
+        Raises
+        ------
+        ExpectationFailed
+            When a rule that stops does not hold.
+        """
+        return enforce(source, self.verdict(source, snapshot))
+
+    def quarantined(self, source: Source, rows: pa.Table) -> int:
+        """How many raw rows, which are being pushed, a rule of the source puts aside."""
+        return self._count_bad(without_rules(source), rows, source.quarantine) if source.quarantine else 0
+
+    def refuse(self, source: Source, rows: pa.Table) -> None:
+        """Refuse raw rows of a push where one fails a rule that stops: in the journal it would stop all that follows.
+
+        Raises
+        ------
+        ExpectationFailed
+            Naming the row and the rule.
+        """
+        stops = [rule for one in source.expect if one.otherwise == "stop" for rule in one.rules if rule.condition is not None]
+        if not stops or not self._count_bad(source, rows, stops):
+            return
+        for place in range(rows.num_rows):
+            for rule in stops:
+                if self._count_bad(source, rows.slice(place, 1), [rule]):
+                    what = f"row {place} of the push to {source.name} fails {rule.text!r}"
+                    raise ExpectationFailed(what, where=f"rows[{place}]", fix="send rows that meet it")
+
+    def _count_bad(self, source: Source, rows: pa.Table, rules: Sequence[Rule]) -> int:
+        floats = float_names(source, self._describe(source, select_query(source)))
+        bad = f"WHERE NOT ({good_rows(rules, floats)})"
+        sql = to_dialect(f"SELECT 1 AS bad FROM ({select_query(source, floats=floats)}\n) AS rows {bad}", self.engine.dialect)
+        return int(self.engine.stream(sql, {"this": InMemory(rows)}).read_all().num_rows)
 
     # ── how ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -408,6 +480,19 @@ class Sources:
         if pushed is None or not pushed.num_rows:
             return {"this": base}
         return {"files": base, "pushed": InMemory(pushed)}
+
+    def _places(self, snapshot: Snapshot, relations: Mapping[str, Relation]) -> dict[str, Mapping[str, Relation]]:
+        """Relations of each file alone, by its name in the snapshot, and of the pushed rows."""
+        found: dict[str, Mapping[str, Relation]] = {}
+        files = relations.get("this", relations.get("files"))
+        if isinstance(files, Files) and len(snapshot.files) <= len(files.paths):
+            own = files.paths[len(files.paths) - len(snapshot.files) :]
+            for file, path in zip(snapshot.files, own, strict=True):
+                columns = files.paths[: len(files.paths) - len(snapshot.files)]
+                found[file.path] = {"this": Files(files.format, (*columns, path))}
+        if "pushed" in relations:
+            found["pushed rows"] = {"this": relations["pushed"]}
+        return found
 
     def _raw_names(self, relations: Mapping[str, Relation]) -> tuple[str, ...]:
         pushed = relations.get("pushed")

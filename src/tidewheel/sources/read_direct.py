@@ -103,6 +103,8 @@ def find_direct(
     names = list(dict.fromkeys([*columns, *(name for name in own if name is not None)]))
     if source.select is not None or source.event_id is not None or source.retracts or source.bounded:
         return None
+    if source.quarantine:
+        return None
     if any("." in name for name in names):
         return None
     schema = pa.schema([pa.field(name, described.field(name).type) for name in names])

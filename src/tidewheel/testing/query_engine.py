@@ -58,6 +58,13 @@ class QueryEngineContract:
         answer = engine.stream(sql, {"x": Files("parquet", (str(path),))}).read_all()
         assert answer["later"].cast(pa.int64()).to_pylist() == [86_400_000_001]
 
+    def test_nan_of_a_file_is_seen(self, engine: QueryEngine, tmp_path: Path) -> None:
+        path = tmp_path / "nan.parquet"
+        pa.parquet.write_table(pa.table({"x": [float("nan"), 0.0, None]}), path)  # its statistics say: from 0 to 0
+        sql = "SELECT CASE WHEN isnan(x) THEN -1 ELSE x END AS x FROM t"
+        answer = engine.stream(sql, {"t": Files("parquet", (str(path),))}, order_by=["x"]).read_all()
+        assert answer["x"].to_pylist() == [-1.0, 0.0, None]
+
     def test_days_are_24_hours_whatever_the_machine_says(self, engine: QueryEngine) -> None:
         table = pa.table({"t": pa.array([datetime(2026, 3, 8, 5, 30, tzinfo=UTC)], pa.timestamp("us", "America/New_York"))})
         answer = engine.stream("SELECT t + INTERVAL 1 DAY AS t FROM x", {"x": InMemory(table)}).read_all()

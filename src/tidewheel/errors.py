@@ -268,6 +268,18 @@ class BodyTooLarge(Invalid):
     """A body, or what it inflates to, is above the limit."""
 
 
+class NotHttp(Invalid):
+    """Bytes on a connection are not an HTTP request."""
+
+
+class HeadTooLarge(Invalid):
+    """A request's address and headers are above the limit."""
+
+
+class TooSlow(Invalid):
+    """A request was begun and did not arrive in time."""
+
+
 class WrongMethod(Invalid):
     """The path exists, the method does not."""
 

@@ -13,6 +13,9 @@ from tidewheel.errors import TidewheelError
 _STATUS: tuple[tuple[type[TidewheelError], int], ...] = (  # the first that fits counts
     (errors.BodyTooLarge, 413),
     (errors.NotJson, 400),
+    (errors.NotHttp, 400),
+    (errors.HeadTooLarge, 431),
+    (errors.TooSlow, 408),
     (errors.WrongMethod, 405),
     (errors.HistoryUnavailable, 422),  # the request's own "at" is what cannot be answered, now or later
     (errors.Overloaded, 429),

@@ -11,13 +11,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-import uvicorn
-
 from tidewheel.errors import Unavailable
 from tidewheel.web.application import Application
-from tidewheel.web.asgi import Adapter
+from tidewheel.web.converse import Connection, Connections
+from tidewheel.web.run import Runner
 
 REFRESH_SECONDS = 0.5
+TICK_SECONDS = 1.0
 
 
 def serve(
@@ -48,55 +48,43 @@ def serve(
     """
     listening = _bind(host, port)
     app.refresh()
-    adapter = Adapter(app)
-    config = uvicorn.Config(
-        adapter,
-        http="httptools",
-        loop="uvloop",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=drain_seconds,
-        backlog=2048,
-    )
-    server = _Server(config)
+    runner = Runner(app)
     with listening, _refreshing(app):
         port = listening.getsockname()[1]
-        server.announcement = lambda: announce(_announcement(app, host, port))
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_run(server, listening))
-        adapter.close()
+        with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+            loop.run(_run(runner, listening, lambda: announce(_announcement(app, host, port)), drain_seconds))
+        runner.close()
         app.answerer.close()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server that leaves signals to us and tells when it listens."""
-
-    announcement: Callable[[], None]
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # uvicorn's own raises the signal again after the drain, and the process would not exit with 0
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.announcement()
-
-
-async def _run(server: _Server, listening: socket.socket) -> None:
+async def _run(runner: Runner, listening: socket.socket, ready: Callable[[], None], drain_seconds: int) -> None:
     loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        server.should_exit = True
-
+    stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    await server.serve(sockets=[listening])
+        loop.add_signal_handler(number, stopped.set)
+    connections = Connections(runner)
+    server = await loop.create_server(lambda: Connection(connections), sock=listening, backlog=2048)
+    ready()
+    while not stopped.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), TICK_SECONDS)
+        connections.tick(loop.time())
+    server.close()
+    connections.stop()
+    give_up = loop.time() + drain_seconds
+    while connections.open and loop.time() < give_up:
+        await asyncio.sleep(0.02)
+        connections.tick(loop.time())
+    connections.abort()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on Windows: asyncio's own loop serves there
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 @contextlib.contextmanager

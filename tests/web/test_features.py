@@ -307,3 +307,40 @@ def test_pushed_rows_count_at_once_and_requests_for_features_are_counted(app: Ap
     text = handle(app, Request("GET", "/metrics", {})).body.decode()
     assert 'tidewheel_feature_rows_total{service="facts_only"}' in text
     assert 'tidewheel_feature_errors_total{code="MissingColumns",service="facts_only"}' in text
+
+
+def test_explain_shows_the_rows_and_events_behind_each_number_on_both_sides(app: Application) -> None:
+    status, told = call(app, "POST", f"{ALL}/explain", {"rows": [ASKED]})
+    assert status == 200, told
+    assert (told["agree"], told["trouble"]) == (True, None)
+    features = {one["name"]: one for one in told["features"]}  # type: ignore[attr-defined]
+    wide, sold = features["wide"], features["sold_1h"]
+    assert (wide["offline"], wide["online"], wide["definition"]) == (0.1, 0.1, "lookup('wide')")
+    for side in ("offline", "online"):
+        assert wide["made_of"][side]["row"]["event_time"] == "2026-01-01T11:00:00Z"
+        made_of = sold["made_of"][side]
+        assert sum(tile["count"] for tile in made_of["tiles"]) + made_of["event_count"] == sold[side] == 3
+    assert sold["window"] == ["2026-01-01T11:00:00Z", "2026-01-01T12:00:00Z"]
+    assert features["double"]["offline"] == features["double"]["online"] == 0.1 * 3
+    assert call(app, "POST", f"{ALL}/explain", {"rows": [ASKED, ASKED]})[0] == 413
+    assert call(app, "POST", f"{ALL}/explain", {"rows": []})[0] == 422
+    assert call(app, "GET", f"{ALL}/explain")[0] == 405
+
+
+def test_explain_on_the_command_line(tmp_path: pytest.TempPathFactory) -> None:
+    from click.testing import CliRunner
+
+    from tidewheel.cli import cli
+
+    with shop(tmp_path) as (_app, _project, workspace):  # type: ignore[arg-type]
+        arguments = ["explain", "everything", "uid=1", "label=a", "when=2026-01-01T09:00:00Z", "factor=3"]
+        place = ["--project", str(workspace.root), "--at", "2026-01-01T12:00:00Z"]
+        shown = CliRunner().invoke(cli, [*arguments, *place], standalone_mode=False)
+        assert shown.exception is None
+        assert "sold_1h = 3  (online the same)" in shown.output
+        asked = CliRunner().invoke(cli, ["explain", "never", "label=a", *place, "--json"], standalone_mode=False)
+        told = json.loads(asked.output)
+        assert told["features"][0]["offline"] == 3
+        assert told["trouble"].startswith("view Never was never materialised")
+        wrong = CliRunner().invoke(cli, ["explain", "never", "label", *place], standalone_mode=False)
+        assert "not name=value" in str(wrong.exception)

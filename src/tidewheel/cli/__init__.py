@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from tidewheel.cli.explain import explain
 from tidewheel.cli.inspect import check, diff, repro, show, why
 from tidewheel.cli.release import promote, rollback
 from tidewheel.cli.serve import consume, dev, exec_, serve
@@ -44,7 +45,9 @@ def cli() -> None:
     """
 
 
-for _command in (init, check, plan, apply, run, dev, serve, consume, show, diff, why, promote, rollback, repro, admin, exec_):
+for _command in (
+    *(init, check, plan, apply, run, dev, serve, consume, show, diff, why, explain, promote, rollback, repro, admin, exec_),
+):
     cli.add_command(_command)
 
 

@@ -8,7 +8,7 @@ from time import monotonic
 
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
-from tidewheel.errors import Invalid, NotMaterialized, TidewheelError
+from tidewheel.errors import Invalid, NotMaterialized, TidewheelError, UnknownFeature, near_miss
 from tidewheel.features.definition import FeatureView, Output, ServiceDefinition, Use, view_of
 from tidewheel.features.prepare import prepare
 from tidewheel.features.register import OnlineViews
@@ -26,6 +26,21 @@ def list_services(project: Project) -> dict[str, ServiceDefinition]:
     """Feature services by name, in the order of the graph."""
     nodes = project.graph.nodes.values()
     return {one.name: one.definition for one in nodes if isinstance(one.definition, ServiceDefinition)}
+
+
+def get_service(project: Project, name: str) -> ServiceDefinition:
+    """A feature service by name, with or without ``service:`` before it.
+
+    Raises
+    ------
+    UnknownFeature
+        With the name that is nearest.
+    """
+    services = list_services(project)
+    found = services.get(name.removeprefix("service:"))
+    if found is None:
+        raise UnknownFeature(f"no feature service {name!r}", where=name, fix=near_miss(name, services))
+    return found
 
 
 def list_views(project: Project) -> dict[str, FeatureView]:

@@ -154,7 +154,7 @@ class FeatureAnswerer:
             The inputs, when they are checked already.
         """
         count = asked.count
-        at = self._instants(asked.at, count)
+        at = self.instants(asked)
         checked = ready.inputs.read(asked) if columns is None else columns
         names = tuple(checked)
         rows = (
@@ -176,12 +176,19 @@ class FeatureAnswerer:
             table, made = self._made = (self._table, {})
         return table, made
 
-    def _instants(self, at: Micros | Sequence[Micros | None] | None, count: int) -> Sequence[Micros]:
-        now = self._clock()
+    def instants(self, asked: AskedFeatures) -> Sequence[Micros]:
+        """The instant of each row: as asked, now where nothing is asked.
+
+        Raises
+        ------
+        FutureEvent
+            When one lies ahead of the clock.
+        """
+        now, at = self._clock(), asked.at
         if at is None:
-            return [now] * count
+            return [now] * asked.count
         if isinstance(at, int):
-            return [self._check(at, now)] * count
+            return [self._check(at, now)] * asked.count
         return [now if one is None else self._check(one, now) for one in at]
 
     def _check(self, at: Micros, now: Micros) -> Micros:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidewheel.clock import Clock, Micros, system_clock
+from tidewheel.errors import Unavailable
 from tidewheel.predictions import Label
 from tidewheel.serving.answer import Answerer
 from tidewheel.serving.answer_features import FeatureAnswerer
@@ -80,6 +81,15 @@ TakeLabels = Callable[[str, Sequence[Label]], int]
 """Deployment and labels in, number of accepted labels out."""
 
 
+Explain = Callable[[str, Mapping[str, object], Micros], Mapping[str, object]]
+"""Service, typed inputs and instant in, what made each feature out, as plain values."""
+
+
+def explain_nothing(service: str, _asked: Mapping[str, object], _at: Micros) -> Mapping[str, object]:
+    """Where there is no source to read, nothing can be explained."""
+    raise Unavailable(f"features of {service} are not explained here", where="explain", fix="ask a server of the project")
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """What one server serves.
@@ -88,6 +98,8 @@ class Application:
     ----------
     push
         Raises ``NotFound`` for an unknown source, ``Invalid`` with column and row for rows it cannot take.
+    explain
+        Reads sources, so it is asked in a thread.
     overview
         Asked by the status page only, in a thread.
     """
@@ -98,6 +110,7 @@ class Application:
     label: TakeLabels
     features: FeatureAnswerer
     overview: Callable[[], Overview] = no_overview
+    explain: Explain = explain_nothing
     clock: Clock = system_clock
     body_bytes: int = 10_000_000
 

@@ -11,6 +11,7 @@ from tidewheel.features.definition import FeatureView
 from tidewheel.features.push import Pusher
 from tidewheel.predictions import Label
 from tidewheel.predictions.row import PredictionRow
+from tidewheel.project.explain import explain
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
@@ -61,6 +62,9 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, fe
     def label(deployment: str, labels: Sequence[Label]) -> int:
         return workspace.label_log(deployment).add(labels)
 
+    def explain_(service: str, asked: Mapping[str, object], at: Micros) -> Mapping[str, object]:
+        return explain(workspace, features.find(service).served.service, asked, at=at).to_json()
+
     answerer = Answerer(deployments, routes=workspace.routes, open_version=open_, log=log, clock=workspace.clock)
     loader = ServiceLoader(project, workspace, pinned, pushes.serve)
     features = FeatureAnswerer(
@@ -82,6 +86,7 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, fe
         push=pushes.push,
         label=label,
         overview=lambda: overview(project, workspace),
+        explain=explain_,
         clock=workspace.clock,
     )
 

@@ -30,9 +30,12 @@ def answer_features(
         return Response(
             200, msgspec.json.encode(describe_service(app.features.find(service).served)), endpoint="features/schema"
         )
+    if verb == "explain":
+        _only("POST", method, verb)
+        return _explain(app, service, body, read_query(query) if query else {})
     if verb:
         raise NotFound(
-            f"no path /features/{rest[:200]}", where="path", fix="POST /features/{service}, GET /features/{service}/schema"
+            f"no path /features/{rest[:200]}", where="path", fix="POST /features/{service} or .../explain, GET .../schema"
         )
     _only("POST", method, "a service")
     try:
@@ -118,6 +121,19 @@ def answer_feast_push(app: Application, body: bytes) -> Response:
 
     source, rows = read_feast_push(body)
     return Response(200, msgspec.json.encode({"accepted": app.push(source, rows)}), endpoint="push")
+
+
+def _explain(app: Application, service: str, body: bytes, query: Mapping[str, str]) -> Response:
+    from tidewheel.serving.feature_request import read_feature_request
+
+    ready = app.features.find(service)
+    asked = read_feature_request(body, query=query, max_rows=1)
+    if asked.count != 1:
+        raise Invalid(f"{asked.count} rows to explain", where="rows", fix="explain one row at a time")
+    columns = ready.inputs.read(asked)
+    (at,) = app.features.instants(asked)
+    told = app.explain(service, {name: values[0] for name, values in columns.items()}, at)
+    return Response(200, msgspec.json.encode(told), endpoint="features/explain")
 
 
 def _line(app: Application, name: str) -> dict[str, object]:

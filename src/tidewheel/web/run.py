@@ -42,7 +42,7 @@ class Runner:
         kind = path[1:].partition("/")[0]
         if kind not in _QUICK or len(request.body) > _INLINE_BYTES or self._seconds.get(path, 0.0) >= _INLINE_SECONDS:
             return None
-        if "content-encoding" in request.headers:
+        if "content-encoding" in request.headers or path.endswith("/explain"):
             return None
         started = perf_counter()
         response = handle(self.app, request)

@@ -1,0 +1,229 @@
+"""What made a number: the tiles, open events and rows behind each feature of one key at one instant. Pure.
+
+The same question is asked of two sides: of the source's rows, as training sets see them, and of the bytes in the online store.
+The values come from the paths that answer everybody; here is only shown what these paths had in hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tidewheel.clock import Micros
+from tidewheel.features.columns import row_schema
+from tidewheel.features.condition import parse_condition
+from tidewheel.features.definition import FeatureView
+from tidewheel.features.feature import Feature
+from tidewheel.features.plan import plan_windows
+from tidewheel.features.rows import RowCodec
+from tidewheel.features.tile_bytes import unpack_tiles
+from tidewheel.schema import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tidewheel.features.online import OnlineLayout
+
+MOST = 50
+"""Events that are listed of one feature: the latest; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRow:
+    """A row of the source: its event time, from when it is known, and its columns."""
+
+    event_time: Micros
+    known_from: Micros
+    values: Mapping[str, object]
+    created: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTile:
+    """Events ``[start, end)`` that were folded together, and how many values they had."""
+
+    start: Micros
+    end: Micros
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one side had in hand for one feature.
+
+    Parameters
+    ----------
+    tiles
+        Whole tiles, in order; online those that are closed.
+    events
+        Raw events behind the tiles, the latest :data:`MOST` of them; ``count`` is how many there are.
+    row
+        What a look-up found.
+    """
+
+    tiles: tuple[SeenTile, ...] = ()
+    events: tuple[SeenRow, ...] = ()
+    count: int = 0
+    row: SeenRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One output of a service: its value on both sides, and what it was made of.
+
+    ``agree`` is ``None`` when there is no online side.
+    """
+
+    name: str
+    origin: str
+    definition: str
+    offline: object
+    online: object = None
+    agree: bool | None = None
+    window: tuple[Micros, Micros] | None = None
+    evidence_offline: Evidence = field(default_factory=Evidence)
+    evidence_online: Evidence | None = None
+
+
+def window_of(feature: Feature, at: int) -> tuple[Micros, Micros]:
+    """First instant of a window, and the first one behind it.
+
+    Examples
+    --------
+    >>> from tidewheel.features.feature import count
+    >>> window_of(count("10m", hop="5m"), 661_000_000)
+    (0, 661000000)
+    """
+    return Micros((at - feature.window) // feature.hop * feature.hop), Micros(at)
+
+
+def define(feature: Feature) -> str:
+    """A feature in the words of its definition.
+
+    Examples
+    --------
+    >>> from tidewheel.features.feature import mean
+    >>> define(mean("minutes", "1d", where="minutes < 600"))
+    "mean('minutes', '1d', where='minutes < 600')"
+    """
+    from tidewheel.clock import format_duration
+
+    parts = [repr(feature.column)] if feature.column is not None else []
+    if feature.kind == "window":
+        parts.append(repr(format_duration(feature.window)))
+    if feature.where is not None:
+        parts.append(f"where={feature.where!r}")
+    return f"{feature.aggregation or 'lookup'}({', '.join(parts)})"
+
+
+def offline_evidence(view: FeatureView, schema: Schema, rows: pa.Table, *, at: int) -> dict[str, Evidence]:
+    """What the rows of one key show for each feature of a view.
+
+    Parameters
+    ----------
+    rows
+        Rows of the key, with the view's columns and ``__ts``, ``__created``, ``__avail``.
+    """
+    names = [name for name in rows.column_names if not name.startswith("__")]
+    seen = [
+        SeenRow(row["__ts"], row["__avail"], {name: row[name] for name in names}, row["__created"]) for row in rows.to_pylist()
+    ]
+    found = {}
+    for feature in view.features:
+        if feature.kind == "window":
+            met = _meeting(feature, rows, seen)
+            start, end = window_of(feature, at)
+            inside = sorted(
+                (one for one in met if start <= one.event_time < end and one.known_from <= at), key=lambda one: one.event_time
+            )
+            found[feature.name] = _tiled(feature, inside, at // feature.hop * feature.hop)
+        else:
+            found[feature.name] = Evidence(row=_greatest(view, schema, feature, seen, at))
+    return found
+
+
+def _meeting(feature: Feature, table: pa.Table, seen: Sequence[SeenRow]) -> list[SeenRow]:
+    mask = [True] * len(seen) if feature.where is None else parse_condition(feature.where).mask(table).tolist()
+    column = feature.column
+    return [one for one, met in zip(seen, mask, strict=True) if met and (column is None or one.values[column] is not None)]
+
+
+def _tiled(feature: Feature, inside: Sequence[SeenRow], opened: int) -> Evidence:
+    """Events before ``opened`` by the tile that they fall into, the rest as they are."""
+    counts: dict[int, int] = {}
+    for one in inside:
+        if one.event_time < opened:
+            start = one.event_time // feature.hop * feature.hop
+            counts[start] = counts.get(start, 0) + 1
+    tiles = tuple(SeenTile(Micros(start), Micros(start + feature.hop), count) for start, count in sorted(counts.items()))
+    events = [one for one in inside if one.event_time >= opened]
+    return Evidence(tiles, tuple(events[-MOST:]), len(events))
+
+
+def _greatest(view: FeatureView, schema: Schema, feature: Feature, seen: Sequence[SeenRow], at: int) -> SeenRow | None:
+    codec = RowCodec(row_schema(view, schema))
+    names = codec.schema.names
+    visible = [
+        one
+        for one in seen
+        if one.event_time <= at
+        and one.known_from <= at
+        and not (feature.fill == "last_known" and feature.column is not None and one.values[feature.column] is None)
+    ]
+    return max(
+        visible,
+        key=lambda one: (one.event_time, one.created, codec.canonical([one.values[name] for name in names])),
+        default=None,
+    )
+
+
+def online_evidence(layout: OnlineLayout, row: bytes | None, items: Sequence[bytes], *, at: int) -> dict[str, Evidence]:
+    """What the online store shows for each feature of a view: its closed tiles and rows, and its open events.
+
+    Parameters
+    ----------
+    row, items
+        What the store holds of the key.
+    """
+    import pyarrow as pa
+
+    view, schema = layout.view, layout.schema
+    closed = None if row is None else layout.decode_closed(row)
+    opened = [_seen(layout, one) for one in layout.distinct(items)]
+    columns = {name: [one.values[name] for one in opened] for name in layout.columns}
+    table = pa.table({name: pa.array(values, schema[name].type.arrow()) for name, values in columns.items()})
+    plan = plan_windows(view, schema)
+    tiles = unpack_tiles(plan, [None if closed is None else closed.tiles]) if view.windows else []
+    group_of = {one.feature.name: one.group for one in plan.windows}
+    shut = [_seen(layout, one) for one in (closed.lookups if closed is not None else ()) if one]
+    watermark = -(1 << 62) if closed is None else closed.watermark
+    found = {}
+    for feature in view.features:
+        if feature.kind != "window":
+            found[feature.name] = Evidence(row=_greatest(view, schema, feature, [*opened, *shut], at))
+            continue
+        start, end = window_of(feature, at)
+        held = tiles[group_of[feature.name]]
+        whole = tuple(
+            SeenTile(Micros(first), Micros(first + feature.hop), int(ints[0]))
+            for first, ints in zip(held.start.tolist(), held.ints, strict=True)
+            if start <= first and first + feature.hop <= end
+        )
+        events = [
+            one
+            for one in _meeting(feature, table, opened)
+            if max(start, watermark) <= one.event_time < end and one.known_from <= at
+        ]
+        found[feature.name] = Evidence(whole, tuple(events[-MOST:]), len(events))
+    return found
+
+
+def _seen(layout: OnlineLayout, row: bytes) -> SeenRow:
+    from tidewheel.features.rows import split_order
+
+    ts, known = layout.times(row)
+    _, created = split_order(row)
+    return SeenRow(
+        Micros(ts), Micros(known), dict(zip(layout.columns, layout.codec.decode(row).values, strict=False)), Micros(created)
+    )

@@ -344,3 +344,34 @@ def test_explain_on_the_command_line(tmp_path: pytest.TempPathFactory) -> None:
         assert told["trouble"].startswith("view Never was never materialised")
         wrong = CliRunner().invoke(cli, ["explain", "never", "label", *place], standalone_mode=False)
         assert "not name=value" in str(wrong.exception)
+
+
+def test_feasts_shape_is_the_one_that_its_own_server_writes(app: Application) -> None:
+    # What feast 0.67 answers to the same request over the same rows, but for the values.
+    sent = {"features": ["Facts:wide", "Facts:flag"], "entities": {"uid": [1, 2, 4], "other": [0, 0, 0]}}
+    at = "2026-01-01T11:00:00Z"
+    none = "1970-01-01T00:00:00Z"
+    assert call(app, "POST", "/get-online-features", sent) == (
+        200,
+        {
+            "results": [
+                {"values": [1, 2, 4], "statuses": ["PRESENT"] * 3, "event_timestamps": [none] * 3},
+                {
+                    "values": [0.1, None, None],
+                    "statuses": ["PRESENT", "NULL_VALUE", "NOT_FOUND"],
+                    "event_timestamps": [at, at, none],
+                },
+                {
+                    "values": [True, None, None],
+                    "statuses": ["PRESENT", "NULL_VALUE", "NOT_FOUND"],
+                    "event_timestamps": [at, at, none],
+                },
+            ],
+            "metadata": {"feature_names": ["uid", "wide", "flag"]},
+        },
+    )
+    full = call(app, "POST", "/get-online-features", {**sent, "full_feature_names": True})[1]["metadata"]
+    assert full == {"feature_names": ["uid", "Facts__wide", "Facts__flag"]}
+    by_name = call(app, "POST", "/get-online-features", {"feature_service": "facts_only", "entities": {"uid": [1]}})[1]
+    assert by_name["metadata"]["feature_names"][:2] == ["uid", "whole"]  # type: ignore[index]
+    assert call(app, "GET", "/health")[0] == 200

@@ -24,10 +24,10 @@ _LEAST = -(1 << 62)
 class Status(Enum):
     """Why a value is what it is."""
 
-    PRESENT = "present"
-    NULL_VALUE = "null_value"
-    NOT_FOUND = "not_found"
-    OUTSIDE_MAX_AGE = "outside_max_age"
+    PRESENT = "PRESENT"
+    NULL_VALUE = "NULL_VALUE"
+    NOT_FOUND = "NOT_FOUND"
+    OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class ViewAnswer:
 
     def statuses(self) -> list[list[Status]]:
         """Why each value is what it is. Of windows: ``PRESENT`` or ``NULL_VALUE``."""
+        if self._view.one_row and self._found:
+            return [self._view.statuses_of(row, at) for row, at in zip(self._found[0], self._times, strict=True)]
         return [
             [
                 (Status.NULL_VALUE if value is None else Status.PRESENT)
@@ -69,6 +71,9 @@ class ViewAnswer:
 
     def event_times(self) -> list[list[int | None]]:
         """Event time of the row that each look-up found; ``None`` for windows."""
+        if self._view.one_row and self._found:
+            width = len(self._view.looks)
+            return [[_time(row)] * width for row in self._found[0]]
         return [
             [None if look is None else _time(self._found[look.slot][number]) for look in self._view.looks]
             for number in range(len(self.rows))
@@ -128,6 +133,14 @@ class OnlineView:
         self._one_slot = len(layout.slots) == 1
         self._corrected = layout.identity_place is not None
         self._ends = Ends(layout) if layout.ends else None
+        self.one_row = self._one_slot and len(own) == len(self.looks) and self._ends is None
+        """Whether every feature is of the one row that was found, and so shares its time."""
+        first, last = min((look.presence for look in own), default=0), max((look.presence for look in own), default=0)
+        self._presence = slice(first, last + 1)
+        whole = bytearray(last - first + 1)
+        for look in own:
+            whole[look.presence - first] |= look.mask
+        self._all_present = int.from_bytes(whole, "big")
 
     @property
     def reads_newest(self) -> bool:
@@ -163,6 +176,14 @@ class OnlineView:
         if windows:
             rows = [self._mixed(iter(own), iter(row)) for own, row in zip(windows, rows, strict=True)]
         return ViewAnswer(self, rows, everything, times)
+
+    def statuses_of(self, row: bytes | None, at: int) -> list[Status]:
+        """Statuses of all features, where :attr:`one_row`: most rows are whole, and share one."""
+        if row is not None and int.from_bytes(row[self._presence], "big") & self._all_present != self._all_present:
+            return [self.status(look, row, at) for look in self.looks if look is not None]
+        look = self.looks[0]
+        assert look is not None
+        return [self.status(look, row, at)] * len(self.looks)
 
     def status(self, look: Look, row: bytes | None, at: int) -> Status:
         """Why a look-up's value is what it is, given the row that was found."""

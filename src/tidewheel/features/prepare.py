@@ -51,6 +51,8 @@ class Answer:
     @property
     def statuses(self) -> list[list[Status]]:
         """Why each value is what it is. Of windows, request values and transforms: ``PRESENT`` or ``NULL_VALUE``."""
+        if self._one_part():
+            return self._parts[0][1].statuses()
         made = [[Status.NULL_VALUE if value is None else Status.PRESENT for value in row] for row in self.values]
         for place, part in self._parts:
             for row, own in zip(made, part.statuses(), strict=True):
@@ -60,11 +62,17 @@ class Answer:
     @property
     def event_times(self) -> list[list[int | None]]:
         """Microseconds: event time of the row that a look-up found; ``None`` for everything else."""
+        if self._one_part():
+            return self._parts[0][1].event_times()
         made: list[list[int | None]] = [[None] * len(row) for row in self.values]
         for place, part in self._parts:
             for row, own in zip(made, part.event_times(), strict=True):
                 row[place : place + len(own)] = own
         return made
+
+    def _one_part(self) -> bool:
+        """Whether all outputs are of one view."""
+        return len(self._parts) == 1 and self._parts[0][1].rows is self.values
 
 
 class PreparedFeatures:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
-from tidewheel.clock import Micros, format_instant
+from tidewheel.clock import Micros, format_instant, to_datetime
 from tidewheel.features.float_kernel import shorten_places
 from tidewheel.serving.served_features import FeatureValues
 
@@ -46,14 +47,20 @@ def status_names(answer: FeatureValues) -> list[list[str]]:
     return [[one._name_ for one in row] for row in answer.statuses]
 
 
-def event_instants(times: Sequence[Sequence[int | None]]) -> list[list[str | None]]:
-    """Event times as ISO 8601; features of one row share theirs, so each is written once."""
-    written: dict[int | None, str | None] = {None: None}
+def event_instants(times: Sequence[Sequence[int | None]]) -> list[list[datetime | None]]:
+    """Event times as instants; features of one row share theirs, so each is made once."""
+    made: dict[int | None, datetime | None] = {None: None}
+    rows: list[list[datetime | None]] = []
     for row in times:
-        for one in row:
-            if one not in written:
-                written[one] = format_instant(one)  # type: ignore[arg-type]  # None is written already
-    return [[written[one] for one in row] for row in times]
+        first = row[0] if row else None
+        if first not in made:
+            made[first] = to_datetime(first)  # type: ignore[arg-type]  # None is made already
+        if row.count(first) == len(row):
+            rows.append([made[first]] * len(row))
+        else:
+            made.update((one, to_datetime(one)) for one in row if one is not None and one not in made)
+            rows.append([made[one] for one in row])
+    return rows
 
 
 def lags(times: Sequence[Sequence[int | None]], at: Sequence[Micros]) -> list[list[float | None]]:
@@ -87,7 +94,7 @@ def write_features(
     """
     parts: dict[str, Shown] = {"values": answer.values}
     if "statuses" in include:
-        parts["statuses"] = status_names(answer)
+        parts["statuses"] = answer.statuses
     if "event_times" in include or "lag" in include:
         times = answer.event_times
         if "event_times" in include:
@@ -107,7 +114,7 @@ def write_features(
 
 def _instants(at: Sequence[Micros]) -> str | list[str]:
     first = at[0] if at else Micros(0)
-    if all(one == first for one in at):
+    if at.count(first) == len(at):
         return format_instant(first)
     return [format_instant(one) for one in at]
 

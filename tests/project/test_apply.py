@@ -16,6 +16,7 @@ from tidewheel.project.apply import Applied, apply_plan
 from tidewheel.project.load import load_project
 from tidewheel.project.open import Workspace, open_workspace
 from tidewheel.project.plan import Plan
+from tidewheel.project.show import describe_node
 from tidewheel.project.survey import make_plan
 
 HEAD = 'import tidewheel as tw\n\nshop = tw.entity("shop", shop_id=int)\n'
@@ -155,6 +156,20 @@ def test_a_transform_that_reads_the_clock_or_draws_is_refused_with_its_place(wor
     with pytest.raises(ImpureTransform, match="t0") as caught:
         plan(workspace)
     assert str(caught.value.where).startswith("made/definitions.py:")
+
+
+def test_a_transform_that_answers_in_two_ways_is_refused_at_plan(workspace: Workspace) -> None:
+    transform = "seen = []\n@tw.on_request\ndef t0(items: int) -> int:\n    seen.append(items)\n    return len(seen)\n"
+    write(workspace.root, ['s0 = tw.source("s0", "data/s0.csv", time="t")\n', transform])
+    with pytest.raises(ImpureTransform, match="transform t0"):
+        plan(workspace)
+
+
+def test_a_node_shows_how_its_transform_runs(workspace: Workspace) -> None:
+    transform = "@tw.on_request\ndef t0(items: float) -> float:\n    return items * 2\n"
+    write(workspace.root, ['s0 = tw.source("s0", "data/s0.csv", time="t")\n', transform])
+    shown = dict(describe_node(load_project(workspace.root), workspace, "t0").sections)
+    assert dict(shown["runs"])["offline"] == "by column"
 
 
 def test_of_two_applies_one_wins_and_the_other_gets_a_conflict_and_keeps_its_builds(workspace: Workspace) -> None:

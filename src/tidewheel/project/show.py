@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 from tidewheel.clock import format_instant
 from tidewheel.errors import NotFound
+from tidewheel.features.definition import Transform
+from tidewheel.features.transform_check import check_transform
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.models.version import ModelVersion
 from tidewheel.project.load import Project
@@ -145,6 +147,10 @@ def _of_kind(workspace: Workspace, declaration: Declaration) -> list[tuple[str, 
         lines = [(v.name, " ".join(f"{key}={value:.4g}" for key, value in sorted(v.metrics.items()))) for v in versions]
         aliases = [(f"@{alias}", str(version)) for alias, version in workspace.registry.aliases(declaration.name).items()]
         return [("versions", tuple(lines)), ("aliases", tuple(aliases))]
+    if isinstance(declaration.definition, Transform):
+        facts = check_transform(declaration.definition)
+        offline = "row by row (interpreted)" if facts.interpreted else "by column"
+        return [("runs", (("offline", offline), ("one call", f"{facts.microseconds:.1f} us on {facts.rows} generated rows")))]
     if declaration.kind == "deployment":
         history = workspace.routes.history(declaration.name, limit=10)
         routes = [

@@ -68,15 +68,18 @@ class Surveyor:
             parts[f"param:{name}"] = Component(digest(value), where=declaration.where, note=_shown(value))
         if declaration.functions:
             parts.update(self._workspace.fingerprinter.components(declaration.functions))
-            self._refuse_impure(declaration)
+            self._refuse_impure(declaration, parts)
         if isinstance(declaration.definition, Source):
             snapshot = self._workspace.sources.snapshot(declaration.definition)
             self.snapshots[declaration.id] = snapshot
             parts.update(_data_components(snapshot))
         return parts
 
-    def _refuse_impure(self, declaration: Declaration) -> None:
-        """A transform runs in training and in serving: what it reads besides its arguments would differ between the two."""
+    def _refuse_impure(self, declaration: Declaration, parts: Mapping[str, Component]) -> None:
+        """A transform runs in training and in serving: what it reads besides its arguments would differ between the two.
+
+        It is tried on rows at the border of its types once for each state of its code.
+        """
         if declaration.kind != "transform":
             return
         for finding in self._workspace.fingerprinter.findings(declaration.functions):
@@ -86,7 +89,11 @@ class Surveyor:
                 fix="take it as an argument, or compute it in the source's select",
             )
         if isinstance(declaration.definition, Transform):
-            check_transform(declaration.definition)
+            ledger = self._workspace.ledger
+            key = f"transform:{digest(sorted((name, part.value) for name, part in parts.items()))}"
+            if ledger.recall(key) is None:
+                check_transform(declaration.definition)
+                ledger.remember(key, b"tried")
 
     def survey(self) -> Survey:
         """Recipes of all nodes; those that wait for something unbuilt are pending."""

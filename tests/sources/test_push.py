@@ -25,6 +25,7 @@ from tidewheel.errors import (
     TypeMismatch,
 )
 from tidewheel.sources import Source, source
+from tidewheel.sources.changes import changes
 from tidewheel.sources.push import PushLog, read_pushes, validate_push
 from tidewheel.sources.read import Sources
 
@@ -172,6 +173,33 @@ def test_rows_come_back_as_they_were_pushed(tmp_path: Path) -> None:
     assert found.slice(2)["note"].to_pylist() == [None, None]
     log.close()
     assert read_pushes(tmp_path / "trips", RAW).equals(found)
+
+
+IMAGE = pa.struct([("id", pa.int64()), ("at", pa.timestamp("us")), ("day", pa.date32()), ("fare", pa.decimal128(10, 2))])
+FEED = pa.schema([("op", pa.string()), ("ts", pa.timestamp("us", "UTC")), ("before", IMAGE), ("after", IMAGE)])
+
+
+def feed() -> Source:
+    images = changes("op", before="before", after="after")
+    return source("feed", "feed.parquet", time="ts", event_id="id", select="SELECT op, ts, id FROM this", changes=images)
+
+
+def test_images_of_a_change_come_as_json_objects_and_come_back(tmp_path: Path) -> None:
+    image = {"id": 1, "at": "2026-01-01T10:00:00", "day": "2026-01-01", "fare": "12.30", "other": 1}
+    change = {"op": "c", "ts": "2026-01-01T10:00:00Z", "before": None, "after": image}
+    made = validate_push(feed(), FEED, [change], now=NOW)
+    log = PushLog(tmp_path / "feed")
+    log.append(feed(), made)
+    log.close()
+    assert read_pushes(tmp_path / "feed", FEED).to_pylist() == made.to_pylist()
+    assert made.to_pylist()[0]["after"]["at"] == datetime(2026, 1, 1, 10)
+
+
+@pytest.mark.parametrize(("image", "told"), [([1], "not an object"), ({"id": "x"}, "an object whose id is an integer")])
+def test_a_wrong_image_is_refused(image: object, told: str) -> None:
+    change = {"op": "c", "ts": "2026-01-01T10:00:00Z", "before": None, "after": image}
+    with pytest.raises(TypeMismatch, match=told):
+        validate_push(feed(), FEED, [change], now=NOW)
 
 
 def test_rows_of_another_source_are_refused(tmp_path: Path) -> None:

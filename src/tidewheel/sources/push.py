@@ -67,7 +67,7 @@ def validate_push(
     """
     arrow = schema if isinstance(schema, pa.Schema) else schema.arrow()
     select = parse_select(source.select, source.where)
-    needed = select.reads(tuple(arrow.names))
+    needed = select.reads(tuple(arrow.names)) if source.changes is None else tuple(arrow.names)  # images have what it reads
     time = select.raw_column(source.time)
     event_id = select.raw_column(source.event_id) if source.event_id is not None else None
     columns: dict[str | None, pa.Array] = {}
@@ -151,7 +151,25 @@ def _converter(kind: pa.DataType, source: Source) -> Convert:
         return _decimal
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _list(_converter(kind.value_type, source))
+    if types.is_struct(kind):
+        return _struct({field.name: _converter(field.type, source) for field in kind})
     return lambda value: value
+
+
+def _struct(fields: Mapping[str, Convert]) -> Convert:
+    def convert_struct(value: object) -> object:
+        if not isinstance(value, Mapping):
+            raise _Wrong("an object")
+        made: dict[str, object] = {}
+        for name, convert in fields.items():
+            one = value.get(name)
+            try:
+                made[name] = None if one is None else convert(one)
+            except _Wrong as error:
+                raise _Wrong(f"an object whose {name} is {error}") from error
+        return made
+
+    return convert_struct
 
 
 def _list(convert: Convert) -> Convert:

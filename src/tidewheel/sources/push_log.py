@@ -80,6 +80,8 @@ def _plain(column: pa.ChunkedArray) -> list[object]:
         column = column.cast(pa.int32())
     elif pa.types.is_decimal(column.type):
         column = column.cast(pa.string())
+    elif pa.types.is_struct(column.type):
+        return _objects(column.combine_chunks())
     values: list[object] = column.to_pylist()
     return values
 
@@ -116,7 +118,17 @@ def _typed(values: list[object], kind: pa.DataType) -> pa.Array:
         return pa.array(values, pa.int32()).cast(pa.date32()).cast(kind)
     if pa.types.is_decimal(kind):
         return pa.array(values, pa.string()).cast(kind)
+    if pa.types.is_struct(kind):
+        objects = [value if isinstance(value, dict) else None for value in values]
+        parts = [_typed([None if one is None else one.get(field.name) for one in objects], field.type) for field in kind]
+        return pa.StructArray.from_arrays(parts, fields=list(kind), mask=pa.array([one is None for one in objects]))
     return pa.array(values, kind)
+
+
+def _objects(column: pa.StructArray) -> list[object]:
+    parts = {field.name: _plain(pa.chunked_array([column.field(field.name)])) for field in column.type}
+    there = column.is_valid().to_pylist()
+    return [{name: part[row] for name, part in parts.items()} if held else None for row, held in enumerate(there)]
 
 
 def _records(folder: Path, pushes: Sequence[PushSnapshot] | None) -> Iterator[bytes]:

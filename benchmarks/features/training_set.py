@@ -64,7 +64,7 @@ def make_data(folder: Path, size: str, law: str) -> None:
             "ts": instants(ts),
             "created": instants(created),
             "x": draw.normal(size=rows),
-            "y": draw.random(rows),
+            "z": draw.random(rows),
         }
         pq.write_table(pa.table(table), folder / f"{name}.parquet")
     events = 7 * asked
@@ -97,7 +97,7 @@ def ours(folder: Path, kind: str) -> Callable[[], pa.Table]:
     if kind == "lookups":
         for name in ("a", "b", "c"):
             rows = tw.source(f"of_{name}", f"{folder}/{name}.parquet", time="ts", created="created")
-            features = {f"{name}_{value}": tw.lookup(value) for value in ("x", "y")}
+            features = {f"{name}_{value}": tw.lookup(value) for value in ("x", "z")}
             made.append(tw.features(rows, by=user)(type(f"View{name}", (), features)))
     else:
         events = tw.source("events", f"{folder}/events.parquet", time="ts")
@@ -144,7 +144,18 @@ def run_worker(name: str, folder: Path, kind: str, answer: Path) -> None:
 def spend(name: str, folder: Path, kind: str, repeats: int) -> dict[str, float] | None:
     """The least of some runs."""
     answer = folder / f"answer_{kind}_{name}.parquet"
-    command = [sys.executable, __file__, "--worker", name, "--folder", str(folder), "--kind", kind, "--answer", str(answer)]
+    command = [
+        sys.executable,
+        str(Path(__file__).resolve()),
+        "--worker",
+        name,
+        "--folder",
+        str(folder),
+        "--kind",
+        kind,
+        "--answer",
+        str(answer),
+    ]
     if name == "feast":
         python = ensure_environment("feast", FEAST)
         if python is None:
@@ -152,7 +163,7 @@ def spend(name: str, folder: Path, kind: str, repeats: int) -> dict[str, float] 
         command = [str(python), str(HERE / "training_set_peers" / "feast_join.py"), str(folder), str(answer)]
     runs = []
     for _ in range(repeats):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
         if done.returncode:
             print(f"  {name}: failed with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
             return None

@@ -26,7 +26,7 @@ def main(folder: Path, answer: Path) -> None:
             name=name,
             entities=[user],
             ttl=timedelta(days=36500),
-            schema=[Field(name="x", dtype=Float64), Field(name="y", dtype=Float64)],
+            schema=[Field(name="x", dtype=Float64), Field(name="z", dtype=Float64)],
             source=FileSource(path=str(folder / f"{name}.parquet"), timestamp_field="ts", created_timestamp_column="created"),
         )
         for name in ("a", "b", "c")
@@ -40,7 +40,7 @@ def main(folder: Path, answer: Path) -> None:
     )
     store = FeatureStore(config=configuration)
     store.apply([user, *views])
-    features = [f"{name}:{value}" for name in ("a", "b", "c") for value in ("x", "y")]
+    features = [f"{name}:{value}" for name in ("a", "b", "c") for value in ("x", "z")]
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     found = store.get_historical_features(spine, features, full_feature_names=True).to_arrow()
     after = resource.getrusage(resource.RUSAGE_SELF)

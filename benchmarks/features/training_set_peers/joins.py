@@ -37,11 +37,11 @@ def lookups_duckdb(folder: Path) -> pa.Table:
     joined = f"(SELECT *, row_number() OVER () AS row FROM '{folder}/spine.parquet')"
     for name in VIEWS:
         once = (
-            f"(SELECT uid, ts, arg_max(x, created) AS {name}_x, arg_max(y, created) AS {name}_y "
+            f"(SELECT uid, ts, arg_max(x, created) AS {name}_x, arg_max(z, created) AS {name}_z "
             f"FROM '{folder}/{name}.parquet' GROUP BY uid, ts)"
         )
-        joined = f"(SELECT s.*, {name}_x, {name}_y FROM {joined} s ASOF LEFT JOIN {once} v ON s.uid = v.uid AND s.t >= v.ts)"
-    columns = ", ".join(f"{name}_x, {name}_y" for name in VIEWS)
+        joined = f"(SELECT s.*, {name}_x, {name}_z FROM {joined} s ASOF LEFT JOIN {once} v ON s.uid = v.uid AND s.t >= v.ts)"
+    columns = ", ".join(f"{name}_x, {name}_z" for name in VIEWS)
     return duckdb.sql(f"SELECT {columns} FROM {joined} ORDER BY row").to_arrow_table()
 
 
@@ -50,9 +50,9 @@ def lookups_polars(folder: Path) -> pa.Table:
     joined = pl.scan_parquet(folder / "spine.parquet").with_row_index("row").sort("t")
     for name in VIEWS:
         rows = pl.scan_parquet(folder / f"{name}.parquet").sort("ts", "created").drop("created")
-        rows = rows.rename({"x": f"{name}_x", "y": f"{name}_y"}).unique(["uid", "ts"], keep="last", maintain_order=True)
+        rows = rows.rename({"x": f"{name}_x", "z": f"{name}_z"}).unique(["uid", "ts"], keep="last", maintain_order=True)
         joined = joined.join_asof(rows, left_on="t", right_on="ts", by="uid", check_sortedness=False).drop("ts")
-    columns = [f"{name}_{value}" for name in VIEWS for value in ("x", "y")]
+    columns = [f"{name}_{value}" for name in VIEWS for value in ("x", "z")]
     return joined.sort("row").select(columns).collect().to_arrow()
 
 
@@ -73,7 +73,7 @@ def lookups_compiled(folder: Path) -> pa.Table:
         hand.gather(count, _at(order), _at(ts), _at(moments))
         hand.search(len(asked), _at(asked), _at(times), _at(offsets), _at(moments), _at(order), _at(found))
         places = pa.array(found, mask=found < 0)
-        for value in ("x", "y"):
+        for value in ("x", "z"):
             made[f"{name}_{value}"] = rows[value].combine_chunks().take(places)
     return pa.table(made)
 

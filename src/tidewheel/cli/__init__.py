@@ -11,7 +11,7 @@ import sys
 import click
 
 from tidewheel.cli.explain import explain
-from tidewheel.cli.inspect import check, diff, repro, show, why
+from tidewheel.cli.inspect import check, diff, repro, search, show, why
 from tidewheel.cli.release import promote, rollback
 from tidewheel.cli.serve import consume, dev, exec_, serve
 from tidewheel.cli.work import admin, apply, init, plan, run
@@ -46,7 +46,8 @@ def cli() -> None:
 
 
 for _command in (
-    *(init, check, plan, apply, run, dev, serve, consume, show, diff, why, explain, promote, rollback, repro, admin, exec_),
+    *(init, check, plan, apply, run, dev, serve, consume, show, search, diff, why, explain),
+    *(promote, rollback, repro, admin, exec_),
 ):
     cli.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""Verbs that only look: check, show, diff, why, repro."""
+"""Verbs that only look: check, show, search, diff, why, repro."""
 
 from __future__ import annotations
 
@@ -44,6 +44,42 @@ def show(node: str | None, folder: Path, workspace: str | None, as_json: bool) -
         return
     found = describe_node(project, opened, node)
     emit(found.to_json()) if as_json else click.echo(render_node(found))
+
+
+@click.command()
+@click.argument("text", default="")
+@click.option("--owner", default=None, help="Part of the owner's name.")
+@click.option("--tag", default=None, help="One of the tags.")
+@click.option("--column", default=None, help="Part of the name of a column, feature or key.")
+@click.option("--kind", default=None, help="source, view, service, training_set, model, ...")
+@click.option("--environment", "-e", default=None, help="Environment to look in.  [default: as in tidewheel.toml]")
+@project_options
+def search(
+    text: str,
+    owner: str | None,
+    tag: str | None,
+    column: str | None,
+    kind: str | None,
+    environment: str | None,
+    folder: Path,
+    workspace: str | None,
+    as_json: bool,
+) -> None:
+    """Search what was applied, by name, owner, tag, column or words; every hit says what it uses and who uses it.
+
+    It reads the ledger: the project's code is loaded only when the environment was never applied.
+    """
+    from tidewheel.cli.render import render_hits
+    from tidewheel.ledger.catalog import Wanted
+    from tidewheel.project.load import find_root, read_configuration
+    from tidewheel.project.open import open_workspace
+    from tidewheel.project.search import search_catalog
+
+    root = find_root(folder)
+    with open_workspace(root, workspace) as opened:
+        chosen = environment or read_configuration(root).environment
+        found = search_catalog(opened, chosen, Wanted(text, owner, tag, column, kind))
+    emit([hit.to_json() for hit in found]) if as_json else click.echo(render_hits(found))
 
 
 @click.command()

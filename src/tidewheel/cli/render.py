@@ -11,6 +11,7 @@ from tidewheel.clock import format_instant
 
 if TYPE_CHECKING:
     from tidewheel.access.definition import Entry
+    from tidewheel.ledger.catalog import Hit
     from tidewheel.monitors.window import Check
     from tidewheel.project.apply import Applied
     from tidewheel.project.check import CheckReport
@@ -153,6 +154,25 @@ def render_node(found: NodeDescription) -> str:
         lines += ["", title]
         width = max((len(name) for name, _ in pairs), default=0)
         lines += [f"  {name:<{width}}  {value}" for name, value in pairs]
+    return "\n".join(lines)
+
+
+def render_hits(found: Sequence[Hit]) -> str:
+    """What a search found, each with its columns that match, and who uses what."""
+    if not found:
+        return "nothing matches"
+    lines = []
+    for hit in found:
+        entry = hit.entry
+        lines.append(click.style(entry.node, bold=True) + (f"  {entry.owner}" if entry.owner else "") + f"  {entry.where}")
+        told = (
+            ("", entry.description.partition("\n")[0]),
+            ("tags ", ", ".join(entry.tags)),
+            ("columns ", ", ".join(hit.columns)),
+            ("uses ", ", ".join(hit.upstream)),
+            ("used by ", ", ".join(hit.downstream)),
+        )
+        lines += [f"    {name}{value}" for name, value in told if value]
     return "\n".join(lines)
 
 

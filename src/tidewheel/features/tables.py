@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, Table, Text
 
 from tidewheel.database.tables import metadata
 
@@ -24,5 +24,16 @@ online_bookmarks = Table(
     Column("until", BigInteger, nullable=False),
     Column("closed", BigInteger, nullable=False),
     Column("snapshot", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+view_statistics = Table(
+    "view_statistics",
+    metadata,
+    Column("view", Text, primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),  # of a day, in microseconds UTC
+    Column("column", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("statistics", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
 )

@@ -21,6 +21,7 @@ from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan
 from tidewheel.project.progress import Progress, silent
+from tidewheel.project.search import record_catalog
 from tidewheel.project.survey import Surveyor, meta_id, meta_recipe, plan_and_survey, restrict
 from tidewheel.sources.definition import Source
 
@@ -175,6 +176,7 @@ class _Runner:
             pointers[node], pointers[meta_id(node)] = recipe.digest, meta.digest
         for node in removed:
             pointers[node] = pointers[meta_id(node)] = None
+        record_catalog(context.project, workspace, self._plan.environment)
         before = workspace.ledger.environment(self._plan.environment)
         same = all(before.pointers.get(node) == pointer for node, pointer in pointers.items())
         if same and before.version == self._plan.base_version:

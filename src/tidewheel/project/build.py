@@ -94,6 +94,7 @@ def build_view(context: BuildContext, declaration: Declaration, recipe: Recipe) 
     if until is None:
         return Built(recipe.digest, b"{}", "its source has no rows yet")
     report = context.workspace.materializer.materialize(view, until=until)
+    context.workspace.statistics.record(view, context.surveyor.snapshots.get(node_id("source", view.source.name)))
     output = json.dumps({"until": until, "keys": report.keys}).encode()
     return Built(recipe.digest, output, f"{report.keys} keys online, as of {format_instant(until)}")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tidewheel.database.open import Database
     from tidewheel.features.materialize import Materializer
     from tidewheel.features.read import Features
+    from tidewheel.features.record_statistics import Statistics
     from tidewheel.fingerprint.walk import Fingerprinter
     from tidewheel.ledger.record import Ledger
     from tidewheel.models.registry import Registry
@@ -210,6 +211,13 @@ class Workspace:
         from tidewheel.features.read import Features
 
         return Features(self.sources)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """What the columns of views held, day by day."""
+        from tidewheel.features.record_statistics import Statistics
+
+        return Statistics(self.database, self.sources, self.clock)
 
     @cached_property
     def runs(self) -> Runs:

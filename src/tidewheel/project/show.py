@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 from tidewheel.clock import format_instant
 from tidewheel.errors import NotFound
-from tidewheel.features.definition import Transform
+from tidewheel.features.definition import FeatureView, Transform
+from tidewheel.features.statistics import ColumnStatistics
 from tidewheel.features.transform_check import check_transform
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.models.version import ModelVersion
@@ -15,6 +16,7 @@ from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import Change, Plan, Reason, differences
 from tidewheel.project.survey import Surveyor, make_plan, plan_and_survey, read_environment
+from tidewheel.sources.definition import Source
 
 _MAX_BUILDS = 5
 
@@ -151,6 +153,8 @@ def _of_kind(workspace: Workspace, declaration: Declaration) -> list[tuple[str, 
         facts = check_transform(declaration.definition)
         offline = "row by row (interpreted)" if facts.interpreted else "by column"
         return [("runs", (("offline", offline), ("one call", f"{facts.microseconds:.1f} us on {facts.rows} generated rows")))]
+    if isinstance(declaration.definition, Source | FeatureView):
+        return _of_rows(workspace, declaration.definition)
     if declaration.kind == "deployment":
         history = workspace.routes.history(declaration.name, limit=10)
         routes = [
@@ -163,6 +167,41 @@ def _of_kind(workspace: Workspace, declaration: Declaration) -> list[tuple[str, 
         ]
         return [("routes", tuple(routes))]
     return []
+
+
+def _of_rows(workspace: Workspace, definition: Source | FeatureView) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """How the rows are, against what is expected of them."""
+    source = definition if isinstance(definition, Source) else definition.source
+    verdict = workspace.sources.verdict(source)
+    lines = [
+        (
+            one.rule,
+            f"{one.otherwise}: {one.failed} of {one.rows} fail" + (f", such as {one.examples[0]}" if one.examples else ""),
+        )
+        for one in verdict.findings
+    ]
+    if verdict.quarantined:
+        lines.append(("in quarantine", f"{verdict.quarantined} rows, in {verdict.kept}"))
+    sections = [("expectations", tuple(lines))]
+    if isinstance(definition, FeatureView):
+        sections.append(("statistics", tuple(_told(workspace.statistics.total(definition)).items())))
+    return sections
+
+
+def _told(columns: Mapping[str, ColumnStatistics]) -> dict[str, str]:
+    told = {}
+    for name, one in columns.items():
+        parts = [f"{one.count} values, {one.nulls} null"]
+        if one.finite:
+            spread = "" if one.std is None else f", std {one.std:.4g}"
+            parts.append(f"mean {one.mean:.4g}{spread}")
+            parts.append(", ".join(f"p{share} {one.quantile(share / 100):.4g}" for share in (1, 50, 99)))
+        if one.least is not None:
+            parts.append(f"from {one.least} to {one.greatest}")
+        if one.top:
+            parts.append("most often " + ", ".join(f"{value} ({n})" for value, n in list(one.top.items())[:3]))
+        told[name] = "; ".join(parts)
+    return told
 
 
 def diff_environments(workspace: Workspace, left: str, right: str) -> list[Difference]:

@@ -1,0 +1,171 @@
+"""Twenty look-ups answered in process for 1, 10 and 100 entities, beside LMDB by hand and Feast on SQLite, in one run.
+
+By hand is the least that an answer can be: keys packed, one transaction, a get for each, twenty plain doubles unpacked; neither
+names, nor types, times, open rows. Feast (an environment made on demand outside of the tree; left out when it cannot be had)
+answers ``get_online_features`` from the same rows. CPU microseconds of a call, the best of several rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import tidewheel as tw
+from tidewheel.clock import Micros
+from tidewheel.features.definition import view_of
+from tidewheel.features.kernel import COMPILED
+from tidewheel.features.prepare import prepare
+from tidewheel.features.register import OnlineViews
+from tidewheel.project.open import open_workspace
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from peers import FEAST, ensure_environment
+
+DAY = 86_400_000_000
+START = 1_577_836_800_000_000
+NOW = Micros(START + 10 * DAY)
+NAMES = [f"f{number:02}" for number in range(20)]
+SIZES = (1, 10, 100)
+KEY, VALUES = struct.Struct(">Q"), struct.Struct("<20d")
+
+Request = dict[str, object]
+
+BY_FEAST = """
+import json, sys, time
+from datetime import datetime, timedelta, timezone
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast.types import Float64
+folder, asked = sys.argv[1], json.loads(sys.argv[2])
+config = RepoConfig(project="bench", provider="local", registry=folder + "/registry.db", entity_key_serialization_version=3,
+    offline_store={"type": "duckdb"}, online_store={"type": "sqlite", "path": folder + "/online.db"})
+store = FeatureStore(config=config)
+driver = Entity(name="driver", join_keys=["driver"], value_type=ValueType.INT64)
+source = FileSource(path=folder + "/drivers.parquet", timestamp_field="ts")
+names = [f"f{n:02}" for n in range(20)]
+schema = [Field(name=name, dtype=Float64) for name in names]
+view = FeatureView(name="d", entities=[driver], ttl=timedelta(days=36500), schema=schema, source=source)
+store.apply([driver, view])
+store.materialize(datetime(2019, 12, 1, tzinfo=timezone.utc), datetime(2020, 2, 1, tzinfo=timezone.utc))
+wanted = ["d:" + name for name in names]
+spent = {}
+for size in (1, 10, 100):
+    batches = [[{"driver": key} for key in asked[at : at + size]] for at in range(0, min(len(asked), 20 * size), size)]
+    rounds = []
+    for _ in range(4):
+        start = time.process_time()
+        for batch in batches:
+            answer = store.get_online_features(features=wanted, entity_rows=batch).to_dict()
+        rounds.append(time.process_time() - start)
+    assert all(value is not None for value in answer["f00"])
+    spent[size] = min(rounds) / len(batches) * 1e6
+print(json.dumps(spent))
+"""
+
+
+def make_data(folder: Path, entities: int) -> pa.Table:
+    """One row of each entity, over eight days."""
+    draw = np.random.default_rng(7)
+    times = START + np.sort(draw.integers(0, 8 * 86_400_000, entities)) * 1000
+    columns: dict[str, object] = {
+        "driver": draw.permutation(entities).astype(np.int64),
+        "ts": pa.array(times, pa.timestamp("us", "UTC")),
+    }
+    table = pa.table(columns | {name: draw.normal(size=entities) for name in NAMES})
+    pq.write_table(table, folder / "drivers.parquet")
+    (folder / "tidewheel.toml").write_text('project = "bench"\n')
+    return table
+
+
+def best(work: Callable[[list[Request]], object], batches: Sequence[list[Request]]) -> float:
+    """Least CPU microseconds of a call, over several rounds of all batches."""
+    spent = []
+    for _ in range(7):
+        start = time.process_time()
+        for batch in batches:
+            work(batch)
+        spent.append(time.process_time() - start)
+    return min(spent) / len(batches) * 1e6
+
+
+def by_hand(folder: Path, table: pa.Table, batches: dict[int, list[list[Request]]]) -> dict[int, float]:
+    """Twenty doubles under each key."""
+    values = np.stack([table[name].to_numpy() for name in NAMES], axis=1)
+    with lmdb.open(str(folder / "bare.lmdb"), map_size=4 << 30, max_dbs=2, sync=False, readahead=False) as environment:
+        rows = environment.open_db(b"rows")
+        with environment.begin(write=True) as transaction:
+            for key, row in zip(table["driver"].to_pylist(), values, strict=True):
+                transaction.put(KEY.pack(key), row.tobytes(), db=rows)
+
+        def read(batch: list[Request]) -> list[tuple[object, ...]]:
+            with environment.begin() as transaction:
+                get, pack, unpack = transaction.get, KEY.pack, VALUES.unpack
+                return [unpack(get(pack(request["driver"]), None, rows)) for request in batch]
+
+        return {size: best(read, calls) for size, calls in batches.items()}
+
+
+def by_us(folder: Path, batches: dict[int, list[list[Request]]]) -> dict[int, float]:
+    """The service's answer."""
+    made = type("Driver", (), {name: tw.lookup(name) for name in NAMES})
+    view = view_of(tw.features(tw.source("drivers", "drivers.parquet", time="ts"), by=tw.entity("driver", driver=int))(made))
+    service = tw.service("drivers", view)
+    with open_workspace(folder, clock=lambda: NOW) as workspace:
+        workspace.materializer.materialize(view, until=NOW)
+        numbers = OnlineViews(workspace.database, workspace.clock).list_ids()
+        schemas = {"drivers": workspace.sources.schema(view.source)}
+        prepared = prepare(service, store=workspace.online, view_ids=numbers, schemas=schemas)
+        return {
+            size: best(lambda batch: prepared.answer(batch, at=[NOW] * len(batch)), calls) for size, calls in batches.items()
+        }
+
+
+def by_feast(folder: Path, asked: list[int]) -> dict[int, float]:
+    """Feast's answer, in a process of its own; empty when it cannot be had."""
+    python = ensure_environment("feast", FEAST)
+    if python is None:
+        return {}
+    command = [str(python), "-c", BY_FEAST, str(folder), json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"Feast is left out: {done.stderr[-1_500:]}", file=sys.stderr)
+        return {}
+    return {int(size): spent for size, spent in json.loads(done.stdout.splitlines()[-1]).items()}
+
+
+def main() -> None:
+    """Print microseconds and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entities", type=int, default=5_000)
+    parser.add_argument("--no-feast", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        table = make_data(folder, options.entities)
+        asked = np.random.default_rng(11).integers(0, options.entities, 2_000).tolist()
+        requests: list[Request] = [{"driver": key} for key in asked]
+        batches = {size: [requests[at : at + size] for at in range(0, len(requests), size)] for size in SIZES}
+        raw, ours = by_hand(folder, table, batches), by_us(folder, batches)
+        feast = {} if options.no_feast else by_feast(folder, asked)
+    print(f"20 look-ups of {options.entities:,} entities; kernel {'compiled' if COMPILED else 'interpreted'}")
+    for size in SIZES:
+        told = f", Feast on SQLite {feast[size]:8.0f} us, {feast[size] / ours[size]:.0f} times ours" if feast else ""
+        print(
+            f"{size:4} entities: Tidewheel {ours[size]:6.0f} us, LMDB by hand {raw[size]:6.0f} us, "
+            f"ratio {ours[size] / raw[size]:.2f} (below 1 is quicker){told}"
+        )
+
+
+if __name__ == "__main__":
+    main()

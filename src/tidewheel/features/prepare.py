@@ -104,6 +104,7 @@ class PreparedFeatures:
         self._after = max((one.layout.after for one in views), default=0)
         self._taken = self._taken_by_transforms()
         self._parts = self._in_order()
+        self._alone = self._parts == [0]  # a row is what one view answers, as it is
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,15 +138,14 @@ class PreparedFeatures:
             for column, name in taken:
                 columns[name] = [row[column] for row in answers[place].rows]
         errors = self._run_transforms(columns, len(requests)) if self.service.transforms else {}
-        return Answer(self._rows(answers, columns, len(requests)), list(zip(self._first, answers, strict=True)), errors)
+        values = answers[0].rows if self._alone else self._rows(answers, columns, len(requests))
+        return Answer(values, list(zip(self._first, answers, strict=True)), errors)
 
     def _taken_by_transforms(self) -> list[tuple[int, list[tuple[int, str]]]]:
         """Of each use the places and names of the features that a transform takes."""
         inputs = {one.name for transform in self.service.transforms for one in transform.inputs}
-        return [
-            (place, [(column, name) for column, name in enumerate(use.names) if name in inputs])
-            for place, use in enumerate(self.service.uses)
-        ]
+        taken = [[(column, name) for column, name in enumerate(use.names) if name in inputs] for use in self.service.uses]
+        return [(place, some) for place, some in enumerate(taken) if some]
 
     def _in_order(self) -> list[int | str]:
         """What a row consists of: all features of a use, by its number, or one column by its name."""
@@ -159,8 +159,6 @@ class PreparedFeatures:
         return parts
 
     def _rows(self, answers: Sequence[ViewAnswer], columns: Mapping[str, list[object]], count: int) -> list[list[object]]:
-        if len(self._parts) == 1 and self._uses:
-            return answers[0].rows
         made: list[list[object]] = [[] for _ in range(count)]
         for part in self._parts:
             if isinstance(part, int):
@@ -220,7 +218,7 @@ class PreparedFeatures:
         base = len(self._marks)
         rows, sets = self._store.read([*self._marks, *keys_read], keys_read, newest=self._newest)
         marks = self._checked_marks(rows)
-        if self._newest is not None:
+        if self._newest is not None and max(map(len, sets), default=0) == _NEWEST:
             self._read_more(keys_read, sets, at)
         held = Held(rows[base:], sets)
         if len(uses) == 1:
@@ -236,11 +234,8 @@ class PreparedFeatures:
 
     def _read_more(self, keys: Sequence[bytes], sets: list[list[bytes]], at: Sequence[Micros]) -> None:
         """Read whole sets where the newest items do not tell what was visible at the earliest instant asked."""
-        cut = [place for place, items in enumerate(sets) if len(items) == _NEWEST]
-        if not cut:
-            return
         bound = order_prefix(min(at) - self._after + 1, -(1 << 63))
-        cut = [place for place in cut if sets[place][1] >= bound]
+        cut = [place for place, items in enumerate(sets) if len(items) == _NEWEST and items[1] >= bound]
         for place, items in zip(cut, self._store.read([], [keys[place] for place in cut])[1], strict=True) if cut else ():
             sets[place] = items
 

@@ -14,14 +14,10 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Literal
 
-import sqlglot
-from sqlglot import exp
-
 from tidewheel.clock import Micros, format_duration, parse_duration
 from tidewheel.errors import Invalid
 from tidewheel.ledger.definition import place
 from tidewheel.schema import DataType, data_type
-from tidewheel.sources.select import DIALECT, parse_select, quoted
 
 Otherwise = Literal["stop", "quarantine", "warn"]
 Bound = int | float | str | Decimal | date | datetime
@@ -111,6 +107,8 @@ def expect(
     'dropoff > pickup'
     """
     where = place()
+    from tidewheel.sources.select import quoted
+
     name = quoted(subject)
     rules = []
     if type is not None:
@@ -127,6 +125,8 @@ def expect(
     if unique:
         rules.append(Rule(f"{subject} is unique", column=subject))
     if not rules:
+        from tidewheel.sources.select import parse_select
+
         parse_select(f"SELECT ({subject}\n) AS good FROM this", where)
         rules.append(Rule(subject, subject))
     return _checked(Expectation(tuple(rules), otherwise, tolerate), where)
@@ -188,6 +188,11 @@ def condition_of(rule: Rule, floats: Collection[str] = ()) -> str:
 def _without_nan(condition: str, floats: frozenset[str]) -> str:
     if not floats:
         return condition
+    import sqlglot  # what answers online knows sources too, and needs no SQL
+    from sqlglot import exp
+
+    from tidewheel.sources.select import DIALECT, quoted
+
     tree = sqlglot.parse_one(condition, read=DIALECT)
     for column in list(tree.find_all(exp.Column)):
         if column.name.lower() in floats and not column.table:
@@ -216,6 +221,8 @@ def _range(subject: str, between: tuple[Bound | None, Bound | None], where: str)
     least, greatest = between
     if least is None and greatest is None:
         raise Invalid(f"the range of {subject} has no bound", where=where, fix="write between=(least, greatest)")
+    from tidewheel.sources.select import quoted
+
     name = quoted(subject)
     parts = []
     if least is not None:

@@ -9,6 +9,8 @@ milliseconds and none of the heavy libraries.
 from __future__ import annotations
 
 import importlib
+import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 # ``features`` is a function here and a package below. Importing the package sets this attribute to the package, once; so it is
@@ -21,20 +23,31 @@ if TYPE_CHECKING:
     from tidewheel.datasets.definition import spine as spine
     from tidewheel.datasets.definition import training_set as training_set
     from tidewheel.errors import TidewheelError as TidewheelError
+    from tidewheel.features.aggregations.approx_distinct import approx_distinct as approx_distinct
+    from tidewheel.features.aggregations.count import count as count
+    from tidewheel.features.aggregations.distinct import distinct as distinct
+    from tidewheel.features.aggregations.first import first as first
+    from tidewheel.features.aggregations.first_k import first_k as first_k
+    from tidewheel.features.aggregations.histogram import histogram as histogram
+    from tidewheel.features.aggregations.last import last as last
+    from tidewheel.features.aggregations.last_k import last_k as last_k
+    from tidewheel.features.aggregations.max import max as max
+    from tidewheel.features.aggregations.mean import mean as mean
+    from tidewheel.features.aggregations.min import min as min
+    from tidewheel.features.aggregations.quantile import quantile as quantile
+    from tidewheel.features.aggregations.ratio import ratio as ratio
+    from tidewheel.features.aggregations.std import std as std
+    from tidewheel.features.aggregations.std_pop import std_pop as std_pop
+    from tidewheel.features.aggregations.sum import sum as sum
+    from tidewheel.features.aggregations.top_k import top_k as top_k
+    from tidewheel.features.aggregations.var import var as var
+    from tidewheel.features.aggregations.var_pop import var_pop as var_pop
     from tidewheel.features.case import test_case as test_case
-    from tidewheel.features.definition import count as count
     from tidewheel.features.definition import entity as entity
-    from tidewheel.features.definition import last as last
     from tidewheel.features.definition import lookup as lookup
-    from tidewheel.features.definition import max as max
-    from tidewheel.features.definition import mean as mean
-    from tidewheel.features.definition import min as min
     from tidewheel.features.definition import on_request as on_request
     from tidewheel.features.definition import request as request
     from tidewheel.features.definition import service as service
-    from tidewheel.features.definition import std as std
-    from tidewheel.features.definition import std_pop as std_pop
-    from tidewheel.features.definition import sum as sum
     from tidewheel.features.definition import use as use
     from tidewheel.features.vector import vector as vector
     from tidewheel.models.definition import model as model
@@ -65,10 +78,7 @@ _HOMES = {
     "tidewheel.datasets.definition": ("by_time", "spine", "training_set"),
     "tidewheel.errors": ("TidewheelError",),
     "tidewheel.features.case": ("test_case",),
-    "tidewheel.features.definition": (
-        *("count", "entity", "last", "lookup", "max", "mean", "min", "on_request", "request", "service"),
-        *("std", "std_pop", "sum", "use"),
-    ),
+    "tidewheel.features.definition": ("entity", "lookup", "on_request", "request", "service", "use"),
     "tidewheel.features.vector": ("vector",),
     "tidewheel.models.definition": ("model",),
     "tidewheel.monitors.definition": ("monitor",),
@@ -84,6 +94,13 @@ _HOMES = {
     "tidewheel.sources.location": ("location", "query"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_AGGREGATIONS = "tidewheel.features.aggregations"
+"""A package with one module, and one name, for each aggregation: found here, and listed above for editors."""
+
+_HOME_OF |= {
+    module.name: f"{_AGGREGATIONS}.{module.name}"
+    for module in pkgutil.iter_modules([str(Path(__file__).parent / "features" / "aggregations")])
+}
 
 __all__ = sorted(["features", *_HOME_OF])
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,11 @@ def look_up(facts: Sequence[Fact], key: int, t: int, ttl: int | None, *, last_kn
     return None if ttl is not None and t - best.ts > ttl else best.value
 
 
-def window(facts: Sequence[Fact], key: int, t: int, span: int, hop: int) -> list[int | float]:
-    """Values in the window, in time order; equal times in order of value."""
-    start = math.floor(Fraction(t - span, hop)) * hop
-    seen = [f for f in facts if f.key == key and start <= f.ts < t and f.known <= t and f.value is not None]
+def window(facts: Sequence[Fact], key: int, t: int, span: int | None, hop: int, *, offset: int = 0) -> list[int | float]:
+    """Values in the window, in time order; equal times in order of value. No span is for ever; an offset counts whole hops."""
+    start = -math.inf if span is None else math.floor(Fraction(t - offset - span, hop)) * hop
+    end = math.floor(Fraction(t - offset, hop)) * hop if offset else t
+    seen = [f for f in facts if f.key == key and start <= f.ts < end and f.known <= t and f.value is not None]
     return [f.value for f in sorted(seen, key=lambda f: (f.ts, f.value)) if f.value is not None]
 
 
@@ -51,4 +54,38 @@ def aggregate(name: str, values: Sequence[int | float]) -> int | float | None:
         return statistics.stdev(values) if len(values) > 1 else None
     if name == "std_pop":
         return statistics.pstdev(values)
-    return {"min": min(values), "max": max(values), "last": values[-1]}[name]
+    if name == "var":
+        return statistics.variance(values) if len(values) > 1 else None
+    if name == "var_pop":
+        return statistics.pvariance(values)
+    return {"min": min(values), "max": max(values), "last": values[-1], "first": values[0]}[name]
+
+
+def kept(name: str, values: Sequence[int | float], told: Mapping[str, object]) -> object:
+    """Aggregates that keep more than a number: of no values too."""
+    if name == "first_k":
+        return list(values[: _int(told["k"])])
+    if name == "last_k":
+        return list(values[-_int(told["k"]) :])
+    if name == "distinct":
+        return min(len(set(values)), _int(told.get("limit") or len(values)))
+    if name == "top_k":
+        times = Counter(values)
+        return sorted(times, key=lambda value: (-times[value], value))[: _int(told["k"])]
+    if name == "histogram":
+        edges = told["edges"]
+        assert isinstance(edges, Sequence)
+        borders = [-math.inf, *edges, math.inf]
+        return [sum(low <= value < high for value in values) for low, high in pairwise(borders)]
+    assert name == "quantile"
+    return sorted(values)[math.floor(_float(told["q"]) * (len(values) - 1))] if values else None
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _float(value: object) -> float:
+    assert isinstance(value, float)
+    return value

@@ -202,6 +202,7 @@ def interpreted() -> ModuleType:
 
 
 LAYOUTS = {fold: (2, 0) if fold in (3, 4, 7) else (1, 1) if fold >= 5 else (1, 2) for fold in range(1, 9)} | {0: (3, 0)}
+LAYOUTS |= {9: (4, 0), 10: (1, 3), 11: (4, 0), 12: (1, 3)}
 
 
 def run(form: ModuleType, fold_code: int, seed: int) -> tuple[bytes, ...]:

@@ -251,7 +251,7 @@ class Closing:
 
 def first_needed(layout: OnlineLayout, plan: WindowPlan, until: int) -> Micros | None:
     """Rows before this instant cannot matter to anything that a run closes at ``until`` or leaves open; ``None``: all may."""
-    if layout.view.lookups or layout.delayed:
+    if layout.view.lookups or layout.delayed or plan.endless:
         return None
     return Micros(layout.watermark(until) - plan.longest)
 

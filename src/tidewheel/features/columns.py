@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tidewheel.errors import KeyTypeMismatch, MissingColumns, near_miss
+from tidewheel.errors import KeyTypeMismatch, MissingColumns, TypeMismatch, near_miss
 from tidewheel.features.definition import FeatureView, ServiceDefinition
 from tidewheel.features.feature import Feature
+from tidewheel.features.state import FLOATS
 from tidewheel.schema import DataType, Field, Schema
 from tidewheel.sources.definition import GONE, UNTIL
 
@@ -34,8 +35,9 @@ def event_columns(view: FeatureView) -> tuple[str, ...]:
     """Columns that an event of the view's windows has, in the order of its canonical bytes: event id, then the rest sorted."""
     if not view.windows:
         return ()
-    found = {one.column for one in view.windows if one.column is not None}
-    found |= {name for one in view.windows if one.where is not None for name in _condition_columns(one.where)}
+    folded = [one for window in view.windows for one in window.inputs]
+    found = {one.column for one in folded if one.column is not None}
+    found |= {name for one in folded if one.where is not None for name in _condition_columns(one.where)}
     identity = view.source.event_id
     return (*((identity,) if identity is not None else ()), *sorted(found - {identity}))
 
@@ -120,7 +122,7 @@ def feature_type(feature: Feature, schema: Schema) -> DataType:
 
     Examples
     --------
-    >>> from tidewheel.features.feature import mean
+    >>> from tidewheel.features.aggregations.mean import mean
     >>> feature_type(mean("x", "1h"), Schema((Field("x", DataType.INT64),))).value
     'float64'
     """
@@ -131,7 +133,12 @@ def feature_type(feature: Feature, schema: Schema) -> DataType:
     from tidewheel.features.aggregations import get_aggregation
 
     aggregation = get_aggregation(feature.aggregation)
-    aggregation.state_of(column, where=feature.name or feature.aggregation)
+    where = feature.name or feature.aggregation
+    for part in feature.parts:
+        if (kind := feature_type(part, schema)) not in (DataType.INT32, DataType.INT64, *FLOATS, DataType.DECIMAL):
+            raise TypeMismatch(f"{where} divides {part.aggregation}, a {kind.value}", where=where, fix="divide numbers")
+    if not feature.parts:
+        aggregation.state_of(column, feature, where=where)
     return aggregation.result(column)
 
 

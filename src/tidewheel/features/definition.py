@@ -10,8 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tidewheel.errors import CyclicTransform, Invalid, KeyTypeMismatch, NameCollision
+from tidewheel.features.aggregations.count import count
+from tidewheel.features.aggregations.last import last
+from tidewheel.features.aggregations.max import max
+from tidewheel.features.aggregations.mean import mean
+from tidewheel.features.aggregations.min import min
+from tidewheel.features.aggregations.std import std
+from tidewheel.features.aggregations.std_pop import std_pop
+from tidewheel.features.aggregations.sum import sum
 from tidewheel.features.chain import resolve_chains, rounds_of
-from tidewheel.features.feature import Feature, count, last, lookup, max, mean, min, std, std_pop, sum
+from tidewheel.features.feature import Feature, lookup
 from tidewheel.features.on_request import Parameter, Request, Transform, on_request, request
 from tidewheel.features.view import Entity, FeatureView, Use, entity, features, use, view_of
 from tidewheel.ledger.definition import Declaration, declare, node_id, place

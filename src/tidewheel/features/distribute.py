@@ -243,6 +243,8 @@ class Step:
         if source.bounded or (source.retracts and filled):
             return None
         plans = [plan_windows(alias.view, self.schema) for alias in self.uses if alias.view.windows]
+        if any(plan.endless for plan in plans):
+            return None
         return max((plan.longest + max(group.hop for group in plan.groups) for plan in plans), default=0)
 
 

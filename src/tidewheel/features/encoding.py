@@ -30,11 +30,15 @@ _NO_FLOATS = np.empty(0, dtype=np.float64)
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Values for the kernel: flat integers, floats, and for ranked values the sorted values that ranks point into."""
+    """Values for the kernel: flat integers, floats, and for ranked values the sorted values that ranks point into.
+
+    Of a state with a map ``ints`` are the keys of entries, and ``counts`` what each adds.
+    """
 
     ints: Integers
     floats: Floats
     dictionary: pa.Array | None = None
+    counts: Integers | None = None
 
 
 def encode_column(column: pa.Array | None, kind: DataType | None, state: State) -> Encoded:
@@ -57,7 +61,12 @@ def encode_column(column: pa.Array | None, kind: DataType | None, state: State) 
         return Encoded(_decimal_limbs(column), _NO_FLOATS)
     if state.encoding == "ranked":
         dictionary = sorted_unique([column])
-        return Encoded(ranks(column, dictionary), _NO_FLOATS, dictionary)
+        counts = None if state.merge is None else np.ones(len(column), dtype=np.int64)
+        return Encoded(ranks(column, dictionary), _NO_FLOATS, dictionary, counts)
+    if state.encoding == "entries":
+        assert state.entries is not None
+        keys, adds = state.entries(column)
+        return Encoded(keys, _NO_FLOATS, counts=np.ones(len(keys), dtype=np.int64) if adds is None else adds)
     whole = to_int64(column)
     return Encoded(np.ascontiguousarray(split(whole)).reshape(-1) if state.encoding == "limbs2" else whole, _NO_FLOATS)
 
@@ -126,6 +135,15 @@ def decode_values(
     if kind in (DataType.INT32, DataType.FLOAT32):
         return pa.array(values.astype(np.dtype(kind.value)), kind.arrow(), mask=absent)
     return pa.array(values.astype(np.int64), pa.int64(), mask=absent).cast(kind.arrow())
+
+
+def decode_lists(
+    values: npt.NDArray[np.generic], lengths: Integers, *, kind: DataType, dictionary: pa.Array | None = None
+) -> pa.Array:
+    """What an aggregation to lists finished with, as an Arrow column: all values, row after row, ``lengths`` of each."""
+    inner = decode_values(values, np.ones(len(values), dtype=np.bool_), kind=kind.element, dictionary=dictionary)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), inner).cast(kind.arrow())
 
 
 def typed_default(value: object, kind: DataType, *, where: str) -> pa.Scalar:

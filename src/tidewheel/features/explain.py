@@ -91,7 +91,7 @@ def window_of(feature: Feature, at: int) -> tuple[Micros, Micros]:
 
     Examples
     --------
-    >>> from tidewheel.features.feature import count
+    >>> from tidewheel.features.aggregations.count import count
     >>> window_of(count("10m", hop="5m"), 661_000_000)
     (0, 661000000)
     """
@@ -103,7 +103,7 @@ def define(feature: Feature) -> str:
 
     Examples
     --------
-    >>> from tidewheel.features.feature import mean
+    >>> from tidewheel.features.aggregations.mean import mean
     >>> define(mean("minutes", "1d", where="minutes < 600"))
     "mean('minutes', '1d', where='minutes < 600')"
     """

@@ -8,10 +8,11 @@ from typing import Literal
 
 from tidewheel.clock import Micros, parse_duration
 from tidewheel.errors import Invalid
-from tidewheel.features.windows import check_window, choose_hop
+from tidewheel.features.windows import FOREVER, check_offset, check_window, choose_hop
 
 Duration = str | timedelta
 Scalar = bool | int | float | str | bytes | None
+Options = tuple[tuple[str, Scalar | tuple[Scalar, ...]], ...]
 _NONE = Micros(0)
 
 
@@ -28,17 +29,23 @@ class Feature:
     aggregation
         Name of a module in ``features/aggregations``; empty for look-ups.
     window, hop
-        Microseconds; 0 for look-ups.
+        Microseconds; 0 for look-ups. A window of :data:`tidewheel.features.windows.FOREVER` has no start.
     where
         Condition on the source's columns that an event must meet to be folded.
     fill
         ``last_known``: the latest visible row in which the column is not null.
     default
         Stands in for null (and for the 0 of an empty count or sum).
+    offset
+        Microseconds by which the window lies in the past; then it ends on a border of a hop.
+    options
+        What else the aggregation was told, by name.
+    parts
+        The two windows that this one is made from.
 
     Examples
     --------
-    >>> mean("minutes", "1d").aggregation
+    >>> window_feature("mean", "minutes", "1d").aggregation
     'mean'
     """
 
@@ -51,11 +58,39 @@ class Feature:
     fill: Literal["last_known"] | None = None
     default: Scalar = None
     name: str = ""
+    offset: Micros = _NONE
+    options: Options = ()
+    parts: tuple[Feature, ...] = ()
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What is part of a recipe, as plain values."""
-        return {field: getattr(self, field) for field in self.__dataclass_fields__}
+        """What is part of a recipe, as plain values; what came later than the first recipes only where it is used."""
+        made: dict[str, object] = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _LATER}
+        if self.offset:
+            made["offset"] = self.offset
+        if self.options:
+            made["options"] = [[name, list(value) if isinstance(value, tuple) else value] for name, value in self.options]
+        if self.parts:
+            made["parts"] = [one.parameters for one in self.parts]
+        return made
+
+    @property
+    def inputs(self) -> tuple[Feature, ...]:
+        """The windows that are folded for it: its parts, or itself."""
+        return self.parts or (self,)
+
+    def option(self, name: str) -> Scalar | tuple[Scalar, ...]:
+        """What the aggregation was told under a name; ``None`` for nothing.
+
+        Examples
+        --------
+        >>> window_feature("quantile", "x", "1d", options=(("q", 0.5),)).option("q")
+        0.5
+        """
+        return dict(self.options).get(name)
+
+
+_LATER = ("offset", "options", "parts")
 
 
 def lookup(column: str, *, fill: Literal["last_known"] | None = None, default: Scalar = None) -> Feature:
@@ -78,131 +113,45 @@ def lookup(column: str, *, fill: Literal["last_known"] | None = None, default: S
     return Feature("lookup", column, fill=fill, default=default)
 
 
-def _window(
+def window_feature(
     aggregation: str,
     column: str | None,
-    window: Duration,
-    *,
-    hop: Duration | None,
-    where: str | None,
-    default: Scalar,
-) -> Feature:
-    span = parse_duration(window)
-    step = choose_hop(span) if hop is None else parse_duration(hop)
-    check_window(span, step, where=f"{aggregation}({column or ''})")
-    if where is not None and not where.strip():
-        raise Invalid("where is empty", where=f"{aggregation}({column or ''})", fix="omit it, or write a condition")
-    return Feature("window", column, aggregation, span, step, where, default=default)
-
-
-def count(
-    column: Duration,
-    window: Duration | None = None,
+    window: Duration = "forever",
     *,
     hop: Duration | None = None,
     where: str | None = None,
     default: Scalar = None,
+    offset: Duration | None = None,
+    options: Options = (),
 ) -> Feature:
-    """How many events: ``count("1h")`` of all, ``count("x", "1h")`` of those in which ``x`` is not null.
+    """A feature that folds a window of events: what every aggregation's constructor makes.
+
+    Parameters
+    ----------
+    window
+        A duration, or ``"forever"``: everything before the time asked.
+    hop
+        Grain of the window's start; chosen by its length by default (1d for ever).
+    offset
+        How far the window lies in the past: ``window="7d", offset="7d"`` is the week before the last one. Such a window ends on
+        a border of a hop: ``[floor(t - offset - window, hop), floor(t - offset, hop))``, of what is known at ``t``.
+
+    Raises
+    ------
+    BadWindow
+        When window, offset and hop do not fit.
 
     Examples
     --------
-    >>> count("1h").column is None, count("amount", "1h").column
-    (True, 'amount')
-    """
-    if window is None:
-        return _window("count", None, column, hop=hop, where=where, default=default)
-    if not isinstance(column, str):
-        raise Invalid(f"{column!r} is not a column", where="count", fix='write count("column", "1h") or count("1h")')
-    return _window("count", column, window, hop=hop, where=where, default=default)
-
-
-def sum(
-    column: str, window: Duration, *, hop: Duration | None = None, where: str | None = None, default: Scalar = None
-) -> Feature:
-    """Sum of a column: exact for integers and decimals, compensated for floats; 0 when there is none.
-
-    Examples
-    --------
-    >>> sum("amount", "7d").hop
+    >>> window_feature("sum", "amount", "7d", offset="7d").hop
     3600000000
     """
-    return _window("sum", column, window, hop=hop, where=where, default=default)
-
-
-def mean(
-    column: str, window: Duration, *, hop: Duration | None = None, where: str | None = None, default: Scalar = None
-) -> Feature:
-    """Arithmetic mean of a column; null when there is none.
-
-    Examples
-    --------
-    >>> mean("minutes", "1d", where="minutes < 600").where
-    'minutes < 600'
-    """
-    return _window("mean", column, window, hop=hop, where=where, default=default)
-
-
-def min(
-    column: str, window: Duration, *, hop: Duration | None = None, where: str | None = None, default: Scalar = None
-) -> Feature:
-    """Least value of a column; null when there is none.
-
-    Examples
-    --------
-    >>> min("amount", "1d").aggregation
-    'min'
-    """
-    return _window("min", column, window, hop=hop, where=where, default=default)
-
-
-def max(
-    column: str, window: Duration, *, hop: Duration | None = None, where: str | None = None, default: Scalar = None
-) -> Feature:
-    """Greatest value of a column; null when there is none.
-
-    Examples
-    --------
-    >>> max("amount", "1d").aggregation
-    'max'
-    """
-    return _window("max", column, window, hop=hop, where=where, default=default)
-
-
-def std(
-    column: str, window: Duration, *, hop: Duration | None = None, where: str | None = None, default: Scalar = None
-) -> Feature:
-    """Standard deviation of the sample (divisor n - 1); null below two values.
-
-    Examples
-    --------
-    >>> std("amount", "1d").aggregation
-    'std'
-    """
-    return _window("std", column, window, hop=hop, where=where, default=default)
-
-
-def std_pop(
-    column: str, window: Duration, *, hop: Duration | None = None, where: str | None = None, default: Scalar = None
-) -> Feature:
-    """Standard deviation of the population (divisor n); 0 for one value, null for none.
-
-    Examples
-    --------
-    >>> std_pop("amount", "1d").aggregation
-    'std_pop'
-    """
-    return _window("std_pop", column, window, hop=hop, where=where, default=default)
-
-
-def last(
-    column: str, window: Duration, *, hop: Duration | None = None, where: str | None = None, default: Scalar = None
-) -> Feature:
-    """The latest value of a column that is not null; null when there is none.
-
-    Examples
-    --------
-    >>> last("merchant", "30d").hop
-    86400000000
-    """
-    return _window("last", column, window, hop=hop, where=where, default=default)
+    where_told = f"{aggregation}({column or ''})"
+    span = FOREVER if window == "forever" else parse_duration(window)
+    step = choose_hop(span) if hop is None else parse_duration(hop)
+    check_window(span, step, where=where_told)
+    shift = _NONE if offset is None else parse_duration(offset)
+    check_offset(shift, step, where=where_told)
+    if where is not None and not where.strip():
+        raise Invalid("where is empty", where=where_told, fix="omit it, or write a condition")
+    return Feature("window", column, aggregation, span, step, where, default=default, offset=shift, options=options)

@@ -105,18 +105,20 @@ class Tiles:
 @cython.final
 @cython.cclass
 class Queries:
-    """Keys (negative: none) and times asked, with the window and its hop."""
+    """Keys (negative: none) and times asked, with the window, its hop, and how far it lies in the past."""
 
     keys: cython.const[cython.longlong][::1]
     times: cython.const[cython.longlong][::1]
     window: cython.longlong
     hop: cython.longlong
+    offset: cython.longlong
 
-    def __init__(self, keys: object, times: object, window: int, hop: int) -> None:
+    def __init__(self, keys: object, times: object, window: int, hop: int, offset: int = 0) -> None:
         self.keys = _items(keys)
         self.times = _items(times)
         self.window = window
         self.hop = hop
+        self.offset = offset
 
 
 # ── one state ────────────────────────────────────────────────────────────────────────────────────
@@ -183,8 +185,67 @@ def _add(values: Values, row: cython.Py_ssize_t, to: States, number: cython.Py_s
             to.floats[f] = x
     elif fold == 7:
         to.ints[i + 1] = values.ints[row]
-    else:
+    elif fold == 8:
         to.floats[f] = values.floats[row]
+    else:
+        _keep(values, row, to, i, f, n)
+
+
+@cython.cfunc
+def _keep(
+    values: Values, row: cython.Py_ssize_t, to: States, i: cython.Py_ssize_t, f: cython.Py_ssize_t, n: cython.longlong
+) -> cython.void:
+    """Add a value to a state that keeps the first ones (9, 10) or the last ones (11, 12), as many as it has room for."""
+    fold: cython.int = values.fold
+    room: cython.Py_ssize_t = values.wf if fold == 10 or fold == 12 else values.wi - 1
+    j: cython.Py_ssize_t
+    place: cython.Py_ssize_t = n if n < room else room
+    if place == room:
+        if fold <= 10:
+            return
+        for j in range(1, room):
+            if fold == 11:
+                to.ints[i + j] = to.ints[i + j + 1]
+            else:
+                to.floats[f + j - 1] = to.floats[f + j]
+        place = room - 1
+    if fold == 9 or fold == 11:
+        to.ints[i + 1 + place] = values.ints[row]
+    else:
+        to.floats[f + place] = values.floats[row]
+
+
+@cython.cfunc
+def _keep_all(
+    values: Values, by: States, other: cython.Py_ssize_t, to: States, number: cython.Py_ssize_t, n: cython.longlong
+) -> cython.void:
+    """Add the values that a later state keeps to an earlier one."""
+    fold: cython.int = values.fold
+    a: cython.Py_ssize_t = other * values.wi
+    b: cython.Py_ssize_t = other * values.wf
+    i: cython.Py_ssize_t = number * values.wi
+    f: cython.Py_ssize_t = number * values.wf
+    m: cython.longlong = by.ints[a]
+    room: cython.Py_ssize_t = values.wf if fold == 10 or fold == 12 else values.wi - 1
+    have: cython.Py_ssize_t = n if n < room else room
+    add: cython.Py_ssize_t = m if m < room else room
+    drop: cython.Py_ssize_t = have + add - room
+    j: cython.Py_ssize_t
+    if drop > 0:
+        if fold <= 10:
+            add -= drop
+        else:
+            have -= drop
+            for j in range(have):
+                if fold == 11:
+                    to.ints[i + 1 + j] = to.ints[i + 1 + j + drop]
+                else:
+                    to.floats[f + j] = to.floats[f + j + drop]
+    for j in range(add):
+        if fold == 9 or fold == 11:
+            to.ints[i + 1 + have + j] = by.ints[a + 1 + j]
+        else:
+            to.floats[f + have + j] = by.floats[b + j]
 
 
 @cython.cfunc
@@ -203,7 +264,7 @@ def _merge(values: Values, by: States, other: cython.Py_ssize_t, to: States, num
     if m == 0:
         return
     to.ints[i] = n + m
-    if n == 0 or fold >= 7:
+    if n == 0 or fold == 7 or fold == 8:
         for j in range(1, values.wi):
             to.ints[i + j] = by.ints[a + j]
         for j in range(values.wf):
@@ -229,10 +290,12 @@ def _merge(values: Values, by: States, other: cython.Py_ssize_t, to: States, num
         x = by.floats[b]
         if x < to.floats[f] or x != x:
             to.floats[f] = x
-    else:
+    elif fold == 6:
         x = by.floats[b]
         if x > to.floats[f] or x != x:
             to.floats[f] = x
+    else:
+        _keep_all(values, by, other, to, number, n)
 
 
 @cython.cfunc
@@ -285,7 +348,8 @@ def _add_known(
 def fold_windows(
     values: Values, moments: Moments, tiles: Tiles, *, queries: Queries, to: States, scratch: States, blocked: object
 ) -> None:
-    """Fold the window of every query: closed tiles in time order, then the values of the open tile one by one.
+    """Fold the window of every query: closed tiles in time order, then the values of the open tile one by one, where the window
+    reaches it: one that lies in the past is whole tiles.
 
     Queries that follow each other with the same closed tiles fold those once, so sort queries by key and time. A closed tile
     with a value not yet known at the time asked is folded again from its known values; where these are not here the query is
@@ -311,8 +375,10 @@ def fold_windows(
         if key < 0:
             continue
         rows = moments.offsets[key + 1]
-        end = t // hop * hop
-        i0 = _first_at(tiles.start, tiles.offsets[key], tiles.offsets[key + 1], (t - queries.window) // hop * hop)
+        end = (t - queries.offset) // hop * hop
+        i0 = _first_at(
+            tiles.start, tiles.offsets[key], tiles.offsets[key + 1], (t - queries.offset - queries.window) // hop * hop
+        )
         i1 = _first_at(tiles.start, i0, tiles.offsets[key + 1], end)
         if key != have_key or i0 != have_i0 or i1 != have_i1:
             _clear(values, scratch, 0)
@@ -332,7 +398,8 @@ def fold_windows(
             have_i0 = i0
             have_i1 = i1
         _merge(values, scratch, 0, to, q)
-        _add_known(values, moments, _first_at(moments.ts, moments.offsets[key], rows, end), rows, t, t, to, q)
+        if queries.offset == 0:
+            _add_known(values, moments, _first_at(moments.ts, moments.offsets[key], rows, end), rows, t, t, to, q)
 
 
 # ── one key, as bytes ────────────────────────────────────────────────────────────────────────────

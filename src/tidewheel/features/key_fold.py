@@ -108,11 +108,16 @@ class KeyFold:
     @staticmethod
     def takes(plan: WindowPlan) -> bool:
         """Whether the plan needs nothing but numbers."""
-        return _READS_BYTES and all(
-            group.where is None
-            and group.state.encoding in _ENCODINGS
-            and (group.kind is None or group.kind in _SLOTS or group.state.encoding == "none")
-            for group in plan.groups
+        plain = all(one.aggregation.finish_one is not None and not one.feature.offset for one in plan.windows)
+        return (
+            _READS_BYTES
+            and plain
+            and all(
+                group.where is None
+                and group.state.encoding in _ENCODINGS
+                and (group.kind is None or group.kind in _SLOTS or group.state.encoding == "none")
+                for group in plan.groups
+            )
         )
 
     def fold(
@@ -167,7 +172,9 @@ class KeyFold:
         values: list[object] = []
         for one in self._endings:
             mine = ints[one.ints]
-            found: object = one.window.aggregation.finish_one(one.state, mine, floats[one.floats])
+            finish = one.window.aggregation.finish_one
+            assert finish is not None
+            found: object = finish(one.state, mine, floats[one.floats])
             if found is None or (one.default is not None and not mine[0]):
                 found = one.default
             elif one.convert is not None:

@@ -10,6 +10,7 @@ from tidewheel.features.columns import event_schema, feature_type
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.feature import Feature
 from tidewheel.features.state import State
+from tidewheel.features.windows import FOREVER
 from tidewheel.schema import DataType, Schema
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ class TileGroup:
 
 @dataclass(frozen=True, slots=True)
 class PlannedWindow:
-    """One window feature: which tiles it folds, and how it ends."""
+    """One window feature: which tiles it folds, and how it ends; or which two of the plan's ``parts`` it is made of."""
 
     feature: Feature
     group: int
     aggregation: Aggregation
     type: DataType
     default: pa.Scalar | None
+    parts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,18 @@ class WindowPlan:
     events: Schema
     groups: tuple[TileGroup, ...]
     windows: tuple[PlannedWindow, ...]
+    parts: tuple[PlannedWindow, ...] = ()
 
     @property
     def longest(self) -> int:
         """Microseconds back from a query's time that any window can reach, its rounding down included."""
-        return max((one.feature.window + one.feature.hop for one in self.windows), default=0)
+        folded = (one.feature for one in (*self.windows, *self.parts))
+        return max((one.window + one.hop + one.offset for one in folded), default=0)
+
+    @property
+    def endless(self) -> bool:
+        """Whether a window reaches back to the first event."""
+        return self.longest >= FOREVER
 
     def needed_from(self, watermark: int) -> int:
         """First instant whose raw events are needed beside tiles that are closed up to a watermark: no hop is cut."""
@@ -65,16 +74,34 @@ def plan_windows(view: FeatureView, schema: Schema) -> WindowPlan:
         Naming the column or the feature.
     """
     groups: dict[TileGroup, int] = {}
-    windows = []
+    windows: list[PlannedWindow] = []
+    parts: list[PlannedWindow] = []
     for one in view.windows:
-        kind = None if one.column is None else schema[one.column].type
-        aggregation = get_aggregation(one.aggregation)
-        group = TileGroup(one.column, kind, one.where, one.hop, aggregation.state_of(kind, where=f"{view.name}.{one.name}"))
-        result = feature_type(one, schema)
-        default = None
-        if one.default is not None:
-            from tidewheel.features.encoding import typed_default  # brings Arrow along
+        where = f"{view.name}.{one.name}"
+        if one.parts:
+            made = [_planned(part, schema, groups, where) for part in one.parts]
+            places = tuple(range(len(parts), len(parts) + len(made)))
+            parts += made
+            result = feature_type(one, schema)
+            default = _default(one, result, where)
+            windows.append(PlannedWindow(one, -1, get_aggregation(one.aggregation), result, default, places))
+        else:
+            windows.append(_planned(one, schema, groups, where))
+    return WindowPlan(event_schema(view, schema), tuple(groups), tuple(windows), tuple(parts))
 
-            default = typed_default(one.default, result, where=f"{view.name}.{one.name}")
-        windows.append(PlannedWindow(one, groups.setdefault(group, len(groups)), aggregation, result, default))
-    return WindowPlan(event_schema(view, schema), tuple(groups), tuple(windows))
+
+def _planned(one: Feature, schema: Schema, groups: dict[TileGroup, int], where: str) -> PlannedWindow:
+    kind = None if one.column is None else schema[one.column].type
+    aggregation = get_aggregation(one.aggregation)
+    group = TileGroup(one.column, kind, one.where, one.hop, aggregation.state_of(kind, one, where=where))
+    result = feature_type(one, schema)
+    default = _default(one, result, where)
+    return PlannedWindow(one, groups.setdefault(group, len(groups)), aggregation, result, default)
+
+
+def _default(one: Feature, result: DataType, where: str) -> pa.Scalar | None:
+    if one.default is None:
+        return None
+    from tidewheel.features.encoding import typed_default  # brings Arrow along
+
+    return typed_default(one.default, result, where=where)

@@ -184,7 +184,10 @@ def _answers(
 
 def _start(view: FeatureView, schema: Schema, times: Integers) -> int | None:
     """First instant of event time that any answer can need; ``None`` where there is no end to it."""
-    reaches = [plan_windows(view, schema).longest] if view.windows else []
+    plan = plan_windows(view, schema)
+    if plan.endless:
+        return None
+    reaches = [plan.longest] if view.windows else []
     if view.lookups:
         if view.ttl is None:
             return None

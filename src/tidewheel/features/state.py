@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tidewheel.schema import DataType
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
 
 
 class Fold(IntEnum):
@@ -21,16 +27,32 @@ class Fold(IntEnum):
     GREATEST_FLOAT = 6
     LAST = 7
     LAST_FLOAT = 8
+    FIRST = 9
+    FIRST_FLOAT = 10
+    SOME_LAST = 11
+    SOME_LAST_FLOAT = 12
 
 
-Encoding = Literal["none", "limbs2", "limbs4", "integer", "float", "ranked"]
-"""How values reach the kernel: not at all, as 32-bit limbs of an exact integer, as int64, as float64, or as the rank of
-a string, bytes or decimal among all values at hand."""
+Encoding = Literal["none", "limbs2", "limbs4", "integer", "float", "ranked", "entries"]
+"""How values reach the kernel: not at all, as 32-bit limbs of an exact integer, as int64, as float64, as the rank of a
+string, bytes or decimal among all values at hand, or as entries of a map that the state's ``entries`` makes of them."""
+
+Entries = Callable[["pa.Array"], "tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]"]
+"""Values without nulls to int64 keys of a map, and what each adds there: ``None`` for 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Layout of one state: ``ints`` integers, the first the count of values, and ``floats`` floats.
+    """Layout of one state: ``ints`` integers, the first the count of values, and ``floats`` floats; and a map, or none.
+
+    Parameters
+    ----------
+    merge
+        How two entries of one key become one, where the state has a map (:mod:`tidewheel.features.maps`).
+    limit
+        The map keeps the entries with this many least keys; 0 keeps all.
+    entries
+        What a value adds to the map; ``None`` for its rank, or nothing.
 
     Examples
     --------
@@ -42,6 +64,9 @@ class State:
     encoding: Encoding
     ints: int
     floats: int
+    merge: Literal["sum", "max"] | None = None
+    limit: int = 0
+    entries: Entries | None = None
 
 
 COUNT = State(Fold.TOTAL, "none", 1, 0)
@@ -56,10 +81,10 @@ INSTANTS = (DataType.TIMESTAMP, DataType.DATE)
 RANKED = (DataType.STRING, DataType.BYTES, DataType.DECIMAL)
 
 
-def selecting(kind: DataType, *, integer: Fold, floating: Fold) -> State | None:
-    """State of a fold that keeps one of the values: min, max, last. Lists have none: a look-up gives the latest."""
-    if kind.is_list:
+def selecting(kind: DataType | None, *, integer: Fold, floating: Fold, room: int = 1) -> State | None:
+    """State of a fold that keeps one of the values, or some: min, max, last. Lists have none: a look-up gives the latest."""
+    if kind is None or kind.is_list:
         return None
     if kind in FLOATS:
-        return State(floating, "float", 1, 1)
-    return State(integer, "ranked" if kind in RANKED else "integer", 2, 0)
+        return State(floating, "float", 1, room)
+    return State(integer, "ranked" if kind in RANKED else "integer", 1 + room, 0)

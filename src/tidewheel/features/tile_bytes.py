@@ -6,7 +6,8 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
@@ -15,8 +16,9 @@ import pyarrow as pa
 from tidewheel.errors import Corrupt
 from tidewheel.features import row_kernel
 from tidewheel.features.encoding import ranks, sorted_unique
+from tidewheel.features.maps import Maps
 from tidewheel.features.plan import TileGroup, WindowPlan
-from tidewheel.features.tiles import Tiles, ranked_again
+from tidewheel.features.tiles import Tiles, holds_rank, ranked_again
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
+
+_Part: TypeAlias = "tuple[Integers, Integers, Integers, Floats, list[object], Maps | None]"
+"""Tiles of one key: starts, when known, integers, floats, the values that ranks point into, maps."""
 
 _COUNT = struct.Struct("<I")
 _WORD = np.dtype("<i8")
@@ -38,16 +43,19 @@ def pack_tiles(plan: WindowPlan, tiles: Sequence[Tiles], key: int) -> bytes:
     for group, one in zip(plan.groups, tiles, strict=True):
         lo, hi = int(one.offsets[key]), int(one.offsets[key + 1])
         ints, words = one.ints[lo:hi], []
+        maps = None if one.maps is None else one.maps.pick(np.arange(lo, hi))
         if one.dictionary is not None:
-            used, again = np.unique(ints[:, 1], return_inverse=True)
-            ints = ints.copy()
-            ints[:, 1] = again
+            used = np.unique(ints[:, 1:][holds_rank(ints)] if maps is None else maps.keys)
+            moved = np.searchsorted(used, np.arange(len(one.dictionary) + 1))
+            ints, maps = ranked_again(ints, moved), None if maps is None else maps.moved(moved)
             convert = _PLAIN.get(group.kind, lambda value: value) if group.kind is not None else str
             words = [convert(value) for value in one.dictionary.take(pa.array(used)).to_pylist()]
         parts.append(_COUNT.pack(hi - lo))
         parts.extend(array[lo:hi].astype(_WORD).tobytes() for array in (one.start, one.known))
         parts.append(ints.astype(_WORD).tobytes())
         parts.append(one.floats[lo:hi].astype(_REAL).tobytes())
+        if maps is not None:
+            parts.extend(array.astype(_WORD).tobytes() for array in (maps.sizes, maps.keys, maps.counts))
         if one.dictionary is not None:
             data = msgspec.msgpack.encode(words)
             parts.extend((_COUNT.pack(len(data)), data))
@@ -96,27 +104,34 @@ class TileReader:
     data: bytes
     at: int = 0
 
-    def group(self, group: TileGroup) -> tuple[Integers, Integers, Integers, Floats, list[object]]:
+    def group(self, group: TileGroup) -> _Part:
         if not self.data:
             return self._empty(group)
         (count,) = self._count()
         start, known = self._words(count), self._words(count)
         ints = self._words(count * group.state.ints).reshape(count, group.state.ints)
         floats = self._reals(count * group.state.floats).reshape(count, group.state.floats)
+        maps = self._maps(count) if group.state.merge is not None else None
         values: list[object] = []
         if group.state.encoding == "ranked":
             (size,) = self._count()
             values = msgspec.msgpack.decode(self.data[self.at : self.at + size])
             self.at += size
-        return start, known, ints, floats, values
+        return start, known, ints, floats, values, maps
+
+    def _maps(self, count: int) -> Maps:
+        sizes = self._words(count)
+        total = int(sizes.sum())
+        return Maps.sized(sizes, self._words(total), self._words(total))
 
     def finished(self) -> None:
         if self.at != len(self.data):
             raise Corrupt(f"stored tiles have {len(self.data)} bytes, {self.at} expected", fix="materialise the view again")
 
-    def _empty(self, group: TileGroup) -> tuple[Integers, Integers, Integers, Floats, list[object]]:
+    def _empty(self, group: TileGroup) -> _Part:
         none = np.empty(0, dtype=np.int64)
-        return none, none, np.empty((0, group.state.ints), dtype=np.int64), np.empty((0, group.state.floats)), []
+        maps = Maps.of([]) if group.state.merge is not None else None
+        return none, none, np.empty((0, group.state.ints), dtype=np.int64), np.empty((0, group.state.floats)), [], maps
 
     def _count(self) -> tuple[int]:
         if self.at + _COUNT.size > len(self.data):
@@ -141,17 +156,20 @@ class TileReader:
         return at
 
 
-def _stacked(group: TileGroup, parts: Sequence[tuple[Integers, Integers, Integers, Floats, list[object]]]) -> Tiles:
+def _stacked(group: TileGroup, parts: Sequence[_Part]) -> Tiles:
     counts = [len(part[0]) for part in parts]
     dictionary = None
     all_ints = [part[2] for part in parts]
+    all_maps = [part[5] for part in parts if part[5] is not None]
     if group.state.encoding == "ranked":
         assert group.kind is not None
         back = _BACK.get(group.kind)
         arrow = group.kind.arrow()
         each = [pa.array([back(str(one)) for one in part[4]] if back else part[4], arrow) for part in parts]
         dictionary = sorted_unique([*each, pa.array([], arrow)])
-        all_ints = [ranked_again(part[2], ranks(mine, dictionary)) for part, mine in zip(parts, each, strict=True)]
+        moved = [ranks(mine, dictionary) for mine in each]
+        all_ints = [ranked_again(part[2], to) for part, to in zip(parts, moved, strict=True)]
+        all_maps = [one.moved(to) for one, to in zip(all_maps, moved, strict=True)] if all_maps else []
     total = sum(counts)
     return Tiles(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -161,4 +179,5 @@ def _stacked(group: TileGroup, parts: Sequence[tuple[Integers, Integers, Integer
         ints=np.concatenate(all_ints) if all_ints else np.empty((0, group.state.ints), dtype=np.int64),
         floats=np.concatenate([part[3] for part in parts]) if parts else np.empty((0, group.state.floats)),
         dictionary=dictionary,
+        maps=None if group.state.merge is None else reduce(Maps.behind, all_maps, Maps.of([])),
     )

@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.features import kernel
+from tidewheel.features.aggregations import Ended
 from tidewheel.features.condition import parse_condition
-from tidewheel.features.encoding import Encoded, decode_values, encode_column, ranks, sorted_unique
+from tidewheel.features.encoding import Encoded, decode_lists, decode_values, encode_column, ranks, sorted_unique
 from tidewheel.features.events import Events
+from tidewheel.features.maps import Maps, When, tile_maps, window_maps
 from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
 from tidewheel.features.state import State
 
@@ -59,7 +61,9 @@ class Tiles:
     ints, floats
         States: shapes (tiles, state.ints) and (tiles, state.floats).
     dictionary
-        For ranked states: the sorted values that the second integer points into.
+        For ranked states: the sorted values that ranks point into.
+    maps
+        Of states that have one, a map per tile.
     """
 
     offsets: Integers
@@ -69,6 +73,7 @@ class Tiles:
     ints: Integers
     floats: Floats
     dictionary: pa.Array | None = None
+    maps: Maps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +111,13 @@ def build_tiles(plan: WindowPlan, events: Events, *, before: Integers | None = N
 def _values(plan: WindowPlan, events: Events) -> list[_Valued]:
     """Encode each group's events, each column and condition once."""
     masks: dict[tuple[str | None, str | None], tuple[_Valued, pa.Array | None]] = {}
-    encoded: dict[tuple[str | None, str | None, str], _Valued] = {}
+    encoded: dict[tuple[object, ...], _Valued] = {}
     made = []
     for group in plan.groups:
         source = (group.column, group.where)
         if source not in masks:
             masks[source] = _narrowed(group, events)
-        name = (*source, group.state.encoding)
+        name = (*source, group.state.encoding, group.state.entries, group.state.merge is None)
         if name not in encoded:
             valued, column = masks[source]
             encoded[name] = replace(valued, values=encode_column(column, group.kind, group.state))
@@ -160,6 +165,7 @@ def _tiles(group: TileGroup, valued: _Valued) -> Tiles:
         ints=ints,
         floats=floats,
         dictionary=values.dictionary,
+        maps=None if values.counts is None else tile_maps(state, values.ints, values.counts, first=ends),
     )
 
 
@@ -173,6 +179,7 @@ def _pick(tiles: Tiles, places: Integers) -> Tiles:
         ints=np.ascontiguousarray(tiles.ints[places]),
         floats=np.ascontiguousarray(tiles.floats[places]),
         dictionary=tiles.dictionary,
+        maps=None if tiles.maps is None else tiles.maps.pick(places),
     )
 
 
@@ -187,10 +194,12 @@ def join_tiles(closed: Tiles, later: Tiles) -> Tiles:
         return later
     keys = len(closed.offsets) - 1
     order: Integers | slice = slice(None)
+    maps = None if closed.maps is None or later.maps is None else closed.maps.behind(later.maps)
     if keys > 1:
         places = np.arange(keys)
         code = np.concatenate([np.repeat(places, np.diff(closed.offsets)), np.repeat(places, np.diff(later.offsets))])
         order = np.argsort(code, kind="stable").astype(np.int64)
+        maps = None if maps is None else maps.pick(order)
     return Tiles(
         offsets=closed.offsets + later.offsets,
         start=np.concatenate([closed.start, later.start])[order],
@@ -199,6 +208,7 @@ def join_tiles(closed: Tiles, later: Tiles) -> Tiles:
         ints=np.concatenate([closed.ints, later.ints])[order],
         floats=np.concatenate([closed.floats, later.floats])[order],
         dictionary=closed.dictionary,
+        maps=maps,
     )
 
 
@@ -206,17 +216,33 @@ def _one_dictionary(closed: Tiles, later: Tiles, values: Encoded) -> tuple[Tiles
     """Let two sets of tiles and the values of the second rank in one dictionary."""
     assert closed.dictionary is not None and later.dictionary is not None
     both = sorted_unique([closed.dictionary, later.dictionary])
-    closed = replace(closed, ints=ranked_again(closed.ints, ranks(closed.dictionary, both)), dictionary=both)
     moved = ranks(later.dictionary, both)
-    later = replace(later, ints=ranked_again(later.ints, moved), dictionary=both)
-    return closed, later, Encoded(moved[values.ints], values.floats, both)
+    closed, later = _moved(closed, ranks(closed.dictionary, both), both), _moved(later, moved, both)
+    return closed, later, replace(values, ints=moved[values.ints], dictionary=both)
+
+
+def _moved(tiles: Tiles, moved: Integers, dictionary: pa.Array) -> Tiles:
+    maps = None if tiles.maps is None else tiles.maps.moved(moved)
+    return replace(tiles, ints=ranked_again(tiles.ints, moved), dictionary=dictionary, maps=maps)
 
 
 def ranked_again(ints: Integers, moved: Integers) -> Integers:
     """States whose ranks point into another dictionary."""
     again = ints.copy()
-    again[:, 1] = moved[ints[:, 1]]
+    held = holds_rank(ints)
+    again[:, 1:][held] = moved[ints[:, 1:][held]]
     return again
+
+
+def holds_rank(ints: Integers) -> Booleans:
+    """Which integers after the count are ranks: as many as values were folded, as far as there is room.
+
+    Examples
+    --------
+    >>> holds_rank(np.array([[1, 5, 0], [7, 5, 2]])).tolist()
+    [[True, False], [True, True]]
+    """
+    return np.arange(ints.shape[1] - 1) < ints[:, :1]
 
 
 # ── the fold ─────────────────────────────────────────────────────────────────────────────────────
@@ -260,20 +286,25 @@ def fold(
         Shape (keys,): closed tiles stand for every event before it, rounded down to the group's hop.
     """
     blocked = np.zeros(len(keys), dtype=np.uint8)
-    columns: list[pa.Array | None] = [None] * len(plan.windows)
+    wanted = (*plan.windows, *plan.parts)
+    columns: list[pa.Array | None] = [None] * len(wanted)
     for number, (group, valued) in enumerate(zip(plan.groups, _values(plan, events), strict=True)):
         if closed is not None and watermark is not None:
             valued, tiles = _resumed(group, valued, closed[number], watermark)
         else:
             tiles = _tiles(group, valued)
-        states: dict[int, tuple[Integers, Floats]] = {}
-        for place, window in enumerate(plan.windows):
+        states: dict[tuple[int, int], tuple[Integers, Floats, Maps | None]] = {}
+        for place, window in enumerate(wanted):
             if window.group == number:
-                span = window.feature.window
+                span = (window.feature.window, window.feature.offset)
                 if span not in states:
                     states[span] = _run(group, span, tiles, valued, keys, times, blocked)
-                columns[place] = _finished(window, group.state, *states[span], keys, tiles.dictionary)
-    return Folded([one for one in columns if one is not None], blocked.astype(np.bool_))
+                columns[place] = _finished(window, group, states[span], keys, tiles.dictionary)
+    parts = columns[len(plan.windows) :]
+    for place, window in enumerate(plan.windows):
+        if window.parts:
+            columns[place] = _ratio(window, [parts[part] for part in window.parts], keys)
+    return Folded([one for one in columns[: len(plan.windows)] if one is not None], blocked.astype(np.bool_))
 
 
 def _resumed(group: TileGroup, valued: _Valued, closed: Tiles, watermark: Integers) -> tuple[_Valued, Tiles]:
@@ -301,7 +332,8 @@ def _rows(group: TileGroup, valued: _Valued, places: Integers) -> Encoded:
     width = 0 if group.state.encoding in ("none", "float") else max(1, len(values.ints) // max(1, len(valued.ts)))
     ints = np.ascontiguousarray(values.ints.reshape(-1, width)[places]).reshape(-1) if width else values.ints
     floats = values.floats[places] if group.state.encoding == "float" else values.floats
-    return Encoded(ints, floats, values.dictionary)
+    counts = None if values.counts is None else values.counts[places]
+    return Encoded(ints, floats, values.dictionary, counts)
 
 
 def _kernel_values(state: State, values: Encoded) -> kernel.Values:
@@ -310,14 +342,15 @@ def _kernel_values(state: State, values: Encoded) -> kernel.Values:
 
 def _run(
     group: TileGroup,
-    window: int,
+    span: tuple[int, int],
     tiles: Tiles,
     valued: _Valued,
     keys: Integers,
     times: Integers,
     blocked: npt.NDArray[np.uint8],
-) -> tuple[Integers, Floats]:
+) -> tuple[Integers, Floats, Maps | None]:
     wi, wf = group.state.ints, group.state.floats
+    window, offset = span
     ints = np.zeros((len(keys), wi), dtype=np.int64)
     floats = np.zeros((len(keys), wf), dtype=np.float64)
     kernel.fold_windows(
@@ -330,25 +363,53 @@ def _run(
             tiles.first,
             kernel.States(tiles.ints.reshape(-1), tiles.floats.reshape(-1)),
         ),
-        queries=kernel.Queries(keys, times, window, group.hop),
+        queries=kernel.Queries(keys, times, window, group.hop, offset),
         to=kernel.States(ints.reshape(-1), floats.reshape(-1)),
         scratch=kernel.States(np.zeros(2 * wi, dtype=np.int64), np.zeros(2 * wf, dtype=np.float64)),
         blocked=blocked,
     )
-    return ints, floats
+    if tiles.maps is None or valued.values.counts is None:
+        return ints, floats, None
+    maps = window_maps(
+        group.state,
+        (valued.values.ints, valued.values.counts),
+        tiles.maps,
+        when=When((valued.offsets, valued.ts, valued.known), (tiles.offsets, tiles.start, tiles.known, tiles.first)),
+        queries=(keys, times),
+        window=(window, group.hop, offset),
+    )
+    return ints, floats, maps
 
 
 def _finished(
-    window: PlannedWindow, state: State, ints: Integers, floats: Floats, keys: Integers, dictionary: pa.Array | None
+    window: PlannedWindow,
+    group: TileGroup,
+    folded: tuple[Integers, Floats, Maps | None],
+    keys: Integers,
+    dictionary: pa.Array | None,
 ) -> pa.Array:
     """States to a column of the feature's type: an empty state takes the default, a null key is null."""
-    values, valid = window.aggregation.finish(state, ints, floats)
+    values, there = window.aggregation.finish(Ended(window.feature, group.state, *folded))
+    ranked = dictionary if window.type.element is group.kind else None
+    if window.type.is_list:
+        column = decode_lists(values, there.astype(np.int64), kind=window.type, dictionary=ranked)
+        return _null_where(column, keys)
+    valid = there.astype(np.bool_)
     if window.default is not None:
-        valid = valid & (ints[:, 0] > 0)
-    ranked = dictionary if state.encoding == "ranked" else None
+        valid = valid & (folded[0][:, 0] > 0)
     column = decode_values(values, valid, kind=window.type, dictionary=ranked)
     if window.default is not None:
         column = column.fill_null(window.default)
+    return _null_where(column, keys)
+
+
+def _ratio(window: PlannedWindow, parts: Sequence[pa.Array | None], keys: Integers) -> pa.Array:
+    over, under = (pc.cast(one, pa.float64(), safe=False) for one in parts)
+    column = pc.divide(over, pc.if_else(pc.equal(under, 0.0), pa.scalar(None, pa.float64()), under))
+    return _null_where(column if window.default is None else column.fill_null(window.default), keys)
+
+
+def _null_where(column: pa.Array, keys: Integers) -> pa.Array:
     null = keys == NULL_KEY
     if null.any():
         column = pc.if_else(pa.array(null), pa.scalar(None, column.type), column)

@@ -167,7 +167,7 @@ def features(
 
     Examples
     --------
-    >>> from tidewheel.features.feature import count
+    >>> from tidewheel.features.aggregations.count import count
     >>> from tidewheel.sources.definition import source
     >>> trips = source("trips", "data/*.parquet", time="dropoff_time")
     >>> @features(trips, by=entity("zone", pickup_zone=int))

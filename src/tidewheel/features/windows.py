@@ -5,6 +5,9 @@ from __future__ import annotations
 from tidewheel.clock import DAY, HOUR, MINUTE, Micros, format_duration
 from tidewheel.errors import BadWindow
 
+FOREVER = Micros(1 << 62)
+"""The window that holds every event before the time asked."""
+
 _HOPS = ((HOUR, MINUTE), (12 * HOUR, 5 * MINUTE), (12 * DAY, HOUR))
 
 
@@ -39,11 +42,27 @@ def check_window(window: int, hop: int, *, where: str) -> None:
         raise BadWindow(
             f"hop {format_duration(hop)} does not divide a day", where=where, fix='use a hop such as "5m", "1h" or "1d"'
         )
-    if window % hop:
+    if window != FOREVER and window % hop:
         raise BadWindow(
             f"window {format_duration(window)} is not a multiple of its hop {format_duration(hop)}",
             where=where,
             fix=f"give hop=, or a window of {format_duration(window - window % hop + hop)}",
+        )
+
+
+def check_offset(offset: int, hop: int, *, where: str) -> None:
+    """Refuse an offset that is not a whole number of hops.
+
+    Raises
+    ------
+    BadWindow
+        Naming the feature in ``where``.
+    """
+    if offset < 0 or offset % hop:
+        raise BadWindow(
+            f"offset {format_duration(offset)} is not a multiple of the hop {format_duration(hop)}",
+            where=where,
+            fix="give both in whole hops, or give hop=",
         )
 
 

@@ -1,6 +1,7 @@
-"""Aggregations: one file each, found by its name. Each says its state, its result's type, and how a state becomes a value.
+"""Aggregations: one file each, found by its name. Each has its constructor, its state, its result's type, and how a state ends.
 
-Adding a value and merging two states are the kernel's work, for every aggregation and on both sides.
+Adding a value and merging two states are the kernels' work, for every aggregation and on both sides. A file is all that a new
+one takes: ``tw.NAME`` and the laws in the tests find it. Definitions load these files, so NumPy is imported when a state ends.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from tidewheel.errors import TypeMismatch, UnknownFeature, near_miss
+from tidewheel.features.feature import Feature
 from tidewheel.features.state import State
 from tidewheel.schema import DataType
 
@@ -20,12 +22,35 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from tidewheel.features.maps import Maps
+
     Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
     Values = npt.NDArray[np.generic]
-    Valid = npt.NDArray[np.bool_]
-    Finish = Callable[[State, Integers, Floats], tuple[Values, Valid]]
-    FinishOne = Callable[[State, Sequence[int], Sequence[float]], int | float | None]
+    There = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """States that are to become values, one per row.
+
+    Parameters
+    ----------
+    ints, floats
+        Shapes (rows, state.ints) and (rows, state.floats).
+    maps
+        Of states that have a map.
+    """
+
+    feature: Feature
+    state: State
+    ints: Integers
+    floats: Floats
+    maps: Maps | None = None
+
+
+Finish = Callable[[Ended], "tuple[Values, There]"]
+FinishOne = Callable[[State, Sequence[int], Sequence[float]], int | float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +62,24 @@ class Aggregation:
     name
         The name of its constructor and its file.
     state
-        State for a column's type; ``None`` where the aggregation does not take that type.
+        State for a column's type and what the feature says; ``None`` where the aggregation does not take that type.
     result
         Type of the result for a column's type.
     finish
-        States, one per row, to values and whether they are there. Float64 or int64 (ranks and encoded
-        values too), or objects for decimals.
+        States to values, and whether they are there. Float64 or int64 (ranks and encoded values too), or objects for
+        decimals. Where the result is a list: all values, row after row, and how many each row has.
     finish_one
-        The same for one state of plain numbers, ``None`` where there is no value; not called for decimals and ranks.
+        The same for one state of plain numbers, ``None`` where there is no value; not called for decimals and ranks. Without it
+        a window is always folded with others.
     """
 
     name: str
-    state: Callable[[DataType | None], State | None]
+    state: Callable[[DataType | None, Feature], State | None]
     result: Callable[[DataType | None], DataType]
     finish: Finish
-    finish_one: FinishOne
+    finish_one: FinishOne | None = None
 
-    def state_of(self, kind: DataType | None, *, where: str) -> State:
+    def state_of(self, kind: DataType | None, feature: Feature, *, where: str) -> State:
         """State for a column's type.
 
         Raises
@@ -61,13 +87,25 @@ class Aggregation:
         TypeMismatch
             When the aggregation does not take that type.
         """
-        found = self.state(kind)
+        found = self.state(kind, feature)
         if found is None:
             told = "no column" if kind is None else kind.value
             raise TypeMismatch(
                 f"{self.name} of {told} means nothing", where=where, fix="cast the column in the source's select"
             )
         return found
+
+
+def column_type(kind: DataType | None) -> DataType:
+    """The result of an aggregation that gives one of the column's values.
+
+    Examples
+    --------
+    >>> column_type(DataType.STRING).value
+    'string'
+    """
+    assert kind is not None
+    return kind
 
 
 def names() -> list[str]:

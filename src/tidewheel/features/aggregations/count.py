@@ -5,22 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tidewheel.features.aggregations import Aggregation
+from tidewheel.errors import Invalid
+from tidewheel.features.aggregations import Aggregation, Ended
+from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
 from tidewheel.features.state import COUNT, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
-    from tidewheel.features.aggregations import Floats, Integers, Valid, Values
+    from tidewheel.features.aggregations import There, Values
 
 
-def _finish(_state: State, ints: Integers, _floats: Floats) -> tuple[Values, Valid]:
-    return ints[:, 0], np.ones(len(ints), dtype=np.bool_)
+def count(
+    column: Duration = "forever",
+    window: Duration | None = None,
+    *,
+    hop: Duration | None = None,
+    where: str | None = None,
+    default: Scalar = None,
+    offset: Duration | None = None,
+) -> Feature:
+    """How many events: ``count("1h")`` of all, ``count("x", "1h")`` of those in which ``x`` is not null.
+
+    Examples
+    --------
+    >>> count("1h").column is None, count("amount", "1h").column
+    (True, 'amount')
+    """
+    if window is None:
+        return window_feature("count", None, column, hop=hop, where=where, default=default, offset=offset)
+    if not isinstance(column, str):
+        raise Invalid(f"{column!r} is not a column", where="count", fix='write count("column", "1h") or count("1h")')
+    return window_feature("count", column, window, hop=hop, where=where, default=default, offset=offset)
+
+
+def _finish(one: Ended) -> tuple[Values, There]:
+    return one.ints[:, 0], one.ints[:, 0] >= 0
 
 
 def _finish_one(_state: State, ints: Sequence[int], _floats: Sequence[float]) -> int:
     return ints[0]
 
 
-AGGREGATION = Aggregation("count", lambda _kind: COUNT, lambda _kind: DataType.INT64, _finish, _finish_one)
+AGGREGATION = Aggregation("count", lambda _kind, _feature: COUNT, lambda _kind: DataType.INT64, _finish, _finish_one)

@@ -5,30 +5,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tidewheel.features.aggregations import Aggregation
+from tidewheel.features.aggregations import Aggregation, Ended, column_type
+from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
 from tidewheel.features.state import Fold, State, selecting
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
-    from tidewheel.features.aggregations import Floats, Integers, Valid, Values
+    from tidewheel.features.aggregations import There, Values
 
 
-def _state(kind: DataType | None) -> State | None:
-    return None if kind is None else selecting(kind, integer=Fold.LAST, floating=Fold.LAST_FLOAT)
+def last(
+    column: str,
+    window: Duration = "forever",
+    *,
+    hop: Duration | None = None,
+    where: str | None = None,
+    default: Scalar = None,
+    offset: Duration | None = None,
+) -> Feature:
+    """The latest value of a column that is not null; null when there is none.
+
+    Examples
+    --------
+    >>> last("merchant", "30d").hop
+    86400000000
+    """
+    return window_feature("last", column, window, hop=hop, where=where, default=default, offset=offset)
 
 
-def _finish(state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid]:
-    return (floats[:, 0] if state.floats else ints[:, 1]), ints[:, 0] > 0
+def _state(kind: DataType | None, _feature: Feature) -> State | None:
+    return selecting(kind, integer=Fold.LAST, floating=Fold.LAST_FLOAT)
+
+
+def finish(one: Ended) -> tuple[Values, There]:
+    """The values of states that keep one of the values they were given."""
+    return (one.floats[:, 0] if one.state.floats else one.ints[:, 1]), one.ints[:, 0] > 0
 
 
 def finish_one(_state: State, ints: Sequence[int], floats: Sequence[float]) -> int | float | None:
-    """The value of one state that keeps one of the values it was given."""
+    """The value of one such state."""
     return (floats[0] if floats else ints[1]) if ints[0] else None
 
 
-def _result(kind: DataType | None) -> DataType:
-    assert kind is not None
-    return kind
-
-
-AGGREGATION = Aggregation("last", _state, _result, _finish, finish_one)
+AGGREGATION = Aggregation("last", _state, column_type, finish, finish_one)

@@ -5,26 +5,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tidewheel.features.aggregations import Aggregation
+from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.aggregations.sum import compensated, compensated_one, state_of
-from tidewheel.features.exact import join, narrow
+from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
 from tidewheel.features.state import DECIMAL, EXACT, SUM, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
-    from tidewheel.features.aggregations import Floats, Integers, Valid, Values
+    from tidewheel.features.aggregations import There, Values
 
 _EXACT_FLOAT = 1 << 53
 
 
-def _finish(state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid]:
+def mean(
+    column: str,
+    window: Duration = "forever",
+    *,
+    hop: Duration | None = None,
+    where: str | None = None,
+    default: Scalar = None,
+    offset: Duration | None = None,
+) -> Feature:
+    """Arithmetic mean of a column; null when there is none.
+
+    Examples
+    --------
+    >>> mean("minutes", "1d", where="minutes < 600").where
+    'minutes < 600'
+    """
+    return window_feature("mean", column, window, hop=hop, where=where, default=default, offset=offset)
+
+
+def _finish(one: Ended) -> tuple[Values, There]:
+    import numpy as np
+
+    from tidewheel.features.exact import join, narrow
+
+    state, ints = one.state, one.ints
     count = ints[:, 0]
     valid = count > 0
     divisor = np.maximum(count, 1)
     if state == SUM:
-        return compensated(floats) / divisor, valid
+        return compensated(one.floats) / divisor, valid
     if state == EXACT:
         totals, fits = narrow(ints[:, 1:])
         means = totals / divisor

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tidewheel.features.aggregations import Aggregation
-from tidewheel.features.aggregations.last import finish_one
+from tidewheel.features.aggregations import Aggregation, column_type
+from tidewheel.features.aggregations.last import finish, finish_one
+from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
 from tidewheel.features.state import Fold, State, selecting
 from tidewheel.schema import DataType
 
-if TYPE_CHECKING:
-    from tidewheel.features.aggregations import Floats, Integers, Valid, Values
+
+def min(
+    column: str,
+    window: Duration = "forever",
+    *,
+    hop: Duration | None = None,
+    where: str | None = None,
+    default: Scalar = None,
+    offset: Duration | None = None,
+) -> Feature:
+    """Least value of a column; null when there is none.
+
+    Examples
+    --------
+    >>> min("amount", "1d").aggregation
+    'min'
+    """
+    return window_feature("min", column, window, hop=hop, where=where, default=default, offset=offset)
 
 
-def _state(kind: DataType | None) -> State | None:
-    return None if kind is None else selecting(kind, integer=Fold.LEAST, floating=Fold.LEAST_FLOAT)
+def _state(kind: DataType | None, _feature: Feature) -> State | None:
+    return selecting(kind, integer=Fold.LEAST, floating=Fold.LEAST_FLOAT)
 
 
-def _finish(state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid]:
-    return (floats[:, 0] if state.floats else ints[:, 1]), ints[:, 0] > 0
-
-
-def _result(kind: DataType | None) -> DataType:
-    assert kind is not None
-    return kind
-
-
-AGGREGATION = Aggregation("min", _state, _result, _finish, finish_one)
+AGGREGATION = Aggregation("min", _state, column_type, finish, finish_one)

@@ -9,30 +9,49 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tidewheel.features.aggregations import Aggregation
+from tidewheel.features.aggregations import Aggregation, Ended
+from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
 from tidewheel.features.state import FLOATS, INTEGERS, MOMENTS, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
-    from tidewheel.features.aggregations import Floats, Integers, Valid, Values
+    from tidewheel.features.aggregations import There, Values
 
 
-def moments(kind: DataType | None) -> State | None:
-    """State of both standard deviations: every number is folded as float64."""
+def std(
+    column: str,
+    window: Duration = "forever",
+    *,
+    hop: Duration | None = None,
+    where: str | None = None,
+    default: Scalar = None,
+    offset: Duration | None = None,
+) -> Feature:
+    """Standard deviation of the sample (divisor n - 1); null below two values.
+
+    Examples
+    --------
+    >>> std("amount", "1d").aggregation
+    'std'
+    """
+    return window_feature("std", column, window, hop=hop, where=where, default=default, offset=offset)
+
+
+def moments(kind: DataType | None, _feature: Feature) -> State | None:
+    """State of every measure of spread: each number is folded as float64."""
     return MOMENTS if kind in (*FLOATS, *INTEGERS, DataType.DECIMAL) else None
-
-
-def _finish(_state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid]:
-    count = ints[:, 0]
-    return np.sqrt(floats[:, 1] / np.maximum(count - 1, 1)), count > 1
 
 
 def root(squares: float, divisor: int) -> float:
     """As NumPy's: NaN of what is below zero or NaN."""
     share = squares / divisor
     return math.sqrt(share) if share >= 0 else math.nan
+
+
+def _finish(one: Ended) -> tuple[Values, There]:
+    import numpy as np
+
+    return np.sqrt(one.floats[:, 1] / np.maximum(one.ints[:, 0] - 1, 1)), one.ints[:, 0] > 1
 
 
 def _finish_one(_state: State, ints: Sequence[int], floats: Sequence[float]) -> float | None:

@@ -5,20 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tidewheel.features.aggregations import Aggregation
+from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.aggregations.std import moments, root
+from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
 from tidewheel.features.state import State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
-    from tidewheel.features.aggregations import Floats, Integers, Valid, Values
+    from tidewheel.features.aggregations import There, Values
 
 
-def _finish(_state: State, ints: Integers, floats: Floats) -> tuple[Values, Valid]:
-    count = ints[:, 0]
-    return np.sqrt(floats[:, 1] / np.maximum(count, 1)), count > 0
+def std_pop(
+    column: str,
+    window: Duration = "forever",
+    *,
+    hop: Duration | None = None,
+    where: str | None = None,
+    default: Scalar = None,
+    offset: Duration | None = None,
+) -> Feature:
+    """Standard deviation of the population (divisor n); 0 for one value, null for none.
+
+    Examples
+    --------
+    >>> std_pop("amount", "1d").aggregation
+    'std_pop'
+    """
+    return window_feature("std_pop", column, window, hop=hop, where=where, default=default, offset=offset)
+
+
+def _finish(one: Ended) -> tuple[Values, There]:
+    import numpy as np
+
+    return np.sqrt(one.floats[:, 1] / np.maximum(one.ints[:, 0], 1)), one.ints[:, 0] > 0
 
 
 def _finish_one(_state: State, ints: Sequence[int], floats: Sequence[float]) -> float | None:

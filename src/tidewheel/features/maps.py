@@ -1,0 +1,132 @@
+"""States that are maps of int64 to int64: sketches, counts by value, distinct values; as arrays, one map after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tidewheel.features import map_kernel
+from tidewheel.features.state import State
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Maps: number ``m`` has the entries from ``offsets[m]`` up to ``offsets[m + 1]``, keys ascending.
+
+    Examples
+    --------
+    >>> Maps.of([[(1, 5)], [], [(0, 2), (7, 1)]]).pick(np.array([2])).keys.tolist()
+    [0, 7]
+    """
+
+    offsets: Integers
+    keys: Integers
+    counts: Integers
+
+    @classmethod
+    def of(cls, maps: Sequence[Sequence[tuple[int, int]]]) -> Maps:
+        """Maps from pairs."""
+        flat = np.array([pair for one in maps for pair in one], dtype=np.int64).reshape(-1, 2)
+        return cls.sized([len(one) for one in maps], np.ascontiguousarray(flat[:, 0]), np.ascontiguousarray(flat[:, 1]))
+
+    @classmethod
+    def sized(cls, sizes: Sequence[int] | Integers, keys: Integers, counts: Integers) -> Maps:
+        """Maps by how many entries each has."""
+        return cls(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), keys, counts)
+
+    @property
+    def sizes(self) -> Integers:
+        """How many entries each map has."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> Integers:
+        """The map that each entry belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int64), self.sizes)
+
+    def pick(self, places: Integers) -> Maps:
+        """Some of the maps, in order."""
+        sizes = self.sizes[places]
+        starts = np.repeat(self.offsets[places] - np.concatenate([[0], np.cumsum(sizes)[:-1]])[: len(places)], sizes)
+        entries = (starts + np.arange(int(sizes.sum()))).astype(np.int64)
+        return Maps.sized(sizes, self.keys[entries], self.counts[entries])
+
+    def behind(self, later: Maps) -> Maps:
+        """These, and others behind them."""
+        keys, counts = np.concatenate([self.keys, later.keys]), np.concatenate([self.counts, later.counts])
+        return Maps.sized(np.concatenate([self.sizes, later.sizes]), keys, counts)
+
+    def moved(self, to: Integers) -> Maps:
+        """Maps whose keys are ranks, in another dictionary, in the same order there."""
+        return replace(self, keys=to[self.keys])
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Where events and tiles of the keys lie, as :mod:`tidewheel.features.tiles` has them.
+
+    Parameters
+    ----------
+    events
+        Offsets by key, event times, and the times from which they are known.
+    tiles
+        Offsets by key, starts, when all of each is known, and where its first event is.
+    """
+
+    events: tuple[Integers, Integers, Integers]
+    tiles: tuple[Integers, Integers, Integers, Integers]
+
+
+def tile_maps(state: State, keys: Integers, counts: Integers, *, first: Integers) -> Maps:
+    """The maps of tiles: of the events from ``first[r]`` up to ``first[r + 1]``, which add one entry each."""
+    sizes = np.empty(len(first) - 1, dtype=np.int64)
+    made = map_kernel.Bag(state.merge == "max", state.limit)
+    map_kernel.fold_ranges(map_kernel.Entries(first, keys, counts), first, made, sizes=sizes)
+    return _taken(made, sizes)
+
+
+def window_maps(
+    state: State,
+    values: tuple[Integers, Integers],
+    tiles: Maps,
+    *,
+    when: When,
+    queries: tuple[Integers, Integers],
+    window: tuple[int, int, int],
+) -> Maps:
+    """The maps of windows, one per query.
+
+    Parameters
+    ----------
+    values
+        Key and count of each event's entry.
+    queries
+        Keys (negative: none) and times.
+    window
+        Its length, its hop, and how far it lies in the past.
+    """
+    sizes = np.empty(len(queries[0]), dtype=np.int64)
+    made = map_kernel.Bag(state.merge == "max", state.limit)
+    map_kernel.fold_windows(
+        map_kernel.Entries(np.empty(0, dtype=np.int64), *values),
+        map_kernel.Entries(tiles.offsets, tiles.keys, tiles.counts),
+        map_kernel.Moments(when.events, when.tiles),
+        queries=queries,
+        window=window,
+        made=made,
+        sizes=sizes,
+    )
+    return _taken(made, sizes)
+
+
+def _taken(made: map_kernel.Bag, sizes: Integers) -> Maps:
+    keys, counts = made.taken()
+    return Maps.sized(sizes, np.frombuffer(keys, np.int64), np.frombuffer(counts, np.int64))

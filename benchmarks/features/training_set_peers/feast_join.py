@@ -9,6 +9,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import ibis
 import pandas as pd
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
@@ -41,6 +42,7 @@ def main(folder: Path, answer: Path) -> None:
     store = FeatureStore(config=configuration)
     store.apply([user, *views])
     features = [f"{name}:{value}" for name in ("a", "b", "c") for value in ("x", "z")]
+    ibis.get_backend().raw_sql("SET max_temp_directory_size = '8GB'")  # or it fills the disk: it joins every pair of a key
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     found = store.get_historical_features(spine, features, full_feature_names=True).to_arrow()
     after = resource.getrusage(resource.RUSAGE_SELF)

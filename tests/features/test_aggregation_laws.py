@@ -36,7 +36,7 @@ from tidewheel.errors import UnboundedState
 from tidewheel.features import aggregations, map_kernel
 from tidewheel.features.definition import Feature
 from tidewheel.features.plan import plan_windows
-from tidewheel.features.tile_bytes import pack_tiles, unpack_tiles
+from tidewheel.features.tile_bytes import pack_many, pack_tiles, unpack_tiles
 from tidewheel.features.tiles import build_tiles, fold
 from tidewheel.schema import DataType, Field, Schema
 
@@ -157,6 +157,7 @@ def test_stored_tiles_and_raw_events_give_the_same_bits(name: str) -> None:
         times = np.array([t for _, t in asked], dtype=np.int64)
         tiles = build_tiles(plan, everything, before=np.full(KEYS, watermark))
         packed = [pack_tiles(plan, tiles, key) for key in range(KEYS)]
+        assert pack_many(plan, tiles, low=0, high=KEYS) == packed
         stored = unpack_tiles(plan, packed)
         assert [pack_tiles(plan, stored, key) for key in range(KEYS)] == packed
         raw = fold(plan, everything, keys=keys, times=times)

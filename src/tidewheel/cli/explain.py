@@ -55,14 +55,22 @@ def render_explanation(told: Explanation) -> str:
 
 
 def _feature(one: Explained, *, online: bool) -> list[str]:
-    from tidewheel.clock import format_instant
-
     value = f"{one.name} = {_shown(one.offline)}"
     if online:
         value += "  (online the same)" if one.agree else f"  but online {_shown(one.online)}"
     lines = [value, f"  {one.origin}, {one.definition}"]
+    for part in one.parts:
+        lines += [f"  {part.definition}", *_made(part)]
+    return lines if one.parts else [*lines, *_made(one)]
+
+
+def _made(one: Explained) -> list[str]:
+    from tidewheel.clock import format_instant
+
+    lines = []
     if one.window is not None:
-        lines.append(f"  window [{format_instant(one.window[0])}, {format_instant(one.window[1])})")
+        start, end = one.window
+        lines.append(f"  window [{'the first event' if start is None else format_instant(start)}, {format_instant(end)})")
     if one.origin.startswith("view:"):
         lines += _evidence("offline", one.evidence_offline)
         if one.evidence_online is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tidewheel.clock import Micros
+from tidewheel.clock import Micros, format_duration
 from tidewheel.features.columns import row_schema
 from tidewheel.features.condition import parse_condition
 from tidewheel.features.definition import FeatureView
@@ -18,6 +18,8 @@ from tidewheel.features.feature import Feature
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.rows import RowCodec
 from tidewheel.features.tile_bytes import unpack_tiles
+from tidewheel.features.tiles import Tiles
+from tidewheel.features.windows import FOREVER, window_start
 from tidewheel.schema import Schema
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 MOST = 50
 """Events that are listed of one feature: the latest; all are counted."""
+
+Span = tuple[Micros | None, Micros]
+"""First instant, ``None`` where there is none, and the first one behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Evidence:
 class Explained:
     """One output of a service: its value on both sides, and what it was made of.
 
-    ``agree`` is ``None`` when there is no online side.
+    ``agree`` is ``None`` when there is no online side. A ratio is explained by its two ``parts``, which have no values here.
     """
 
     name: str
@@ -81,21 +86,29 @@ class Explained:
     offline: object
     online: object = None
     agree: bool | None = None
-    window: tuple[Micros, Micros] | None = None
+    window: Span | None = None
     evidence_offline: Evidence = field(default_factory=Evidence)
     evidence_online: Evidence | None = None
+    parts: tuple[Explained, ...] = ()
 
 
-def window_of(feature: Feature, at: int) -> tuple[Micros, Micros]:
-    """First instant of a window, and the first one behind it.
+def window_of(feature: Feature, at: int) -> Span:
+    """First instant of a window, ``None`` where it has no start, and the first one behind it.
 
     Examples
     --------
     >>> from tidewheel.features.aggregations.count import count
     >>> window_of(count("10m", hop="5m"), 661_000_000)
     (0, 661000000)
+    >>> window_of(count("10m", hop="5m", offset="5m"), 961_000_000)
+    (0, 600000000)
+    >>> window_of(count(), 661_000_000)
+    (None, 661000000)
     """
-    return Micros((at - feature.window) // feature.hop * feature.hop), Micros(at)
+    last = at - feature.offset
+    end = last // feature.hop * feature.hop if feature.offset else at
+    start = None if feature.window == FOREVER else window_start(last, feature.window, feature.hop)
+    return start, Micros(end)
 
 
 def define(feature: Feature) -> str:
@@ -104,21 +117,27 @@ def define(feature: Feature) -> str:
     Examples
     --------
     >>> from tidewheel.features.aggregations.mean import mean
+    >>> from tidewheel.features.aggregations.last_k import last_k
     >>> define(mean("minutes", "1d", where="minutes < 600"))
     "mean('minutes', '1d', where='minutes < 600')"
+    >>> define(last_k("shop", "7d", k=3, offset="7d"))
+    "last_k('shop', '7d', offset='7d', k=3)"
     """
-    from tidewheel.clock import format_duration
-
+    if feature.parts:
+        return f"{feature.aggregation}({', '.join(define(one) for one in feature.parts)})"
     parts = [repr(feature.column)] if feature.column is not None else []
-    if feature.kind == "window":
+    if feature.kind == "window" and feature.window != FOREVER:
         parts.append(repr(format_duration(feature.window)))
+    if feature.offset:
+        parts.append(f"offset={format_duration(feature.offset)!r}")
     if feature.where is not None:
         parts.append(f"where={feature.where!r}")
+    parts += [f"{name}={value!r}" for name, value in feature.options]
     return f"{feature.aggregation or 'lookup'}({', '.join(parts)})"
 
 
-def offline_evidence(view: FeatureView, schema: Schema, rows: pa.Table, *, at: int) -> dict[str, Evidence]:
-    """What the rows of one key show for each feature of a view.
+def offline_evidence(view: FeatureView, schema: Schema, rows: pa.Table, *, at: int) -> dict[str, tuple[Evidence, ...]]:
+    """What the rows of one key show for each feature of a view: one evidence, or one for each part of a ratio.
 
     Parameters
     ----------
@@ -129,18 +148,22 @@ def offline_evidence(view: FeatureView, schema: Schema, rows: pa.Table, *, at: i
     seen = [
         SeenRow(row["__ts"], row["__avail"], {name: row[name] for name in names}, row["__created"]) for row in rows.to_pylist()
     ]
-    found = {}
-    for feature in view.features:
-        if feature.kind == "window":
-            met = _meeting(feature, rows, seen)
-            start, end = window_of(feature, at)
-            inside = sorted(
-                (one for one in met if start <= one.event_time < end and one.known_from <= at), key=lambda one: one.event_time
-            )
-            found[feature.name] = _tiled(feature, inside, at // feature.hop * feature.hop)
-        else:
-            found[feature.name] = Evidence(row=_greatest(view, schema, feature, seen, at))
-    return found
+    return {
+        one.name: tuple(_folded(part, rows, seen, at) for part in one.inputs)
+        if one.kind == "window"
+        else (Evidence(row=_greatest(view, schema, one, seen, at)),)
+        for one in view.features
+    }
+
+
+def _folded(feature: Feature, rows: pa.Table, seen: Sequence[SeenRow], at: int) -> Evidence:
+    start, end = window_of(feature, at)
+    inside = [
+        one
+        for one in _meeting(feature, rows, seen)
+        if (start is None or start <= one.event_time) and one.event_time < end and one.known_from <= at
+    ]
+    return _tiled(feature, sorted(inside, key=lambda one: one.event_time), at // feature.hop * feature.hop)
 
 
 def _meeting(feature: Feature, table: pa.Table, seen: Sequence[SeenRow]) -> list[SeenRow]:
@@ -178,7 +201,9 @@ def _greatest(view: FeatureView, schema: Schema, feature: Feature, seen: Sequenc
     )
 
 
-def online_evidence(layout: OnlineLayout, row: bytes | None, items: Sequence[bytes], *, at: int) -> dict[str, Evidence]:
+def online_evidence(
+    layout: OnlineLayout, row: bytes | None, items: Sequence[bytes], *, at: int
+) -> dict[str, tuple[Evidence, ...]]:
     """What the online store shows for each feature of a view: its closed tiles and rows, and its open events.
 
     Parameters
@@ -195,28 +220,29 @@ def online_evidence(layout: OnlineLayout, row: bytes | None, items: Sequence[byt
     table = pa.table({name: pa.array(values, schema[name].type.arrow()) for name, values in columns.items()})
     plan = plan_windows(view, schema)
     tiles = unpack_tiles(plan, [None if closed is None else closed.tiles]) if view.windows else []
-    group_of = {one.feature.name: one.group for one in plan.windows}
     shut = [_seen(layout, one) for one in (closed.lookups if closed is not None else ()) if one]
-    watermark = -(1 << 62) if closed is None else closed.watermark
-    found = {}
-    for feature in view.features:
-        if feature.kind != "window":
-            found[feature.name] = Evidence(row=_greatest(view, schema, feature, [*opened, *shut], at))
-            continue
-        start, end = window_of(feature, at)
-        held = tiles[group_of[feature.name]]
-        whole = tuple(
-            SeenTile(Micros(first), Micros(first + feature.hop), int(ints[0]))
-            for first, ints in zip(held.start.tolist(), held.ints, strict=True)
-            if start <= first and first + feature.hop <= end
+    watermark = -FOREVER if closed is None else closed.watermark
+    found: dict[str, tuple[Evidence, ...]] = {
+        one.name: (Evidence(row=_greatest(view, schema, one, [*opened, *shut], at)),) for one in view.lookups
+    }
+    for one in plan.windows:
+        found[one.feature.name] = tuple(
+            _stored(part.feature, tiles[part.group], _meeting(part.feature, table, opened), watermark=watermark, at=at)
+            for part in ([plan.parts[place] for place in one.parts] or [one])
         )
-        events = [
-            one
-            for one in _meeting(feature, table, opened)
-            if max(start, watermark) <= one.event_time < end and one.known_from <= at
-        ]
-        found[feature.name] = Evidence(whole, tuple(events[-MOST:]), len(events))
     return found
+
+
+def _stored(feature: Feature, tiles: Tiles, events: Sequence[SeenRow], *, watermark: int, at: int) -> Evidence:
+    start, end = window_of(feature, at)
+    since = -FOREVER if start is None else start
+    whole = tuple(
+        SeenTile(Micros(first), Micros(first + feature.hop), int(ints[0]))
+        for first, ints in zip(tiles.start.tolist(), tiles.ints, strict=True)
+        if since <= first and first + feature.hop <= end
+    )
+    inside = [one for one in events if max(since, watermark) <= one.event_time < end and one.known_from <= at]
+    return Evidence(whole, tuple(inside[-MOST:]), len(inside))
 
 
 def _seen(layout: OnlineLayout, row: bytes) -> SeenRow:

@@ -64,7 +64,7 @@ def pack_tiles(plan: WindowPlan, tiles: Sequence[Tiles], key: int) -> bytes:
 
 def pack_many(plan: WindowPlan, tiles: Sequence[Tiles], *, low: int, high: int) -> list[bytes]:
     """:func:`pack_tiles` of the keys from ``low`` up to ``high``."""
-    if any(one.dictionary is not None for one in tiles):
+    if any(one.dictionary is not None or one.maps is not None for one in tiles):  # parts of other sizes follow
         return [pack_tiles(plan, tiles, key) for key in range(low, high)]
     groups = []
     for one in tiles:

@@ -23,6 +23,7 @@ from tidewheel.features.explain import (
     online_evidence,
     window_of,
 )
+from tidewheel.features.feature import Feature
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.prepare import prepare
@@ -128,6 +129,7 @@ def explain(workspace: Workspace, service: ServiceDefinition, asked: Mapping[str
                 found.window,
                 found.evidence_offline,
                 found.evidence_online if online is not None else None,
+                found.parts,
             )
         )
     return Explanation(service.name, at, asked, tuple(features), trouble)
@@ -171,28 +173,40 @@ def _explain_use(
     parts = [asked.get(column.name) for column in use.columns]
     known = None not in parts
     offline = offline_evidence(view, schema, _rows(workspace, view, schema, parts, at), at=at) if known else {}
-    online: dict[str, Evidence] = {}
+    online: dict[str, tuple[Evidence, ...]] = {}
     if known and layout is not None:
         key = layout.keys.encode(parts)
         rows, sets = workspace.online.read([key], [key])
         online = online_evidence(layout, rows[0], sets[0], at=at)
-    return [
-        Explained(
-            name,
-            f"view:{view.name}",
-            define(feature),
-            None,
-            window=window_of(feature, at) if feature.kind == "window" else None,
-            evidence_offline=offline.get(feature.name, Evidence()),
-            evidence_online=online.get(feature.name),
-        )
-        for name, feature in zip(use.names, view.features, strict=True)
-    ]
+    explained = []
+    for name, feature in zip(use.names, view.features, strict=True):
+        count = len(feature.inputs)
+        pairs = zip(offline.get(feature.name, (Evidence(),) * count), online.get(feature.name, (None,) * count), strict=True)
+        made = [_explain_part(name, view, part, at, pair) for part, pair in zip(feature.inputs, pairs, strict=True)]
+        if feature.parts:
+            made = [Explained(name, f"view:{view.name}", define(feature), None, parts=tuple(made))]
+        explained += made
+    return explained
+
+
+def _explain_part(
+    name: str, view: FeatureView, feature: Feature, at: Micros, evidence: tuple[Evidence, Evidence | None]
+) -> Explained:
+    return Explained(
+        name,
+        f"view:{view.name}",
+        define(feature),
+        None,
+        window=window_of(feature, at) if feature.kind == "window" else None,
+        evidence_offline=evidence[0],
+        evidence_online=evidence[1],
+    )
 
 
 def _rows(workspace: Workspace, view: FeatureView, schema: Schema, parts: Sequence[object], at: Micros) -> pa.Table:
     """Rows of one key, as far back as any feature reaches."""
-    start = None if view.lookups else Micros(at - plan_windows(view, schema).longest)
+    plan = plan_windows(view, schema)
+    start = None if view.lookups or plan.endless else Micros(at - plan.longest)
     simple = [(key, part) for key, part in zip(view.keys, parts, strict=True) if isinstance(part, int | str)]
     where = " AND ".join(f"{_quoted(key.name, double=True)} = {_literal(part)}" for key, part in simple) or None
     rows = workspace.sources.scan(view.source, view_columns(view), start=start, end=Micros(at + 1), where=where)
@@ -230,13 +244,21 @@ def _feature_json(one: Explained) -> dict[str, object]:
         "online": one.online,
         "agree": one.agree,
     }
-    if one.window is not None:
-        told["window"] = [format_instant(edge) for edge in one.window]
     if one.origin.startswith("view:"):
-        told["made_of"] = {
-            "offline": _evidence_json(one.evidence_offline),
-            "online": None if one.evidence_online is None else _evidence_json(one.evidence_online),
-        }
+        told |= _made_json(one)
+    return told
+
+
+def _made_json(one: Explained) -> dict[str, object]:
+    if one.parts:
+        return {"parts": [{"definition": part.definition, **_made_json(part)} for part in one.parts]}
+    told: dict[str, object] = {}
+    if one.window is not None:
+        told["window"] = [None if edge is None else format_instant(edge) for edge in one.window]
+    told["made_of"] = {
+        "offline": _evidence_json(one.evidence_offline),
+        "online": None if one.evidence_online is None else _evidence_json(one.evidence_online),
+    }
     return told
 
 

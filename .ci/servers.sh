@@ -18,6 +18,7 @@ install_absent() {
   local absent=()
   [ -n "$(find_postgres)" ] || absent+=(postgresql)
   command -v redis-server >/dev/null || absent+=(redis-server)
+  command -v java >/dev/null || absent+=(openjdk-17-jre-headless)  # for Spark, which runs inside the tests
   command -v nats-server >/dev/null || absent+=(nats-server)
   [ ${#absent[@]} = 0 ] && return
   say "installing ${absent[*]}"

@@ -28,12 +28,13 @@ from tidewheel.errors import (
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
 from tidewheel.schema import DataType, Field, Schema, data_type_of_arrow
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
+from tidewheel.sources.dialect import DIALECT, check_dialect, to_dialect
 from tidewheel.sources.expectation import Rule, good_rows
 from tidewheel.sources.fetch import Fetcher, Outside
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
 from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, float_names, scan_query, select_query, time_query
 from tidewheel.sources.read_direct import find_direct
-from tidewheel.sources.select import parse_select, quoted, to_dialect
+from tidewheel.sources.select import parse_select, quoted
 from tidewheel.sources.snapshot import FileSnapshot, Snapshot
 from tidewheel.sources.times import to_utc_micros
 from tidewheel.sources.validate import Validator, Verdict, enforce, without_rules
@@ -465,6 +466,8 @@ class Sources:
             if isinstance(base, Files):
                 _check_zones(source, base)
             query = to_dialect(sql or "SELECT * FROM this", self.engine.dialect)
+            if sql is not None and self.engine.dialect != DIALECT:
+                check_dialect(sql, self.engine.dialect, self._describe(source, None), where=source.where or source.name)
             self._schemas[key, stamp] = self.engine.schema(query, {"this": base})
         return self._schemas[key, stamp]
 

@@ -14,9 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from tidewheel.errors import Invalid
-
-DIALECT = "duckdb"
-"""Sources are written in this dialect, whatever engine runs them."""
+from tidewheel.sources.dialect import DIALECT
 
 _CLAUSES = ("with_", "joins", "laterals", "group", "having", "qualify", "windows", "distinct", "order", "limit", "offset")
 _ROWWISE = "a select is row-wise: filter and compute here, and aggregate in features"
@@ -109,11 +107,6 @@ def has_condition(text: str | None) -> bool:
     (False, True)
     """
     return text is not None and bool(sqlglot.parse_one(parse_select(text).sql, read=DIALECT).args.get("where"))
-
-
-def to_dialect(sql: str, dialect: str) -> str:
-    """SQL written in DuckDB's dialect for another engine; unchanged for DuckDB itself."""
-    return sql if dialect == DIALECT else sqlglot.transpile(sql, read=DIALECT, write=dialect)[0]
 
 
 def quoted(name: str) -> str:

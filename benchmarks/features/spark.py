@@ -1,9 +1,9 @@
-"""Nine window aggregates and a look-up: ours on DuckDB, ours on Spark, and plain Spark SQL, on the same Parquet files in one run.
+"""Nine window aggregates and a look-up: ours on DuckDB, ours on Spark, and plain Spark SQL, on the same files in one run.
 
-Size S: 100,000 rows of spine, 700,000 events, 20,000 keys (``--keys zipf`` or ``uniform``). Spark runs on all cores of this machine
-and is warm: its start and a first small query are not counted. CPU seconds are of this process with its threads, and for Spark of the
-Java process and its Python workers; each work is done twice, the best counts. Plain Spark SQL does less: its frames end at the
-spine's own instant and have no hops, and it looks up without ties, availability or a report.
+Size S: 100,000 rows of spine, 700,000 events, 20,000 keys (``--keys zipf`` or ``uniform``). Spark runs on all cores of this
+machine and is warm: its start and the first run of each work are not counted. CPU seconds are of this process with its threads
+and of all processes below it, Java and Python workers; each work is done twice more, the best counts. Plain Spark SQL does
+less: its frames end at the spine's own instant and have no hops, and it looks up without ties, availability or a report.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shutil import which
 
@@ -132,7 +133,7 @@ def main() -> None:
         with open_workspace(folder, workspace=name) as workspace:
             sources = workspace.sources
             answers[name] = [join(spine, one, time="t", sources=sources)[0] for one in (windows, look_up)]
-            runs = [best(lambda one=one: join(spine, one, time="t", sources=sources)) for one in (windows, look_up)]
+            runs = [best(partial(join, spine, one, time="t", sources=sources)) for one in (windows, look_up)]
             spent[f"ours on {name}"] = (runs[0], runs[1])
             if name == "spark":
                 spent["plain Spark SQL"] = plain(folder)

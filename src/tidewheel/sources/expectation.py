@@ -191,7 +191,8 @@ def _without_nan(condition: str, floats: frozenset[str]) -> str:
     import sqlglot  # what answers online knows sources too, and needs no SQL
     from sqlglot import exp
 
-    from tidewheel.sources.select import DIALECT, quoted
+    from tidewheel.sources.dialect import DIALECT
+    from tidewheel.sources.select import quoted
 
     tree = sqlglot.parse_one(condition, read=DIALECT)
     for column in list(tree.find_all(exp.Column)):

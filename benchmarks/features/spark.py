@@ -130,7 +130,7 @@ def main() -> None:
     spent: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {}
     answers: dict[str, list[pa.Table]] = {}
     for name in engines:
-        with open_workspace(folder, workspace=name) as workspace:
+        with open_workspace(folder, name=name) as workspace:
             sources = workspace.sources
             answers[name] = [join(spine, one, time="t", sources=sources)[0] for one in (windows, look_up)]
             runs = [best(partial(join, spine, one, time="t", sources=sources)) for one in (windows, look_up)]

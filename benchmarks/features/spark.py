@@ -113,7 +113,7 @@ def services() -> tuple[tw.Service, tw.Service]:
 def main() -> None:
     """Print seconds and ratios."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--keys", choices=["zipf", "uniform"], default="zipf")
+    parser.add_argument("--keys", choices=["zipf", "uniform"], default="uniform")
     parser.add_argument("--spine", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=700_000)
     given = parser.parse_args()

@@ -82,6 +82,7 @@ class Story:
         self.service = service(f"{self.name}_inputs", self.view)
         self.files, self.serial = itertools.count(), itertools.count(1)
         self.table: dict[int, dict[str, object]] = {}
+        self.known: set[int] = set()
         self.until: int = NEW_YEAR
         self.behind = True
         self.file([])
@@ -94,6 +95,9 @@ class Story:
             until = at + more * 20 * MINUTE if ends else None
             return {"uid": uid, "ts": at, "made": made, "x": x, "gone": ends, "until": until}
         before = self.table.get(more)
+        # An image that is created again, as of before it was deleted, takes no image along: the next materialisation sees to that.
+        self.behind |= before is None and more in self.known
+        self.known.add(more)
         if ends and before is not None:
             del self.table[more]
             return {"op": "d", "ts": at, "made": made, "before": before, "after": None}
@@ -140,7 +144,7 @@ STEPS = st.one_of(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=40)
 @given(steps=st.lists(STEPS, max_size=6), at=st.lists(st.integers(0, 60 * 15), min_size=1, max_size=3))
 def test_online_answers_have_the_bits_of_offline_ones(
     world: World, kind: str, steps: list[tuple[str, object]], at: list[int]

@@ -16,6 +16,8 @@ try:
 except ImportError:  # both forms run without Cython
     from tidewheel.features import interpreted as cython
 
+from tidewheel.errors import Corrupt
+
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memcpy
@@ -365,10 +367,13 @@ def _values(plan: RowPlan, row: bytes) -> list:
             start = plan.size + (cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * (i - 1), 4)) if i else 0)
             stop = plan.size + cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * i, 4))
             value = row[start:stop]
+        try:
             if kind == 5:
                 value = value.decode("utf-8", "surrogatepass")
-        if plan.columns[c + 5]:
-            value = plan.converters[c // 6](value)
+            if plan.columns[c + 5]:
+                value = plan.converters[c // 6](value)
+        except (ValueError, IndexError, OverflowError, struct.error) as error:
+            raise Corrupt("stored bytes are no value of their type", fix="materialise the view again") from error
         found.append(value)
     return found
 
@@ -389,7 +394,13 @@ def _well_formed(plan: RowPlan, row: bytes) -> cython.bint:
 
 
 def read_values(plan: RowPlan, row: bytes) -> object:
-    """The wanted values of a row, or ``None`` when its bytes are of another layout or schema."""
+    """The wanted values of a row, or ``None`` when its bytes are of another layout or schema.
+
+    Raises
+    ------
+    Corrupt
+        When they look like this plan's, but hold no values.
+    """
     return _values(plan, row) if _well_formed(plan, row) else None
 
 

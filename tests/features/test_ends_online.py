@@ -95,7 +95,7 @@ class Story:
             until = at + more * 20 * MINUTE if ends else None
             return {"uid": uid, "ts": at, "made": made, "x": x, "gone": ends, "until": until}
         before = self.table.get(more)
-        # An image that is created again, as of before it was deleted, takes no image along: the next materialisation sees to that.
+        # What is created again, as of before it was deleted, has no image to take away: the next materialisation does.
         self.behind |= before is None and more in self.known
         self.known.add(more)
         if ends and before is not None:

@@ -103,7 +103,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryEngine]:
 def every_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], QueryEngine]:
     """Makes engines of each kind, embedded ones and sessions in a real local Spark."""
     if request.param == "duckdb":
-        return partial(DuckDB, threads=1, memory_limit="512MB")
+        return partial(DuckDB, threads=1, memory_limit=512_000_000)
     request.getfixturevalue("spark")
     from tidewheel.backends.spark import Spark
 

@@ -16,7 +16,7 @@ NOW = parse_instant("2026-01-02T00:00:00Z")
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[DuckDB]:
-    with DuckDB(threads=1, memory_limit="512MB") as engine:
+    with DuckDB(threads=1, memory_limit=512_000_000) as engine:
         yield engine
 
 

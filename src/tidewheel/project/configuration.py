@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tidewheel.errors import Invalid, NotFound, near_miss
+from tidewheel.sources.budget import parse_size
 
 _PROJECT_KEYS = ("project", "definitions", "environment", "workspace", "push")
 _URLS = ("database", "artifacts", "online", "engine", "executor")
-_WORKSPACE_KEYS = (*_URLS, "allow_pickle", "streams")
+_WORKSPACE_KEYS = (*_URLS, "memory_limit", "allow_pickle", "streams")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,12 @@ class WorkspaceConfiguration:
     """Where the bytes of a workspace live, each by URL; ``None`` is the embedded default under ``.tidewheel/``.
 
     ``online``, ``engine`` and ``executor`` name a backend by URL scheme: ``lmdb``, ``memory``, ``redis``, ``postgres``;
-    ``duckdb``; ``local``, ``inprocess``. An online store on a server belongs to the workspace's database, so that projects and
-    developers may share the server; ``?namespace=`` in the URL says otherwise. ``allow_pickle`` lets pickled models load:
-    whoever can write such a model runs code where it is loaded. ``streams`` are URLs by name of source, in place of those that
-    the sources themselves say.
+    ``duckdb``; ``local``, ``inprocess``. ``memory_limit`` is how many bytes of tables (``"4GB"`` or ``"512MiB"`` in the file)
+    work on features may hold: half of it is the engine's, half is for joins, and what is more goes to disk; ``None`` is half of
+    the memory that the machine or the container has. An online store on a server belongs to the workspace's database, so that
+    projects and developers may share the server; ``?namespace=`` in the URL says otherwise. ``allow_pickle`` lets pickled
+    models load: whoever can write such a model runs code where it is loaded. ``streams`` are URLs by name of source, in
+    place of those that the sources themselves say.
     """
 
     name: str = "local"
@@ -29,6 +32,7 @@ class WorkspaceConfiguration:
     online: str = "lmdb"
     engine: str = "duckdb"
     executor: str = "inprocess"
+    memory_limit: int | None = None
     allow_pickle: bool = False
     streams: Mapping[str, str] = field(default_factory=dict)
 
@@ -117,6 +121,7 @@ def _workspace(name: str, part: object) -> WorkspaceConfiguration:
         raise Invalid(f"{place} is not a table", where=f"tidewheel.toml [{place}]")
     _refuse_unknown(part, _WORKSPACE_KEYS, f"{place}.")
     given = {key: _text(part, key, f"{place}.") for key in _URLS}
+    limit = _text(part, "memory_limit", f"{place}.")
     pickled = part.get("allow_pickle", False)
     if not isinstance(pickled, bool):
         raise Invalid(f"{place}.allow_pickle is {pickled!r}, not true or false", where=f"tidewheel.toml {place}.allow_pickle")
@@ -131,6 +136,7 @@ def _workspace(name: str, part: object) -> WorkspaceConfiguration:
         online=given["online"] or default.online,
         engine=given["engine"] or default.engine,
         executor=given["executor"] or default.executor,
+        memory_limit=None if limit is None else parse_size(limit, where=f"tidewheel.toml {place}.memory_limit"),
         allow_pickle=pickled,
         streams={source: _text(streams, source, f"{place}.streams.") or "" for source in streams},
     )

@@ -138,8 +138,16 @@ class Workspace:
     def engine(self) -> QueryEngine:
         """What scans and sorts."""
         factory = cast("Callable[..., QueryEngine]", load_backend("query_engine", technology(self.configuration.engine)))
-        opened = factory(self.configuration.engine, temporary=self.home / "spill")
+        limit = self.memory_limit // 2
+        opened = factory(self.configuration.engine, temporary=self.home / "spill" / "engine", memory_limit=limit)
         return self._closing(opened, opened.close)
+
+    @cached_property
+    def memory_limit(self) -> int:
+        """Bytes of tables that work on features may hold: as configured, or half of what there is."""
+        from tidewheel.project.measure_memory import measure_memory
+
+        return self.configuration.memory_limit or measure_memory() // 2
 
     @cached_property
     def executor(self) -> Executor:
@@ -185,6 +193,7 @@ class Workspace:
     @cached_property
     def sources(self) -> Sources:
         """Raw data and its snapshots."""
+        from tidewheel.sources.budget import Budget
         from tidewheel.sources.fetch import Outside
         from tidewheel.sources.read import Sources
 
@@ -196,6 +205,7 @@ class Workspace:
             remember=self.ledger.remember,
             clock=self.clock,
             outside=Outside(self.home / "fetched", os.environ, self._open_table),
+            budget=Budget(self.memory_limit // 2, self.home / "spill"),
         )
 
     @cached_property

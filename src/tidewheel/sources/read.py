@@ -27,6 +27,7 @@ from tidewheel.errors import (
 )
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
 from tidewheel.schema import DataType, Field, Schema, data_type_of_arrow
+from tidewheel.sources.budget import Budget
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
 from tidewheel.sources.dialect import DIALECT, check_dialect, to_dialect
 from tidewheel.sources.expectation import Rule, good_rows
@@ -93,6 +94,8 @@ class Sources:
         A small persistent cache, for the digests of files that have not changed.
     outside
         How to reach object stores, tables and databases; without it what is fetched is kept beside the pushes.
+    budget
+        What work on the rows may hold in memory; without it anything.
 
     Examples
     --------
@@ -113,6 +116,7 @@ class Sources:
     remember: Callable[[str, bytes], None]
     clock: Clock
     outside: Outside | None = None
+    budget: Budget | None = None
     counts: dict[str, Counts] = field(default_factory=dict)
     _fetcher: Fetcher = field(init=False)
     _schemas: dict[object, pa.Schema] = field(default_factory=dict)

@@ -28,7 +28,7 @@ class DuckDB:
     temporary
         Directory to spill to; ``None`` leaves it to DuckDB (``.tmp`` in the working directory).
     memory_limit
-        Such as ``"4GB"``; ``None`` is DuckDB's default, 80 % of the machine.
+        Bytes; ``None`` is DuckDB's default, 80 % of the machine.
     threads
         ``None`` is one for each core.
 
@@ -43,7 +43,7 @@ class DuckDB:
 
     dialect = "duckdb"
 
-    def __init__(self, *, temporary: Path | None = None, memory_limit: str | None = None, threads: int | None = None) -> None:
+    def __init__(self, *, temporary: Path | None = None, memory_limit: int | None = None, threads: int | None = None) -> None:
         options: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -53,7 +53,7 @@ class DuckDB:
         if temporary is not None:
             options["temp_directory"] = str(temporary)
         if memory_limit is not None:
-            options["memory_limit"] = memory_limit
+            options["memory_limit"] = f"{memory_limit}B"
         if threads is not None:
             options["threads"] = threads
         self._connection = duckdb.connect(":memory:", config=options)
@@ -117,8 +117,8 @@ class DuckDB:
         return cursor
 
 
-def open_query_engine(url: str, *, temporary: Path | None = None) -> DuckDB:
-    """The engine that ``engine = "duckdb"`` in ``tidewheel.toml`` names, spilling to ``temporary``.
+def open_query_engine(url: str, *, temporary: Path | None = None, memory_limit: int | None = None) -> DuckDB:
+    """The engine that ``engine = "duckdb"`` in ``tidewheel.toml`` names, spilling to ``temporary`` above so many bytes.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def open_query_engine(url: str, *, temporary: Path | None = None) -> DuckDB:
     """
     if url not in ("duckdb", "duckdb://"):
         raise Invalid(f"engine {url!r} names a place, and DuckDB runs in this process", where="engine", fix='engine = "duckdb"')
-    return DuckDB(temporary=temporary)
+    return DuckDB(temporary=temporary, memory_limit=memory_limit)
 
 
 def _is_fine(schema: pa.Schema) -> bool:

@@ -155,7 +155,7 @@ class Spark:
         return sum(map(size_bytes, relations)) <= self._small
 
 
-def open_query_engine(url: str, *, temporary: Path | None = None) -> Spark:
+def open_query_engine(url: str, *, temporary: Path | None = None, memory_limit: int | None = None) -> Spark:
     """The engine that ``engine = "spark://..."`` in ``tidewheel.toml`` names.
 
     Parameters
@@ -163,6 +163,8 @@ def open_query_engine(url: str, *, temporary: Path | None = None) -> Spark:
     url
         ``spark://local[*]``, ``spark://yarn`` or ``spark://host:7077``; after a question mark ``storage``, ``small_bytes``,
         ``bucket_rows`` and any of Spark's own properties.
+    memory_limit
+        Makes no difference: how much Spark takes is said by ``spark.driver.memory`` and ``spark.executor.memory``.
 
     Raises
     ------

@@ -135,15 +135,15 @@ def _numbers(view: ViewReport) -> tuple[int, ...]:
 
 
 def delay_text(microseconds: int) -> str:
-    """A measured delay, as exactly as a reader wants it.
+    """A measured delay, as exactly as a reader wants it, and never less than it is.
 
     Examples
     --------
-    >>> delay_text(5_400_123_456), delay_text(1_234_567), delay_text(950)
+    >>> delay_text(5_399_123_456), delay_text(1_233_567), delay_text(950)
     ('1h30m', '1s234ms', '950us')
     """
     step = next((step for least, step in ((60_000_000, 1_000_000), (1_000_000, 1_000)) if microseconds >= least), 1)
-    return format_duration(microseconds // step * step)
+    return format_duration(-(-microseconds // step) * step)
 
 
 def _delays(view: ViewReport) -> tuple[str, ...]:

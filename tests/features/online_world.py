@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tests.servers import any_store
 
+from tidewheel.backends.duckdb import DuckDB
 from tidewheel.clock import Micros, parse_instant
 from tidewheel.database.open import Database
 from tidewheel.features.definition import FeatureView, ServiceDefinition
@@ -83,6 +86,18 @@ class World:
     def close(self) -> None:
         for log in self._logs.values():
             log.close()
+
+
+@contextmanager
+def world_on(technology: str, root: Path, *, lateness: int = 86_400_000_000) -> Iterator[World]:
+    """A world whose store is on one of :data:`tests.servers.STORES`."""
+    database, engine = Database.open("sqlite://"), DuckDB()
+    with any_store(technology, root) as store:
+        made = World(root, store, database, engine, lateness=lateness)
+        yield made
+        made.close()
+    engine.close()
+    database.close()
 
 
 def bits(value: object) -> object:

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.features.online_world import NEW_YEAR, World, bits, online_source
+from tests.features.online_world import NEW_YEAR, World, bits, online_source, world_on
 from tests.features.test_aggregation_laws import make
+from tests.servers import SERVERS
 
-from tidewheel.backends.duckdb import DuckDB
-from tidewheel.backends.lmdb.online_store import LmdbOnlineStore
 from tidewheel.clock import HOUR, MINUTE
-from tidewheel.database.open import Database
 from tidewheel.features import aggregations
 from tidewheel.features.definition import Feature, entity, features, service, view_of
 
@@ -23,14 +21,9 @@ KEEPING = ("first", "last", "min", "max", "first_k", "last_k", "distinct", "appr
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    store, database, engine = LmdbOnlineStore(tmp_path / "online.lmdb"), Database.open("sqlite://"), DuckDB()
-    made = World(tmp_path, store, database, engine, lateness=2 * HOUR)
-    yield made
-    made.close()
-    store.close()
-    engine.close()
-    database.close()
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with world_on(request.param, tmp_path, lateness=2 * HOUR) as made:
+        yield made
 
 
 def every() -> dict[str, Feature]:
@@ -53,9 +46,14 @@ def row(chance: random.Random, now: int) -> dict[str, object]:
     return {"uid": chance.randint(0, 2), "ts": ts, "seen": ts + late, "x": number, "y": value, "s": word}
 
 
+SEEDS = [pytest.param("lmdb", seed) for seed in range(4)] + [
+    pytest.param(*store.values, 4, marks=store.marks) for store in [pytest.param("memory"), *SERVERS]
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("available", ["event", "seen"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("world", "seed"), SEEDS, indirect=["world"])
 def test_every_aggregation_is_the_same_offline_and_online(world: World, seed: int, available: str) -> None:
     chance = random.Random(seed)
     user = entity("user", uid=int)

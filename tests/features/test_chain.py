@@ -8,12 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from tests.features.ask import INSTANT, ask, at, memory, table, view
-from tests.features.online_world import World, same_bits
+from tests.features.online_world import World, same_bits, world_on
+from tests.servers import STORES
 
-from tidewheel.backends.duckdb import DuckDB
-from tidewheel.backends.memory.online_store import MemoryOnlineStore
 from tidewheel.clock import to_micros
-from tidewheel.database.open import Database
 from tidewheel.errors import CyclicGraph, Invalid, KeyTypeMismatch, UnknownFeature
 from tidewheel.features.definition import FeatureView, count, entity, lookup, on_request, service, sum, use
 from tidewheel.features.online_view import Status
@@ -114,15 +112,10 @@ def test_features_of_everything_have_one_answer_for_all() -> None:
     assert ask([made], table([], {"t": INSTANT})).table.num_rows == 0
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    store, database, engine = MemoryOnlineStore(), Database.open("sqlite://"), DuckDB()
-    made = World(tmp_path, store, database, engine)
-    yield made
-    made.close()
-    store.close()
-    engine.close()
-    database.close()
+@pytest.fixture(params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with world_on(request.param, tmp_path) as made:
+        yield made
 
 
 def test_chains_and_features_of_everything_have_the_same_answers_online(world: World) -> None:

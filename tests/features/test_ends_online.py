@@ -9,12 +9,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.features.online_world import NEW_YEAR, World, same_bits
+from tests.features.online_world import NEW_YEAR, World, same_bits, world_on
+from tests.servers import EMBEDDED, SERVERS, STORES
 
-from tidewheel.backends.duckdb import DuckDB
-from tidewheel.backends.memory.online_store import MemoryOnlineStore
 from tidewheel.clock import HOUR, MINUTE
-from tidewheel.database.open import Database
 from tidewheel.errors import HistoryUnavailable
 from tidewheel.features.definition import FeatureView, count, entity, features, last, lookup, service, sum, view_of
 from tidewheel.features.online_view import Status
@@ -39,15 +37,10 @@ KINDS: dict[str, tuple[pa.Schema, dict[str, object]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    store, database, engine = MemoryOnlineStore(), Database.open("sqlite://"), DuckDB()
-    made = World(tmp_path_factory.mktemp("ends"), store, database, engine, lateness=2 * HOUR)
-    yield made
-    made.close()
-    store.close()
-    engine.close()
-    database.close()
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world_on(request.param, tmp_path_factory.mktemp("ends"), lateness=2 * HOUR) as made:
+        yield made
 
 
 def make_view(name: str, kind: str) -> FeatureView:
@@ -142,13 +135,7 @@ STEPS = st.one_of(
 )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=40)
-@given(steps=st.lists(STEPS, max_size=6), at=st.lists(st.integers(0, 60 * 15), min_size=1, max_size=3))
-def test_online_answers_have_the_bits_of_offline_ones(
-    world: World, kind: str, steps: list[tuple[str, object]], at: list[int]
-) -> None:
+def tell(world: World, kind: str, steps: list[tuple[str, object]], at: list[int]) -> None:
     story = Story(world, kind)
     for verb, what in steps:
         if isinstance(what, int):
@@ -161,6 +148,30 @@ def test_online_answers_have_the_bits_of_offline_ones(
         else:
             story.file(rows)
     story.check([NEW_YEAR + minute * MINUTE for minute in at])
+
+
+stories = given(steps=st.lists(STEPS, max_size=6), at=st.lists(st.integers(0, 60 * 15), min_size=1, max_size=3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", EMBEDDED, indirect=True)
+@pytest.mark.parametrize("kind", KINDS)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=15)
+@stories
+def test_online_answers_have_the_bits_of_offline_ones(
+    world: World, kind: str, steps: list[tuple[str, object]], at: list[int]
+) -> None:
+    tell(world, kind, steps, at)
+
+
+@pytest.mark.parametrize("world", SERVERS, indirect=True)
+@pytest.mark.parametrize("kind", KINDS)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=6)
+@stories
+def test_online_answers_of_servers_have_the_bits_of_offline_ones(
+    world: World, kind: str, steps: list[tuple[str, object]], at: list[int]
+) -> None:
+    tell(world, kind, steps, at)
 
 
 def hour(number: float) -> int:

@@ -9,13 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from tests.features.ask import INSTANT, ask, at, memory, table, view
-from tests.features.online_world import World, bits, clock, online_source
+from tests.features.online_world import World, bits, clock, online_source, world_on
+from tests.servers import STORES
 
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.artifacts.table import Table
-from tidewheel.backends.duckdb import DuckDB
-from tidewheel.backends.lmdb.online_store import LmdbOnlineStore
-from tidewheel.database.open import Database
 from tidewheel.datasets.handle import Split
 from tidewheel.errors import TypeMismatch, UnsupportedKeyType
 from tidewheel.features.definition import count, entity, last, lookup, on_request, request, service
@@ -25,15 +23,10 @@ UID = entity("user", uid=int)
 VECTORS = pa.list_(pa.float32(), 2)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    store, database, engine = LmdbOnlineStore(tmp_path / "online.lmdb"), Database.open("sqlite://"), DuckDB()
-    made = World(tmp_path, store, database, engine)
-    yield made
-    made.close()
-    store.close()
-    engine.close()
-    database.close()
+@pytest.fixture(params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with world_on(request.param, tmp_path) as made:
+        yield made
 
 
 def test_a_list_is_looked_up_as_it_was_then_with_its_nulls() -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.features.online_world import NEW_YEAR, World, online_source, same_bits
-from tests.servers import EMBEDDED, SERVERS, STORES, any_store
+from tests.features.online_world import NEW_YEAR, World, online_source, same_bits, world_on
+from tests.servers import EMBEDDED, SERVERS, STORES
 
-from tidewheel.backends.duckdb import DuckDB
 from tidewheel.clock import HOUR, MINUTE
-from tidewheel.database.open import Database
 from tidewheel.errors import HistoryUnavailable
 from tidewheel.features.definition import (
     FeatureView,
@@ -170,15 +167,8 @@ def make_service(view: FeatureView, composite: bool) -> ServiceDefinition:
 
 @pytest.fixture(scope="module", params=STORES)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    root: Path = tmp_path_factory.mktemp("world")
-    database = Database.open("sqlite://")
-    engine = DuckDB()
-    with any_store(request.param, root) as store:
-        made = World(root, store, database, engine, lateness=2 * HOUR)
+    with world_on(request.param, tmp_path_factory.mktemp("world"), lateness=2 * HOUR) as made:
         yield made
-        made.close()
-    engine.close()
-    database.close()
 
 
 class Story:

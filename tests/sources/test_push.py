@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -173,6 +173,54 @@ def test_rows_come_back_as_they_were_pushed(tmp_path: Path) -> None:
     assert found.slice(2)["note"].to_pylist() == [None, None]
     log.close()
     assert read_pushes(tmp_path / "trips", RAW).equals(found)
+
+
+LISTS = {
+    "fares": (pa.list_(pa.decimal128(10, 2)), [Decimal("12.30"), None]),
+    "days": (pa.large_list(pa.date32()), [datetime(2026, 1, 1).date()]),
+    "stops": (pa.list_(pa.timestamp("us", "UTC")), [datetime(2026, 1, 1, 10, tzinfo=UTC), None]),
+    "place": (pa.list_(pa.float64(), 2), [1.5, -0.5]),
+    "notes": (pa.list_(pa.list_(pa.string())), [["a", None], None, []]),
+    "wheres": (pa.list_(pa.struct([("day", pa.date32())])), [{"day": datetime(2026, 1, 1).date()}, None]),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_any_type_come_back_as_they_were_pushed(name: str, tmp_path: Path) -> None:
+    kind, value = LISTS[name]
+    schema = pa.schema([("ended", pa.timestamp("us")), (name, kind)])
+    source = trips()
+    rows: list[dict[str, object]] = [{"ended": ROW["ended"], name: one} for one in (value, None, value)]
+    made = validate_push(source, schema, rows, now=NOW)
+    log = PushLog(tmp_path / "trips")
+    log.append(source, made)
+    log.append(source, made.slice(1))
+    log.close()
+    found = read_pushes(tmp_path / "trips", schema)
+    assert found.schema == schema
+    assert found[name].to_pylist() == [value, None, value, None, value]
+
+
+@pytest.mark.parametrize(
+    ("told", "micros"),
+    [
+        ("10:00:00.000000900Z", 1),
+        ("10:00:00.0000000Z", 0),
+        ("11:00:00.1234560001+01:00", 123457),
+        ("10:00:00,999999999", 10**6),
+    ],
+)
+def test_digits_finer_than_microseconds_are_rounded_up(told: str, micros: int) -> None:
+    (row,) = validate_push(trips(), RAW, [ROW | {"ended": f"2026-01-01T{told}", "seen": None}], now=NOW).to_pylist()
+    assert row["ended"] == datetime(2026, 1, 1, 10) + timedelta(microseconds=micros)
+
+
+def test_nanoseconds_of_pandas_are_rounded_up() -> None:
+    import pandas as pd
+
+    told = pd.Timestamp("2026-01-01T10:00:00.000000001Z")
+    (row,) = validate_push(trips(), RAW, [ROW | {"ended": told}], now=NOW).to_pylist()
+    assert row["ended"] == datetime(2026, 1, 1, 10, 0, 0, 1)
 
 
 IMAGE = pa.struct([("id", pa.int64()), ("at", pa.timestamp("us")), ("day", pa.date32()), ("fare", pa.decimal128(10, 2))])

@@ -6,8 +6,9 @@ count once however often they are pushed or also stand in a file; a source witho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -29,6 +30,9 @@ Convert = Callable[[object], object]
 
 ALLOWANCE = Micros(5 * MINUTE)
 """How far ahead of the clock an event may lie: clocks differ, years are mistyped."""
+
+_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")
+"""Digits of a time behind its microseconds that are not all zero."""
 
 __all__ = ["ALLOWANCE", "PushLog", "check_times", "read_pushes", "snapshot_pushes", "validate_push"]
 
@@ -221,12 +225,23 @@ def _timestamp(value: object, zone: tzinfo, zoned: bool, ambiguous: str) -> obje
         if isinstance(value, int):
             moment = to_datetime(value)
         else:
-            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+            moment = _ceiled(value)
         if not zoned:
             return moment.astimezone(zone).replace(tzinfo=None) if moment.tzinfo else moment
         return (moment if moment.tzinfo else _aware(moment, zone, ambiguous)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise _Wrong("a time: ISO 8601, or an integer of microseconds UTC") from error
+
+
+def _ceiled(value: str | datetime) -> datetime:
+    """A time with finer digits than microseconds rounded up, as everything that happened is; Python itself cuts them off."""
+    if isinstance(value, datetime):  # pandas' own have nanoseconds, and lose them in any arithmetic of datetime
+        step = 1 if getattr(value, "nanosecond", 0) else 0
+        plain = value.to_pydatetime(warn=False) if step else value  # type: ignore[attr-defined]  # only pandas' have both
+    else:
+        plain = datetime.fromisoformat(value)
+        step = 1 if _FINE.search(value) else 0
+    return plain + timedelta(microseconds=step)
 
 
 def _aware(moment: datetime, zone: tzinfo, ambiguous: str) -> datetime:

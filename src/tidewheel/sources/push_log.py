@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tidewheel.artifacts.journal import Journal, Segment, list_segments, read_journal, seal_abandoned
 from tidewheel.digest import Digest, digest_bytes
@@ -82,6 +84,8 @@ def _plain(column: pa.ChunkedArray) -> list[object]:
         column = column.cast(pa.string())
     elif pa.types.is_struct(column.type):
         return _objects(column.combine_chunks())
+    elif _is_list(column.type):
+        return _lists(column.combine_chunks())
     values: list[object] = column.to_pylist()
     return values
 
@@ -122,7 +126,27 @@ def _typed(values: list[object], kind: pa.DataType) -> pa.Array:
         objects = [value if isinstance(value, dict) else None for value in values]
         parts = [_typed([None if one is None else one.get(field.name) for one in objects], field.type) for field in kind]
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=pa.array([one is None for one in objects]))
+    if _is_list(kind):
+        lists = [value if isinstance(value, list) else None for value in values]
+        inner = _typed([one for some in lists for one in some or ()], kind.value_type)
+        ends = accumulate((len(some or ()) for some in lists), initial=0)
+        offsets = pa.array([*ends], pa.int32())
+        return pa.ListArray.from_arrays(offsets, inner, mask=pa.array([some is None for some in lists])).cast(kind)
     return pa.array(values, kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _lists(column: pa.Array) -> list[object]:
+    inner = _plain(pa.chunked_array([column.flatten()], column.type.value_type))
+    made: list[object] = []
+    at = 0
+    for size in pc.list_value_length(column).to_pylist():
+        made.append(None if size is None else inner[at : at + size])
+        at += size or 0
+    return made
 
 
 def _objects(column: pa.StructArray) -> list[object]:

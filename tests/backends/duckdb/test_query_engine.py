@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tidewheel.backends.duckdb import DuckDB
+from tidewheel.errors import Invalid
+from tidewheel.ports.query_engine import Files, Relation
 from tidewheel.testing.query_engine import QueryEngineContract
 
 
@@ -27,3 +31,18 @@ def test_a_sort_of_more_than_the_limit_spills_and_leaves_nothing(tmp_path: Path)
         assert any(folder.iterdir())
         assert sum(batch.num_rows for batch in batches) == 590_000
     assert not folder.exists() or not any(folder.iterdir())
+
+
+def test_whole_numbers_of_json_are_64_bits_wide_with_a_sign_too(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    rows = [{"n": -1, "s": [1, -2], "r": {"m": -3}, "HUGEINT": -4}, {"n": 2**63 - 1, "s": [], "r": None, "HUGEINT": 5}]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with DuckDB() as engine:
+        this: dict[str, Relation] = {"this": Files("json", (str(file),))}
+        found = engine.stream("SELECT * FROM this", this).read_all()
+        assert found.to_pylist() == rows
+        whole = pa.int64()
+        assert found.schema.types == [whole, pa.list_(whole), pa.struct([("m", whole)]), whole]
+        file.write_text('{"n": -1}\n{"n": 18446744073709551615}\n')
+        with pytest.raises(Invalid, match="18446744073709551615"):
+            engine.stream("SELECT n FROM this", this).read_all()

@@ -2,11 +2,12 @@
 
 Traps met on DuckDB 2.0, all shut off here: ``TIMESTAMPTZ_NS`` can neither be compared with ``TIMESTAMPTZ`` nor take part in
 arithmetic; a cast from nanoseconds to microseconds rounds half up (a leak by rounding); ``+ INTERVAL`` follows the session's
-time zone; names of Python variables are readable as tables.
+time zone; names of Python variables are readable as tables; whole numbers of JSON are ``HUGEINT`` as soon as one is negative.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -17,6 +18,7 @@ import pyarrow as pa
 from tidewheel.errors import Corrupt, Invalid, NotFound, Unavailable
 from tidewheel.ports.query_engine import Files, InMemory, Relation
 
+_WIDE = re.compile(r"\bHUGEINT\b")
 _CEILED = "make_timestamp((epoch_ns({0}) // 1000) + CASE WHEN epoch_ns({0}) % 1000 > 0 THEN 1 ELSE 0 END)"
 
 
@@ -109,7 +111,8 @@ class DuckDB:
                     cursor.execute(f"CREATE TEMP VIEW {_quoted(raw)} AS SELECT * FROM {_reader(relation)}")
                 else:
                     cursor.register(raw, relation.table)
-                columns = _microseconds(cursor.sql(f"SELECT * FROM {_quoted(raw)}"))
+                narrow = isinstance(relation, Files) and relation.format == "json"
+                columns = _plain(cursor.sql(f"SELECT * FROM {_quoted(raw)}"), narrow=narrow)
                 cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM {_quoted(raw)}")
         except duckdb.Error as error:
             cursor.close()
@@ -148,12 +151,15 @@ def _reader(files: Files) -> str:
 
 def _normalised(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
     answer = cursor.sql(sql)
-    columns = _microseconds(answer)
+    columns = _plain(answer)
     return answer if columns == "*" else answer.project(columns)
 
 
-def _microseconds(relation: duckdb.DuckDBPyRelation) -> str:
-    """The projection that rounds timestamps finer than microseconds up, and widens coarser ones."""
+def _plain(relation: duckdb.DuckDBPyRelation, *, narrow: bool = False) -> str:
+    """The projection that rounds timestamps finer than microseconds up, widens coarser ones, and narrows what JSON widens.
+
+    DuckDB takes a column of JSON with a negative number for 128 bits wide, also where all fit in 64.
+    """
     kinds = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
     columns, changed = [], False
     for name, kind in kinds.items():
@@ -164,6 +170,8 @@ def _microseconds(relation: duckdb.DuckDBPyRelation) -> str:
                 expression = f"({expression})::TIMESTAMPTZ"
         elif kind in ("TIMESTAMP_S", "TIMESTAMP_MS"):
             expression = f"{quoted}::TIMESTAMP"
+        elif narrow and (smaller := _WIDE.sub("BIGINT", kind)) != kind:
+            expression = f"{quoted}::{smaller}"
         else:
             columns.append(quoted)
             continue

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from tidewheel.ledger.definition import NodeId
     from tidewheel.project.load import Project
     from tidewheel.project.open import Workspace
 
+_ACCEPTED = "tidewheel.accept"
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -32,6 +34,21 @@ def project_options(function: F) -> F:
 def environment_argument(function: F) -> F:
     """The optional ENVIRONMENT argument."""
     return click.argument("environment", required=False)(function)
+
+
+def accept_option(function: F) -> F:
+    """``--accept NODE``, any number of times; :func:`accepted` tells which."""
+
+    def keep(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
+        context.meta[_ACCEPTED] = value
+
+    text = "NODE may break those that use it; the plan says whom.  [several]"
+    return click.option("--accept", metavar="NODE", multiple=True, expose_value=False, callback=keep, help=text)(function)
+
+
+def accepted() -> tuple[NodeId, ...]:
+    """Nodes that were named by ``--accept``."""
+    return tuple(click.get_current_context().meta.get(_ACCEPTED, ()))
 
 
 def open_project(folder: Path, workspace: str | None) -> tuple[Project, Workspace]:

@@ -43,6 +43,8 @@ def render_plan(plan: Plan) -> str:
     builds = [change for change in plan.changes if change.builds]
     known = [change for change in builds if change.estimate_seconds is not None]
     lines += ["", f"{len(plan.changes)} to change, {len(builds)} to build" + _estimate(plan, len(builds), len(known))]
+    for one in plan.objections:
+        lines += ["", click.style(f"{one.code}: {one.what}", fg="red"), f"  {one.fix}", f"  or accept it: --accept {one.node}"]
     return "\n".join(lines)
 
 

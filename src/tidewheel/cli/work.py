@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tidewheel.cli.options import emit, environment_argument, open_project, project_options
+from tidewheel.cli.options import accept_option, accepted, emit, environment_argument, open_project, project_options
 
 
 @click.command()
@@ -55,6 +55,7 @@ def plan(environment: str | None, out: Path | None, folder: Path, workspace: str
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--reason", default="", help="Kept in the environment's history.")
+@accept_option
 @project_options
 def apply(
     environment: str | None,
@@ -85,7 +86,7 @@ def apply(
     if not yes:
         click.confirm("apply this plan?", abort=True, err=True)
     with progress() as shown:
-        applied = apply_plan(project, opened, made, reason=reason, progress=shown)
+        applied = apply_plan(project, opened, made, reason=reason, accept=accepted(), progress=shown)
     emit(applied_to_json(applied)) if as_json else click.echo(render_applied(applied))
     return 3 if applied.gate_failed else 0
 

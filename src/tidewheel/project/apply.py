@@ -21,6 +21,7 @@ from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan
 from tidewheel.project.progress import Progress, silent
+from tidewheel.project.protect import refuse, remember_faces
 from tidewheel.project.search import record_catalog
 from tidewheel.project.survey import Surveyor, meta_id, meta_recipe, plan_and_survey, restrict
 from tidewheel.sources.definition import Source
@@ -58,6 +59,7 @@ def apply_plan(
     *,
     reason: str = "",
     only: Collection[NodeId] | None = None,
+    accept: Collection[NodeId] = (),
     progress: Progress = silent,
 ) -> Applied:
     """Do exactly what the plan says.
@@ -66,22 +68,28 @@ def apply_plan(
     ----------
     only
         The nodes that the plan was restricted to, if it was.
+    accept
+        Nodes whose objections (:attr:`tidewheel.project.plan.Plan.objections`) are known and meant.
 
     Raises
     ------
     StalePlan
         When files, data or the environment have moved since the plan was made; nothing is built.
+    IncompatibleChange, InUse
+        When it would break what answers, and that was not accepted; nothing is built.
     Conflict
         When another apply moved the environment meanwhile; what was built is kept and found next time.
     """
     surveyor = Surveyor(project, workspace)
     now, survey = plan_and_survey(project, surveyor, ledger=workspace.ledger, environment=plan.environment)
-    if restrict(now, only).digest != plan.digest:
+    now = restrict(now, only)
+    if now.digest != plan.digest:
         raise StalePlan(
             f"the plan for {plan.environment} is out of date: files, data or the environment have moved since",
             where=plan.environment,
             fix=f"tidewheel plan {plan.environment}, and look again",
         )
+    refuse(now.objections, accept)
     context = BuildContext(project, workspace, surveyor, plan.environment, reason, progress)
     runner = _Runner(context, plan, dict(survey.builds))
     wanted = [d for d in project.graph.nodes.values() if only is None or d.id in only]
@@ -177,6 +185,7 @@ class _Runner:
         for node in removed:
             pointers[node] = pointers[meta_id(node)] = None
         record_catalog(context.project, workspace, self._plan.environment)
+        remember_faces(context.project, workspace, self._recipes)
         before = workspace.ledger.environment(self._plan.environment)
         same = all(before.pointers.get(node) == pointer for node, pointer in pointers.items())
         if same and before.version == self._plan.base_version:

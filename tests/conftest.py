@@ -26,6 +26,12 @@ settings.register_profile("ci", max_examples=200, deadline=None, suppress_health
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 BACKENDS = Path(__file__).parent / "backends"
+_FEW_ROWS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+"""Of a case Spark would spend half of its time on compiling what then sees three rows; its own tests run as users do."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,7 +101,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryEngine]:
         pytest.skip("Spark needs Java: apt-get install openjdk-17-jre-headless")
     from tidewheel.backends.spark import Spark
 
-    with Spark("local[2]", temporary=tmp_path_factory.mktemp("spark")) as engine:
+    options = {"spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+    with Spark("local[2]", temporary=tmp_path_factory.mktemp("spark"), options=options) as engine:
         yield engine
 
 
@@ -107,7 +114,7 @@ def every_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[],
     request.getfixturevalue("spark")
     from tidewheel.backends.spark import Spark
 
-    return partial(Spark, "local[2]", temporary=tmp_path / "spark")
+    return partial(Spark, "local[2]", temporary=tmp_path / "spark", options=_FEW_ROWS)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

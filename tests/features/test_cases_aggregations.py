@@ -29,6 +29,8 @@ from tidewheel.features.aggregations.var import var
 from tidewheel.features.aggregations.var_pop import var_pop
 from tidewheel.features.definition import Feature
 
+pytestmark = pytest.mark.usefixtures("on_every_engine")
+
 EVENTS = [(1, "00:01", 10), (1, "00:06", 3), (1, "00:07", None), (1, "00:11", 4), (1, "00:11:30", 3)]
 ALL: dict[str, Feature] = {
     "first": first("x", "10m", hop="5m"),

@@ -17,6 +17,8 @@ from tidewheel.features.definition import FeatureView, count, entity, lookup, on
 from tidewheel.features.online_view import Status
 from tidewheel.sources.definition import source
 
+pytestmark = pytest.mark.usefixtures("on_every_engine")
+
 USER, SHOP = entity("user", uid=int), entity("shop", sid=int)
 BUYS = table(
     [

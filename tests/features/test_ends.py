@@ -19,6 +19,7 @@ from tidewheel.sources.definition import Source, source
 
 UID = entity("user", uid=int)
 MINUTE = 60_000_000
+on_every_engine = pytest.mark.usefixtures("on_every_engine")
 Rows = Sequence[tuple[object, ...]]
 IMAGE = pa.struct([("id", pa.int64()), ("uid", pa.int64()), ("x", pa.int64()), ("placed", INSTANT)])
 
@@ -69,6 +70,7 @@ CASES: list[tuple[str, dict[str, object], Rows, Rows, list[object]]] = [
 TYPES = {"gone": pa.bool_(), "until": INSTANT}
 
 
+@on_every_engine
 @pytest.mark.parametrize(("name", "options", "data", "asked", "expected"), CASES, ids=[case[0] for case in CASES])
 def test_lookup(name: str, options: dict[str, object], data: Rows, asked: Rows, expected: list[object]) -> None:
     last = "until" if "valid_to" in options else "gone"
@@ -101,6 +103,7 @@ def orders(data: Sequence[dict[str, object]]) -> Source:
     return source("o", held, time="ts", created="ts", event_id="id", changes=changes("op", before="before", after="after"))
 
 
+@on_every_engine
 def test_changes_are_looked_up_as_they_were_known_and_folded_as_they_are_by_now() -> None:
     made = view({"fx": lookup("x"), "n": count("1d", hop="1h"), "total": sum("x", "1d", hop="1h")}, orders(ORDERS), UID)
     asked = [(1, "08:05"), (1, "08:30"), (1, "09:00"), (1, "09:30"), (2, "09:30"), (2, "10:00"), (1, "12:00")]
@@ -111,6 +114,7 @@ def test_changes_are_looked_up_as_they_were_known_and_folded_as_they_are_by_now(
     assert found.column("total").to_pylist() == [10, 10, 10, 10, 0, 0, 10]
 
 
+@on_every_engine
 def test_changes_without_images_carry_their_columns() -> None:
     types = {"op": pa.string(), "ts": INSTANT, "id": pa.int64(), "uid": pa.int64(), "x": pa.int64()}
     data = [("I", "08:00", 1, 1, 5), ("U", "09:00", 1, 1, 6), ("D", "10:00", 1, 1, 6)]

@@ -19,6 +19,8 @@ from tidewheel.errors import TypeMismatch, UnsupportedKeyType
 from tidewheel.features.definition import count, entity, last, lookup, on_request, request, service
 from tidewheel.schema import DataType
 
+pytestmark = pytest.mark.usefixtures("on_every_engine")
+
 UID = entity("user", uid=int)
 VECTORS = pa.list_(pa.float32(), 2)
 

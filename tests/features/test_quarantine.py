@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from tests.features.online_world import World, clock, online_source
 
-from tidewheel.backends.duckdb import DuckDB
 from tidewheel.backends.memory import MemoryOnlineStore
 from tidewheel.database.open import Database
 from tidewheel.errors import ExpectationFailed
 from tidewheel.features.definition import count, entity, features, lookup, service, sum, view_of
 from tidewheel.features.push import Pusher
+from tidewheel.ports.query_engine import QueryEngine
 from tidewheel.sources.expectation import expect
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    database = Database.open("sqlite://")
-    with DuckDB(threads=1) as engine:
-        made = World(tmp_path, MemoryOnlineStore(), database, engine)
-        yield made
-        made.close()
+def world(tmp_path: Path, every_engine: Callable[[], QueryEngine]) -> Iterator[World]:
+    database, engine = Database.open("sqlite://"), every_engine()
+    made = World(tmp_path, MemoryOnlineStore(), database, engine)
+    yield made
+    made.close()
+    engine.close()
     database.close()
 
 

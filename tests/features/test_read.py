@@ -14,6 +14,8 @@ from tidewheel.features.definition import FeatureView, count, entity, lookup, re
 from tidewheel.features.read import Features
 from tidewheel.sources.definition import source
 
+pytestmark = pytest.mark.usefixtures("on_every_engine")
+
 UID = entity("user", uid=int)
 TYPES = {"uid": pa.int64(), "ts": INSTANT, "x": pa.int64(), "gone": pa.bool_()}
 DATA: list[dict[str, object]] = [

@@ -22,6 +22,8 @@ from tidewheel.features.vector import vector
 from tidewheel.features.vectors import Metric, find_nearest
 from tidewheel.sources.definition import source
 
+pytestmark = pytest.mark.usefixtures("on_every_engine")
+
 ITEM = entity("item", item=int)
 NAMES = {"l2": "euclidean", "cosine": "cosine"}
 

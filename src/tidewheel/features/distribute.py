@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.clock import Micros
+from tidewheel.digest import Digest
 from tidewheel.features.columns import feature_type, view_columns
 from tidewheel.features.definition import FeatureView, Use
 from tidewheel.features.delays import Delays
@@ -126,11 +127,11 @@ def _steps(
     reach: Mapping[str, Reach],
 ) -> list[tuple[Step, ScanPlan]]:
     """One for each source and key columns of the spine: all views over them read the source once."""
-    groups: dict[tuple[str, tuple[str, ...]], list[Use]] = {}
-    for alias in uses:
-        groups.setdefault((alias.view.source.name, tuple(key.name for key in alias.columns)), []).append(alias)
+    groups: dict[tuple[Digest, tuple[str, ...]], list[Use]] = {}
+    for alias in uses:  # views may put aside rows of their own, which makes another version of the source
+        groups.setdefault((alias.view.source.version, tuple(key.name for key in alias.columns)), []).append(alias)
     steps, measured = [], set[str]()
-    for (name, spine_keys), here in groups.items():
+    for (_, spine_keys), here in groups.items():
         views = {alias.view.name: alias.view for alias in here}
         measure = tuple(sorted((views.keys() & sums.keys()) - measured))
         measured.update(measure)
@@ -139,6 +140,7 @@ def _steps(
         end = None if measure else Micros(max(reach[one].end for one in views))
         columns = list(dict.fromkeys(column for view in views.values() for column in view_columns(view)))
         source = here[0].view.source
+        name = source.name
         scan = sources.plan_scan(source, columns, snapshot=snapshots.get(name), start=start, end=end)
         bare = tuple(_without_data(alias) for alias in here)
         steps.append((Step(bare, schemas[name], spine_keys, {one: reach[one] for one in views}, measure), scan))

@@ -25,12 +25,13 @@ DIALECT = "duckdb"
 Node = exp.Expression
 
 _QUERY = {"Select", "From", "Table", "TableAlias", "Alias", "Identifier", "Column", "Star", "Where", "Subquery", "With", "CTE"}
-_QUERY |= {"Union", "Window", "RowNumber", "Order", "Ordered"}
+_QUERY |= {"Union", "Window", "WindowSpec", "RowNumber", "Min", "Count", "Sum", "Distinct", "Order", "Ordered", "Group"}
+_QUERY |= {"Having", "Limit"}
 _LOGIC = {"Literal", "Boolean", "Null", "Paren", "And", "Or", "Not", "Is", "Case", "If", "Coalesce", "Nullif", "Between", "In"}
 _LOGIC |= {"EQ", "NEQ", "GT", "GTE", "LT", "LTE", "NullSafeEQ", "NullSafeNEQ"}
 _VALUES = {"Add", "Sub", "Mul", "Neg", "Div", "Mod", "Abs", "IsNan", "DPipe", "Like", "Length", "Interval", "Var", "DataType"}
 _VALUES |= {"DataTypeParam", "Cast", "TryCast", "TimeToUnix", "Hour", "Minute", "Day", "Month", "Year", "DayOfWeek"}
-_VALUES |= {"DayOfWeekIso", "Extract"}
+_VALUES |= {"DayOfWeekIso", "Extract", "Substring"}
 _SAME = _QUERY | _LOGIC | _VALUES
 _FUNCTIONS = {"epoch_us"}
 _PARTS = {"hour": "HOUR", "minute": "MINUTE", "day": "DAY", "month": "MONTH", "year": "YEAR"}
@@ -83,6 +84,8 @@ def check_dialect(sql: str, dialect: str, raw: pa.Schema, *, where: str | None =
             raise _cannot(node, dialect, "float32 is widened at another place", where)
         if isinstance(node, exp.Cast) and _kind(node) in _WHOLE and not _is_whole(node.this, whole):
             raise _cannot(node, dialect, "halves are rounded, texts are read in another way", where)
+        if isinstance(node, exp.Cast) and _kind(node) == "BOOLEAN" and not _is_truth(node.this, whole):
+            raise _cannot(node, dialect, "of texts and fractions others are true", where)
         if isinstance(node, exp.Cast) and _kind(node) in ("VARCHAR", "TEXT") and not _is_whole(node.this, whole):
             raise _cannot(node, dialect, "numbers and times are written in another way", where)
 
@@ -100,6 +103,16 @@ def _is_whole(node: Node, names: set[str]) -> bool:
     return (isinstance(node, exp.Literal) and not node.is_string and node.is_int) or isinstance(
         node, exp.Predicate | exp.Length
     )
+
+
+def _is_positive(node: Node | None) -> bool:
+    return node is None or (isinstance(node, exp.Literal) and not node.is_string and node.is_int and int(node.name) > 0)
+
+
+def _is_truth(node: Node, names: set[str]) -> bool:
+    """Whether a cast to a boolean means the same: of texts, other words are true."""
+    inner = cast("Node", node.unnest())
+    return isinstance(inner, exp.Predicate | exp.Connector | exp.Not | exp.Boolean | exp.Null) or _is_whole(inner, names)
 
 
 def _kind(node: exp.Cast) -> str:
@@ -122,19 +135,21 @@ def _check(node: Node, dialect: str) -> None:
             raise _cannot(node, dialect, "it may mean something else there")
     elif name not in _SAME:
         raise _cannot(node, dialect, "it may mean something else there")
-    elif isinstance(node, exp.Star) and node.args.get("replace"):
-        raise _cannot(node, dialect, "there is no REPLACE")
+    elif isinstance(node, exp.Star) and (node.args.get("replace") or node.args.get("rename")):
+        raise _cannot(node, dialect, "there is no REPLACE or RENAME")
     elif isinstance(node, exp.Mod) and not (isinstance(node.expression, exp.Literal) and node.expression.name.strip("0.")):
         raise _cannot(node, dialect, "a remainder of a division by zero is another one")
     elif isinstance(node, exp.Like) and not (node.expression.is_string and "\\" not in node.expression.name):
         raise _cannot(node, dialect, "a backslash means something else in a pattern")
     elif isinstance(node, exp.Extract) and node.name.lower() not in _PARTS:
         raise _cannot(node, dialect, "this part of a time is counted in another way")
+    elif isinstance(node, exp.Substring) and not all(_is_positive(node.args.get(name)) for name in ("start", "length")):
+        raise _cannot(node, dialect, "what lies before the first letter is counted in another way")
     elif isinstance(node, exp.Cast) and _kind(node) not in _CASTS:
         raise _cannot(node, dialect, "it has no such type, or another one of that name")
 
 
-_CASTS = {*_WHOLE[:4], "DOUBLE", "VARCHAR", "TEXT", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMPLTZ", "TIMESTAMPNTZ"}
+_CASTS = {*_WHOLE[:4], "BOOLEAN", "DOUBLE", "VARCHAR", "TEXT", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMPLTZ", "TIMESTAMPNTZ"}
 
 
 def _changed(node: Node) -> Node:
@@ -212,6 +227,12 @@ def _length(node: Node) -> Node:
     return _spark(f"CAST(char_length({_text(node.this)}) AS BIGINT)")
 
 
+def _inlined(node: Node) -> Node:
+    """Spark always inlines, and has no word for it."""
+    node.set("materialized", None)
+    return node
+
+
 def _spark(text: str) -> Node:
     """Text that is Spark's already, to be left alone."""
     return exp.Var(this=text)
@@ -224,6 +245,7 @@ _CHANGES: tuple[tuple[type[Node] | tuple[type[Node], ...], Callable[[Node], Node
     ((exp.Extract, exp.Hour, exp.Minute, exp.Day, exp.Month, exp.Year, exp.DayOfWeek, exp.DayOfWeekIso), _part),
     (exp.Length, _length),
     (exp.IsNan, _is_nan),
+    (exp.CTE, _inlined),
 )
 
 

@@ -61,6 +61,20 @@ def scan_query(
     return text + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
 
 
+def conditions_of(source: Source) -> tuple[str, ...]:
+    """What a source says of its columns after ``select``, each as a query of its own.
+
+    Examples
+    --------
+    >>> from tidewheel.sources import source
+    >>> conditions_of(source("trips", "trips.parquet", time="t", deleted="gone"))
+    ('SELECT CAST((gone\\n) AS BOOLEAN) FROM this',)
+    """
+    found = [] if source.deleted is None else [f"SELECT CAST(({source.deleted}\n) AS BOOLEAN) FROM this"]
+    rules = [rule.condition for one in source.expect for rule in one.rules if rule.condition is not None]
+    return (*found, *(f"SELECT ({rule}\n) FROM this" for rule in rules))
+
+
 def time_query(source: Source) -> str:
     """The event's time of every raw row in ``this``, in order, also of those that ``select`` filters out."""
     import sqlglot

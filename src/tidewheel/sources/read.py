@@ -33,7 +33,18 @@ from tidewheel.sources.dialect import DIALECT, check_dialect, to_dialect
 from tidewheel.sources.expectation import Rule, good_rows
 from tidewheel.sources.fetch import Fetcher, Outside
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
-from tidewheel.sources.query import AVAILABLE, CREATED, NAN, SYSTEM, TS, float_names, scan_query, select_query, time_query
+from tidewheel.sources.query import (
+    AVAILABLE,
+    CREATED,
+    NAN,
+    SYSTEM,
+    TS,
+    conditions_of,
+    float_names,
+    scan_query,
+    select_query,
+    time_query,
+)
 from tidewheel.sources.read_direct import find_direct
 from tidewheel.sources.select import parse_select, quoted
 from tidewheel.sources.snapshot import FileSnapshot, Snapshot
@@ -473,6 +484,9 @@ class Sources:
             if sql is not None and self.engine.dialect != DIALECT:
                 check_dialect(sql, self.engine.dialect, self._describe(source, None), where=source.where or source.name)
             self._schemas[key, stamp] = self.engine.schema(query, {"this": base})
+            if sql is not None and self.engine.dialect != DIALECT:
+                for condition in conditions_of(source):
+                    check_dialect(condition, self.engine.dialect, self._schemas[key, stamp], where=source.where or source.name)
         return self._schemas[key, stamp]
 
     def _relations(self, source: Source, snapshot: Snapshot | None) -> dict[str, Relation]:

@@ -85,6 +85,8 @@ def plain_table(table: pa.Table) -> pa.Table:
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
+    if not column.num_chunks:  # Spark takes the type of what is nested from the first part
+        column = pa.chunked_array([pa.array([], kind)])
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         ticks = column.cast(pa.int64())
         whole = pc.negate(_floored(pc.negate(ticks)))

@@ -15,6 +15,7 @@ from tidewheel.backends.duckdb import DuckDB
 from tidewheel.clock import DAY, HOUR, MINUTE
 from tidewheel.database.open import Database
 from tidewheel.errors import (
+    Corrupt,
     FutureEvent,
     HistoryUnavailable,
     Invalid,
@@ -556,6 +557,23 @@ def test_two_versions_of_a_view_live_side_by_side(world: World) -> None:
     world.pusher(one, two).push(source, rows((1, clock("09:00"), 2)))
     assert [ask(world, view, clock("09:30")) for view in (one, two)] == [2, 2]
     assert [ask(world, view, NOON) for view in (one, two)] == [2, None]
+
+
+def test_a_column_of_another_type_is_materialised_anew_and_one_more_column_changes_nothing(world: World) -> None:
+    view = lookups(world, (1, clock("08:00"), 5), (2, clock("08:00"), 6))
+    world.push(view, rows((2, NOON, 7)))
+    more = RAW.append(pa.field("more", pa.string()))
+    write(world, view, "1", [{**rows((3, clock("09:00"), 8))[0], "more": "a"}], more)
+    assert [ask(world, view, NOON, uid) for uid in (1, 2)] == [5, 7]
+    assert not world.materialize(view, until=NOON).full
+    assert [ask(world, view, NOON, uid) for uid in (1, 2, 3)] == [5, 7, 8]
+    real = RAW.set(3, pa.field("x", pa.float64()))
+    write(world, view, "2", [{**rows((1, clock("09:00"), None))[0], "x": 0.5}], real)
+    with pytest.raises(Corrupt, match="materialise the view again"):
+        ask(world, view, NOON)
+    assert world.materialize(view, until=NOON).full
+    assert [ask(world, view, NOON, uid) for uid in (1, 2, 3)] == [0.5, 7.0, 8.0]
+    assert not world.materialize(view, until=NOON).full
 
 
 def test_progress_is_told_by_keys(world: World) -> None:

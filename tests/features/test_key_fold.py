@@ -21,7 +21,7 @@ from tidewheel.features import kernel
 from tidewheel.features.definition import FeatureView, count, entity, features, last, max, mean, min, std, std_pop, sum, view_of
 from tidewheel.features.online import Closed, OnlineLayout
 from tidewheel.features.online_view import Held, OnlineView
-from tidewheel.features.rows import RowCodec
+from tidewheel.features.rows import VERSION, RowCodec
 from tidewheel.schema import DataType, Field, Schema
 from tidewheel.sources.definition import source
 
@@ -148,7 +148,7 @@ def test_both_forms_of_the_kernel_fold_bytes_to_the_same_bits(seed: int) -> None
     results = []
     for form in (kernel, interpreted):
         groups, windows = array("q", itertools.chain(*made)), array("q", [60, 300] * len(made))
-        plan = form.KeyPlan(groups, windows, (1, codec.fingerprint, codec.size, -1, 30))
+        plan = form.KeyPlan(groups, windows, (VERSION, codec.fingerprint, codec.size, -1, 30))
         keys = [form.Stored(b"mark" + tiles, 4, rows, -200), form.Stored(b"", 0, rows, -(1 << 62)), form.Stored(b"", 0, [], 0)]
         times = [-200, 0, 7, 333, 600]
         size = len(keys) * len(times) * len(windows)

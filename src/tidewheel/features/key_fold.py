@@ -199,6 +199,8 @@ class KeyFold:
         if place != codec.strings[0]:
             return False
         start = codec.size
+        if len(codec.strings) == 1:
+            return len({item[start:-behind] for item in items}) == len(items)
         return len({item[start : start + _END.unpack_from(item, len(item) - behind)[0]] for item in items}) == len(items)
 
     def _ordered(self, rows: list[bytes]) -> list[bytes]:

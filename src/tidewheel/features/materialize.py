@@ -105,7 +105,7 @@ class Materializer:
             Microseconds UTC: usually now. A run that goes less far than an earlier one only adds what arrived.
         full
             Compute every key again, also what has not changed, and forget what is no longer in the source. Happens by itself
-            when files were changed or removed, and when the store is a new one.
+            when files were changed or removed, when a column has another type than before, and when the store is a new one.
         """
         number = self._views.ensure(view)
         revision = self._views.begin(number)
@@ -124,13 +124,14 @@ class Materializer:
                 elsewhere = pa.concat_tables([table.elsewhere, corrections.select(table.rows.column_names)])
                 table = replace(table, elsewhere=elsewhere)
             report = self._write(run, table, touched, report)
-        self.store.write([(layout.mark_key, Mark(revision, run.until, run.watermark).encode())])
+        self.store.write([(layout.mark_key, Mark(revision, run.until, run.watermark, layout.codec.fingerprint).encode())])
         self._views.advance(number, revision=revision, until=until, closed=run.until, snapshot=snapshot)
         return report
 
     def _arrived(self, layout: OnlineLayout, bookmark: Bookmark | None, snapshot: Snapshot) -> Snapshot | None:
         """What is new since the bookmark; ``None`` when that is not all that has changed."""
-        if bookmark is None or self.store.read([layout.mark_key])[0][0] is None:
+        mark = self.store.read([layout.mark_key])[0][0]
+        if bookmark is None or mark is None or Mark.decode_schema(mark) != layout.codec.fingerprint:
             return None
         return find_arrivals(bookmark.snapshot, snapshot)
 

@@ -68,15 +68,27 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the store itself says of a view: closed up to an instant, and windows complete from ``watermark`` on."""
+    """What the store says of a view: closed until an instant, windows complete from ``watermark`` on, rows of ``schema``."""
 
     revision: int
     until: int
     watermark: int
+    schema: int = 0
 
     def encode(self) -> bytes:
         """The row's bytes."""
-        return order_prefix(self.revision, self.until) + _I64.pack(self.watermark)
+        return order_prefix(self.revision, self.until) + _I64.pack(self.watermark) + _U32.pack(self.schema)
+
+    @staticmethod
+    def decode_schema(row: bytes) -> int:
+        """Fingerprint of the schema that the view's rows were written with; 0 where none was noted.
+
+        Examples
+        --------
+        >>> Mark.decode_schema(Mark(1, 2, 3, 4).encode())
+        4
+        """
+        return int(_U32.unpack_from(row, 24)[0]) if len(row) >= 28 else 0
 
 
 class OnlineLayout:

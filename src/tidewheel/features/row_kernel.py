@@ -152,7 +152,7 @@ def join_pieces(rows: bytes, size: int, *, slots: list, pieces: list) -> list:
             row[slot : slot + short] = piece[:short]
             row += piece
             end += len(piece)
-            ends += struct.pack(">I", end)
+            ends += _SIZE.pack(end if i + 1 < many else end ^ _SIZE.unpack_from(row, 18)[0])
         row += ends
         found.append(bytes(row))
     return found
@@ -365,7 +365,9 @@ def _values(plan: RowPlan, row: bytes) -> list:
             i = plan.columns[c + 4]
             behind = size - 4 * plan.strings
             start = plan.size + (cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * (i - 1), 4)) if i else 0)
-            stop = plan.size + cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * i, 4))
+            stop = behind
+            if i + 1 < plan.strings:
+                stop = plan.size + cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * i, 4))
             value = row[start:stop]
         try:
             if kind == 5:
@@ -381,15 +383,17 @@ def _values(plan: RowPlan, row: bytes) -> list:
 @cython.cfunc
 @cython.inline
 def _well_formed(plan: RowPlan, row: bytes) -> cython.bint:
-    """Whether a row is of this plan, so that nothing is read behind it."""
+    """Whether a row is of this plan and whole, so that nothing is read behind it."""
     data: cython.p_const_uchar = row
+    end: cython.ulonglong
     size: cython.Py_ssize_t = len(row)
     if size < plan.size + 4 * plan.strings or data[16] != plan.version:
         return False
     if cython.cast(cython.longlong, _unsigned(data, 18, 4)) != plan.fingerprint:
         return False
     if plan.strings:
-        return plan.size + cython.cast(cython.Py_ssize_t, _unsigned(data, size - 4, 4)) + 4 * plan.strings == size
+        end = _unsigned(data, size - 4, 4) ^ _unsigned(data, 18, 4)
+        return plan.size + cython.cast(cython.Py_ssize_t, end) + 4 * plan.strings == size
     return size == plan.size
 
 

@@ -10,9 +10,11 @@ same bytes (:meth:`RowCodec.canonical`). Layout, big-endian so that bytes order 
     one fixed slot per column: integers sign flipped, floats order flipped,
         decimals as 16-byte integers, strings, bytes and lists by their first 8 bytes
     the bytes of strings, bytes and lists (:mod:`tidewheel.features.list_bytes`), one after the other
-    u32 end offset of each of them                                         at the end, found from the row's length
+    u32 end offset of each of them                                         at the end, found from the row's length;
+                                                                           the last one XOR the schema fingerprint
 
-The offsets stand behind the bytes, because before them a longer string would beat a larger one.
+The offsets stand behind the bytes, because before them a longer string would beat a larger one. So the last four bytes of a row
+say how long it is, and no four bytes of a value say so by accident: a row that was cut short is known for it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from tidewheel.features import row_kernel
 from tidewheel.features.list_bytes import pack_list, unpack_list
 from tidewheel.schema import LISTS, DataType, Field, Schema
 
-VERSION = 1
+VERSION = 2
 TOMBSTONE = 1
 _SIGN64 = 1 << 63
 _SIGN32 = 1 << 31
@@ -179,6 +181,7 @@ class RowCodec:
         for piece in data:
             end += len(piece)
             ends.append(end)
+        ends[-1] ^= self.fingerprint
         return fixed + b"".join(data) + self._ends.pack(*ends)
 
     def decode(self, row: bytes) -> Row:
@@ -187,13 +190,19 @@ class RowCodec:
         Raises
         ------
         Corrupt
-            When the bytes are of another layout or another schema.
+            When the bytes are of another layout or another schema, or not all of a row.
         """
+        fix = "materialise the view again"
+        if len(row) < self._var_start + self._ends.size:
+            raise Corrupt(f"a stored row has {len(row)} bytes, fewer than any", fix=fix)
         ts, created, version, flags, fingerprint = _HEAD.unpack_from(row)
         if version != VERSION or fingerprint != self.fingerprint:
-            raise Corrupt(
-                f"a stored row has layout {version} and schema {fingerprint:08x}, expected {VERSION} and {self.fingerprint:08x}"
-            )
+            expected = f"expected {VERSION} and {self.fingerprint:08x}"
+            raise Corrupt(f"a stored row has layout {version} and schema {fingerprint:08x}, {expected}", fix=fix)
+        behind = len(row) - self._ends.size
+        end = self._var_start + (_L.unpack_from(row, len(row) - 4)[0] ^ self.fingerprint if self._var else 0)
+        if end != behind:
+            raise Corrupt(f"a stored row has {len(row)} bytes, and says that it has {end + self._ends.size}", fix=fix)
         return Row(ts - _SIGN64, created - _SIGN64, bool(flags & TOMBSTONE), self._values(row))
 
     def decode_many(self, rows: Iterable[bytes]) -> list[list[object]]:
@@ -221,9 +230,10 @@ class RowCodec:
         slots = self._slots.unpack_from(row, self._start)
         values: list[object] = [convert(slot) for convert, slot in zip(self._from_slot, slots, strict=True)]
         if self._var:
-            ends = self._ends.unpack_from(row, len(row) - self._ends.size)
+            behind = len(row) - self._ends.size
+            ends = self._ends.unpack_from(row, behind)[:-1]
             start = self._var_start
-            for i, end in zip(self._var, ends, strict=True):
+            for i, end in zip(self._var, (*ends, behind - start), strict=True):
                 piece = row[start : self._var_start + end]
                 values[i] = piece.decode("utf-8", "surrogatepass") if self.schema.fields[i].type is DataType.STRING else piece
                 start = self._var_start + end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import pyarrow as pa
 
@@ -14,6 +14,7 @@ from tidewheel.features.columns import service_schema, view_columns
 from tidewheel.features.compiled import run_compiled
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use
 from tidewheel.features.distribute import answer_by_engine
+from tidewheel.features.divide import SLICE_ROWS, DividedAnswer, Watch, cost_of, piece_of
 from tidewheel.features.match import key_column
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_sum import RowSum
@@ -25,12 +26,15 @@ from tidewheel.sources.definition import Source
 from tidewheel.sources.query import SYSTEM, TS
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
+from tidewheel.sources.spill import Spill
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Integers = npt.NDArray[np.int64]
+
+Columns = dict[str, "pa.Array | pa.ChunkedArray"]
 
 
 class Reader(Protocol):
@@ -76,6 +80,10 @@ class Retrieved:
     contents: Mapping[str, Digest] = field(default_factory=dict)
 
 
+def _unwatched(what: str, done: int, of: int | None) -> None:
+    """Nobody looks."""
+
+
 def retrieve(
     service: ServiceDefinition,
     spine: pa.Table,
@@ -84,6 +92,7 @@ def retrieve(
     sources: Reader,
     snapshots: Mapping[str, Snapshot] | None = None,
     measure: Collection[str] = (),
+    watch: Watch = _unwatched,
 ) -> Retrieved:
     """Answer a service for every row of a spine.
 
@@ -97,6 +106,8 @@ def retrieve(
         What to read of each source, by its name; what there is now by default.
     measure
         Views whose rows are digested while they are read (:class:`~tidewheel.features.row_sum.RowSum`), those out of reach too.
+    watch
+        Is told how far the work is.
 
     Raises
     ------
@@ -113,25 +124,55 @@ def retrieve(
     asked = {key.name: key_column(spine.column(key.name), key) for key in service.keys}
     reports: list[ViewReport] = []
     sums = {name: RowSum() for name in measure}
-    for uses in service.rounds:
-        fresh = {name: one for name, one in sums.items() if name not in {report.view for report in reports}}
-        for made, report in _answers(uses, schemas, Asked(asked, times), sources, snapshots=snapshots or {}, sums=fresh):
-            columns |= made
-            reports.append(report)
-        asked = asked | _chained(service, columns)
-    computed = _transform(service, columns, asked, schema, rows=len(times))
+    with _Room(sources, watch) as room:
+        for uses in service.rounds:
+            fresh = {name: one for name, one in sums.items() if name not in {report.view for report in reports}}
+            for made, report in _answers(uses, schemas, Asked(asked, times), room, snapshots=snapshots or {}, sums=fresh):
+                columns |= made
+                reports.append(report)
+            asked = asked | _chained(service, columns)
+        computed = _transform(service, columns, asked, schema, rows=len(times), room=room)
     table = pa.table([columns[name] for name in schema.names], schema=schema.arrow())
     coverage = {name: table.num_rows - table.column(name).null_count for name in schema.names}
     contents = {name: one.digest() for name, one in sums.items()}
     return Retrieved(table, tuple(reports), computed, coverage, contents)
 
 
-def _chained(service: ServiceDefinition, columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+class _Room:
+    """Where rows come from, what may be held of them, and a folder for the rest, which is made when it is needed."""
+
+    def __init__(self, sources: Reader, watch: Watch) -> None:
+        self.sources = sources
+        self.watch = watch
+        self.budget = sources.budget if isinstance(sources, Sources) else None
+        self._spill: Spill | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._spill is not None:
+            self._spill.close()
+
+    @property
+    def spill(self) -> Spill:
+        """The folder."""
+        assert self.budget is not None
+        if self._spill is None:
+            self._spill = Spill(self.budget.folder)
+        return self._spill
+
+    def about(self, source: Source, snapshot: Snapshot | None) -> int | None:
+        """About how many rows a source has, where that is known."""
+        return self.sources.about(source, snapshot) if isinstance(self.sources, Sources) else None
+
+
+def _chained(service: ServiceDefinition, columns: Columns) -> dict[str, pa.Array]:
     """Features that are keys of later views, in the types of these."""
     needed = {column.name: column for one in service.uses for column in one.columns}
     made = {name for one in service.uses for name in one.names}
     return {
-        name: key_column(pa.chunked_array([column]), needed[name])
+        name: key_column(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]), needed[name])
         for name, column in columns.items()
         if name in needed and name in made
     }
@@ -141,45 +182,97 @@ def _answers(
     uses: Sequence[Use],
     schemas: Mapping[str, Schema],
     asked: Asked,
-    sources: Reader,
+    room: _Room,
     *,
     snapshots: Mapping[str, Snapshot],
     sums: Mapping[str, RowSum],
-) -> list[tuple[dict[str, pa.Array], ViewReport]]:
+) -> list[tuple[Columns, ViewReport]]:
     """Answer every view; a source is read once for all views over it, and let go before the next one."""
+    sources = room.sources
     begin = {one.view.name: _start(one.view, schemas[one.view.source.name], asked.times) for one in uses}
     if isinstance(sources, Sources):
         near = answer_by_engine(uses, schemas, asked=asked, sources=sources, snapshots=snapshots, sums=sums, starts=begin)
         if near is not None:
-            return near
-    found: dict[Use, tuple[dict[str, pa.Array], ViewReport]] = {}
+            return [(made, report) for made, report in near]
+    found: dict[Use, tuple[Columns, ViewReport]] = {}
+    last = int(asked.times.max()) + 1 if len(asked.times) else 0
     for version in dict.fromkeys(alias.view.source.version for alias in uses):  # views may put aside rows of their own
         here = [alias for alias in uses if alias.view.source.version == version]
         source = here[0].view.source
-        name = source.name
         views = {alias.view.name: alias.view for alias in here}
-        starts = {key: _start(view, schemas[name], asked.times) for key, view in views.items()}
+        starts = [begin[name] for name in views]
         whole = bool(views.keys() & sums.keys())
-        first = None if whole or None in starts.values() else min(start for start in starts.values() if start is not None)
-        last = int(asked.times.max()) + 1 if len(asked.times) else 0
-        answers = {one: ViewAnswer(one, schemas[name], asked, start=starts[one.view.name]) for one in here}
+        first = None if whole or None in starts else min(start for start in starts if start is not None)
+        snapshot = snapshots.get(source.name)
+        about = room.about(source, snapshot)
+        answers = _takers(here, schemas[source.name], asked, room, starts=begin, about=about)
         columns = list(dict.fromkeys(column for view in views.values() for column in view_columns(view)))
         batches = sources.batches(
             source,
             columns,
-            snapshot=snapshots.get(name),
+            snapshot=snapshot,
             start=None if first is None else Micros(first),
             end=None if whole else Micros(last),
         )
+        read = 0
         for rows in batches:
             for key in views.keys() & sums.keys():
                 sums[key].add(rows.select([*view_columns(views[key]), *SYSTEM, *source.ends]))
             reached = _before(rows, last) if whole else rows
-            for answer in answers.values():
+            for answer in answers:
                 answer.add(reached)
-        found |= {one: answer.finish() for one, answer in answers.items()}
+            read += rows.num_rows
+            room.watch(f"read {source.name}", read, about)
+        while answers:
+            found |= answers.pop(0).finish()
     ordered = dict.fromkeys(alias.view.name for alias in uses)
     return [found[alias] for name in ordered for alias in uses if alias.view.name == name]
+
+
+def _takers(
+    uses: Sequence[Use],
+    schema: Schema,
+    asked: Asked,
+    room: _Room,
+    *,
+    starts: Mapping[str, int | None],
+    about: int | None,
+) -> list[_Taker]:
+    """What takes the rows of a source: the views one by one, in memory, or dealt to disk where that would be too much."""
+    budget, size = room.budget, len(asked.times)
+    if budget is None or about is None or not size or cost_of(uses, schema).of(size, about) <= budget.size_bytes:
+        return [_Held(alias, ViewAnswer(alias, schema, asked, start=starts[alias.view.name])) for alias in uses]
+    groups: dict[object, list[Use]] = {}
+    for alias in uses:
+        groups.setdefault((alias.columns, alias.view.keys), []).append(alias)
+    share = budget.size_bytes // len(groups)
+    return [
+        DividedAnswer(group, schema, asked, starts=starts, spill=room.spill, about=about, budget=share, watch=room.watch)
+        for group in groups.values()
+    ]
+
+
+class _Taker(Protocol):
+    """Takes rows, then answers views."""
+
+    def add(self, rows: pa.Table) -> None: ...
+
+    def finish(self) -> Mapping[Use, tuple[Columns, ViewReport]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """One view, answered in memory."""
+
+    alias: Use
+    answer: ViewAnswer
+
+    def add(self, rows: pa.Table) -> None:
+        self.answer.add(rows)
+
+    def finish(self) -> dict[Use, tuple[Columns, ViewReport]]:
+        columns, report = self.answer.finish()
+        return {self.alias: (dict(columns), report)}
 
 
 def _start(view: FeatureView, schema: Schema, times: Integers) -> int | None:
@@ -226,24 +319,53 @@ def answer_view(
 
 
 def _transform(
-    service: ServiceDefinition, columns: dict[str, pa.Array], asked: Mapping[str, pa.Array], schema: Schema, *, rows: int
+    service: ServiceDefinition, columns: Columns, asked: Mapping[str, pa.Array], schema: Schema, *, rows: int, room: _Room
 ) -> tuple[TransformReport, ...]:
-    """Run the transforms in their order, over features, request values, each other and keys; adds their columns."""
+    """Run the transforms over features, request values, each other and keys; adds their columns."""
+    names = {taken.name for one in service.transforms for taken in one.inputs}
+    held = {name: columns.get(name, asked.get(name)) for name in names if name in columns or name in asked}
+    if not service.transforms or not any(isinstance(column, pa.ChunkedArray) for column in held.values()):
+        made, reports = _transformed(
+            service, {name: column for name, column in held.items() if column is not None}, schema, rows
+        )
+        columns |= made
+        return reports
+    strip, told = room.spill.strip(), dict[str, TransformReport]()
+    for start in range(0, rows, SLICE_ROWS):  # what does not fit in memory comes by in pieces
+        count = min(SLICE_ROWS, rows - start)
+        pieces = {name: piece_of(column, start, count) for name, column in held.items() if column is not None}
+        made, reports = _transformed(service, pieces, schema, count)
+        strip.write(pa.table(made))
+        for report in reports:
+            before = told.get(report.transform, TransformReport(report.transform, 0, None))
+            first = before.first_error or report.first_error
+            told[report.transform] = TransformReport(report.transform, before.errors + report.errors, first)
+        room.watch("transform", start + count, rows)
+    table = strip.mapped()
+    columns |= {name: table[name] for name in table.column_names}
+    return tuple(told.values())
+
+
+def _transformed(
+    service: ServiceDefinition, given: Mapping[str, pa.Array], schema: Schema, rows: int
+) -> tuple[dict[str, pa.Array], tuple[TransformReport, ...]]:
+    """The columns of the transforms, in their order."""
     reports = []
+    made: dict[str, pa.Array] = {}
     values: dict[str, Sequence[object]] = {}
     for one in service.transforms:
-        held = {taken.name: columns.get(taken.name, asked.get(taken.name)) for taken in one.inputs}
+        held = {taken.name: made.get(taken.name, given.get(taken.name)) for taken in one.inputs}
         by_column = run_compiled(one, held)
         if by_column is not None:
-            columns[one.name], computed = by_column
+            made[one.name], computed = by_column
         else:
             for name, column in held.items():
                 if column is not None and name not in values:
                     values[name] = plain_values(column)
             computed = run_transform(one, values, rows)
-            columns[one.name] = pa.array(computed.values, schema[one.name].type.arrow())
+            made[one.name] = pa.array(computed.values, schema[one.name].type.arrow())
         reports.append(TransformReport(one.name, computed.errors, computed.first_error))
-    return tuple(reports)
+    return made, tuple(reports)
 
 
 def plain_values(column: pa.Array) -> Sequence[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,16 +50,7 @@ class RowSum:
         """Take the next rows, always of the same columns."""
         self._names = [(field.name, str(field.type)) for field in rows.schema]
         self._rows += rows.num_rows
-        lanes = [np.zeros(rows.num_rows, dtype=np.uint64) for _ in self._sums]
-        for number, chunked in enumerate(rows.columns):
-            column = one_array(chunked)
-            salt = (_SEED * (2 * number + 3)) & _MASK
-            for part, words in enumerate(_words(column, salt)):
-                key_kernel.mix_words(words, salt ^ part, sums=lanes[0], chains=lanes[1])
-            if column.null_count:
-                absent = column.is_null().to_numpy(zero_copy_only=False)
-                for lane in lanes:
-                    lane[absent] += _ABSENT
+        lanes = mixed_rows([one_array(column) for column in rows.columns], rows.num_rows)
         self._sums = [(one + key_kernel.mixed_total(lane)) & _MASK for one, lane in zip(self._sums, lanes, strict=True)]
 
     def state(self) -> State:
@@ -75,6 +67,27 @@ class RowSum:
     def digest(self) -> Digest:
         """Digest of the names and types of the columns, and of all rows so far."""
         return digest([_ALGORITHM, self._names, self._rows, self._sums])
+
+
+def mixed_rows(columns: Sequence[pa.Array], rows: int) -> list[Words]:
+    """Two words for each row, mixed from its values: equal values, in columns of equal types, give equal words.
+
+    Examples
+    --------
+    >>> one, other = (mixed_rows([pa.array(values)], 2)[0].tolist() for values in ([1, 2], [2, 1]))
+    >>> one == other[::-1], one[0] == one[1]
+    (True, False)
+    """
+    lanes = [np.zeros(rows, dtype=np.uint64) for _ in range(2)]
+    for number, column in enumerate(columns):
+        salt = (_SEED * (2 * number + 3)) & _MASK
+        for part, words in enumerate(_words(column, salt)):
+            key_kernel.mix_words(words, salt ^ part, sums=lanes[0], chains=lanes[1])
+        if column.null_count:
+            absent = column.is_null().to_numpy(zero_copy_only=False)
+            for lane in lanes:
+                lane[absent] += _ABSENT
+    return lanes
 
 
 def _words(column: pa.Array, salt: int) -> list[Words]:

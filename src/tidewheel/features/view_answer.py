@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tidewheel.features.definition import Use
+from tidewheel.features.definition import FeatureView, Use
 from tidewheel.features.delays import Delays
 from tidewheel.features.events import Events, order_rows
 from tidewheel.features.lookups import LookUps, Rows
@@ -87,6 +87,37 @@ class Asked:
         return self._made[names]
 
 
+class Met:
+    """Counts what was met among the rows of a view that are in reach, whoever asks for them."""
+
+    def __init__(self, view: FeatureView) -> None:
+        self._view = view
+        self._rows = self._null_keys = self._late = 0
+        measured = view.source.created is not None or view.source.available != "event"
+        self._delays = Delays() if measured else None
+
+    def add(self, rows: pa.Table, *, null_keys: int) -> None:
+        """Count rows, so many of which have a null in their key.
+
+        Raises
+        ------
+        TypeMismatch
+            When a vector has another width than declared.
+        """
+        ts, created, known = (whole_numbers(rows, name) for name in ("__ts", "__created", "__avail"))
+        self._rows += len(ts)
+        self._null_keys += null_keys
+        self._late += int(np.count_nonzero(known > ts))
+        if self._delays is not None:
+            self._delays.add((known if self._view.source.available != "event" else created) - ts)
+        check_widths(self._view, rows)
+
+    def told(self, report: ViewReport) -> ViewReport:
+        """A report with these counts."""
+        delays = None if self._delays is None else (self._delays.quantile(0.5), self._delays.quantile(0.99))
+        return replace(report, rows=self._rows, null_keys=self._null_keys, late=self._late, delays=delays)
+
+
 class ViewAnswer:
     """One view under one alias: takes rows in any order, and keeps of them what its questions need.
 
@@ -104,35 +135,21 @@ class ViewAnswer:
         self._start = start
         self._index, self._questions = asked.of(alias)
         self._keys = [asked.columns[column.name] for column in alias.columns]
-        self._report = ViewReport(view.name, alias.prefix, 0)
+        self._met = Met(view)
         self._have = np.zeros(max(self._index.keys, 1), dtype=np.bool_)
         made = StandingLookUps if view.source.bounded else LookUps
         self._look_ups = made(view, schema, self._questions) if view.lookups else None
         self._windows = _Windows(plan_windows(view, schema), self._questions) if view.windows else None
-        measured = view.source.created is not None or view.source.available != "event"
-        self._delays = Delays() if measured else None
 
     def add(self, rows: pa.Table) -> None:
         """Take rows as a scan gives them: the view's columns, ``__ts``, ``__created`` and ``__avail``."""
         view = self._alias.view
-        ts = whole_numbers(rows, "__ts")
-        if self._start is not None and len(ts) and int(ts.min()) < self._start:
-            rows = rows.filter(pa.array(ts >= self._start))
-            ts = whole_numbers(rows, "__ts")
-        created, known = whole_numbers(rows, "__created"), whole_numbers(rows, "__avail")
+        rows = since(rows, self._start)
         held = [key_column(rows.column(key.name), key) for key in view.keys]
         codes = self._index.find(held or [one_key(rows.num_rows)])
         self._have[codes[codes >= 0]] = True
-        report = self._report
-        self._report = replace(
-            report,
-            rows=report.rows + len(codes),
-            null_keys=report.null_keys + int(np.count_nonzero(codes == NULL_KEY)),
-            late=report.late + (0 if known is ts else int(np.count_nonzero(known > ts))),
-        )
-        if self._delays is not None:
-            self._delays.add((known if view.source.available != "event" else created) - ts)
-        check_widths(view, rows)
+        self._met.add(rows, null_keys=int(np.count_nonzero(codes == NULL_KEY)))
+        ts, created, known = (whole_numbers(rows, name) for name in ("__ts", "__created", "__avail"))
         here = Rows(codes, ts, created, known, rows)
         if self._look_ups is not None:
             self._look_ups.add(here)
@@ -150,8 +167,7 @@ class ViewAnswer:
         view, asked = self._alias.view, self._questions.keys
         columns: dict[str, pa.Array] = {}
         unknown = int(np.count_nonzero((asked >= 0) & ~self._have[np.maximum(asked, 0)]))
-        delays = None if self._delays is None else (self._delays.quantile(0.5), self._delays.quantile(0.99))
-        report = replace(self._report, unknown=unknown, delays=delays)
+        report = self._met.told(ViewReport(view.name, self._alias.prefix, 0, unknown=unknown))
         if self._look_ups is not None:
             looked = self._look_ups.finish(self._keys)
             columns |= {one.name: column for one, column in zip(view.lookups, looked.columns, strict=True)}
@@ -174,18 +190,23 @@ def _events_of(rows: Rows) -> Rows:
 
 
 class _Windows:
-    """The windows of a view: events of keys that are asked for are kept, then folded."""
+    """The windows of a view: events that a question can reach are kept, then folded."""
 
     def __init__(self, plan: WindowPlan, questions: Questions) -> None:
         self._plan = plan
         self._questions = questions
+        times = questions.times
+        self._start = None if plan.endless or not len(times) else int(times.min()) - plan.longest
+        self._end = int(times.max()) if len(times) else 0
         self._names = list(plan.events.names)
         self._kept: list[Rows] = []
 
     def add(self, rows: Rows) -> None:
-        """Keep the events of keys that are asked for."""
+        """Keep the events of keys that are asked for, at times that are."""
         table = rows.table.select(self._names)
-        asked = rows.codes >= 0
+        asked = (rows.codes >= 0) & (rows.ts < self._end)
+        if self._start is not None:
+            asked &= rows.ts >= self._start
         if asked.all():
             self._kept.append(Rows(rows.codes, rows.ts, rows.created, rows.known, table))
             return
@@ -212,6 +233,20 @@ class _Windows:
         back = np.empty(len(by_key), dtype=np.int64)
         back[by_key] = np.arange(len(by_key))
         return [column.take(pa.array(back)) for column in folded.columns]
+
+
+def since(rows: pa.Table, start: int | None) -> pa.Table:
+    """Rows from an instant of event time on.
+
+    Examples
+    --------
+    >>> since(pa.table({"__ts": [1, 2, 3]}), 2).num_rows
+    2
+    """
+    if start is None or not rows.num_rows:
+        return rows
+    inside = whole_numbers(rows, "__ts") >= start
+    return rows if inside.all() else rows.filter(pa.array(inside))
 
 
 def whole_numbers(rows: pa.Table, name: str) -> Integers:

@@ -32,6 +32,7 @@ from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
 from tidewheel.sources.dialect import DIALECT, check_dialect, to_dialect
 from tidewheel.sources.expectation import Rule, good_rows
 from tidewheel.sources.fetch import Fetcher, Outside
+from tidewheel.sources.measure import measure_rows
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
 from tidewheel.sources.query import (
     AVAILABLE,
@@ -175,6 +176,10 @@ class Sources:
             except Invalid:
                 continue
         return Schema(tuple(fields))
+
+    def about(self, source: Source, snapshot: Snapshot | None = None) -> int:
+        """About how many rows there are, before ``select``; pushed ones, which are in memory anyway, do not count."""
+        return measure_rows(self._base(source, snapshot), len(self.raw_schema(source)))
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +30,15 @@ sys.path.append(str(HERE.parent))
 from peers import FEAST, ensure_environment  # noqa: E402  # beside the folders of benchmarks
 
 SIZES = {"S": (100_000, 1_000_000), "M": (1_000_000, 10_000_000), "L": (10_000_000, 50_000_000)}
+LIMITS = {"L": "4GB"}
+"""``memory_limit`` of our workspace, where it is not the default."""
+
+MOST_ROWS = 10_000_000
 DAY = 86_400_000_000
 START = 1_577_836_800_000_000
+Draw = Callable[[int], "np.ndarray[tuple[int], np.dtype[np.int64]]"]
 PEERS = {"lookups": ("compiled", "polars", "duckdb", "feast"), "windows": ("compiled", "duckdb")}
-SLOW = {"feast": ("S",), "duckdb windows": ("S", "M")}
+SLOW = {"feast": ("S",), "duckdb windows": ("S", "M"), "polars": ("S", "M"), "compiled": ("S", "M"), "duckdb": ("S", "M")}
 """At which sizes a contender is run: beyond, Feast does not fit in memory, and frames take minutes."""
 
 AGGREGATES = ("count_1h", "sum_1h", "count_1d", "sum_1d", "min_1d", "max_1d", "mean_7d", "std_7d", "count_7d")
@@ -54,26 +59,46 @@ def make_data(folder: Path, size: str, law: str) -> None:
         return np.minimum(draw.zipf(1.3, count), keys) - 1
 
     for name in ("a", "b", "c"):
-        uid, ts = drawn(rows), np.sort(draw.integers(0, 60 * DAY, rows)) + START
-        created = ts + draw.integers(0, 60_000_000, rows)
-        corrected = draw.choice(rows - 1, rows // 50, replace=False)
-        uid[corrected + 1], ts[corrected + 1] = uid[corrected], ts[corrected]  # the same row again, made later
-        created[corrected + 1] = created[corrected] + 1
-        table = {
-            "uid": uid,
-            "ts": instants(ts),
-            "created": instants(created),
-            "x": draw.normal(size=rows),
-            "z": draw.random(rows),
-        }
-        pq.write_table(pa.table(table), folder / f"{name}.parquet")
-    events = 7 * asked
-    ts = np.sort(draw.integers(0, 60 * DAY, events)) + START
-    pq.write_table(
-        pa.table({"uid": drawn(events), "ts": instants(ts), "x": draw.normal(size=events)}), folder / "events.parquet"
-    )
+        write(folder / f"{name}.parquet", (view_rows(draw, drawn, part, span) for part, span in parts(rows)))
+    events = (event_rows(draw, drawn, part, span) for part, span in parts(7 * asked))
+    write(folder / "events.parquet", events)
     times = draw.integers(30 * DAY, 60 * DAY, asked) + START
     pq.write_table(pa.table({"uid": drawn(asked), "t": instants(times)}), folder / "spine.parquet")
+
+
+def parts(rows: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Numbers of rows that fit in memory, each with its own part of the 60 days."""
+    count = -(-rows // MOST_ROWS)
+    for part in range(count):
+        span = (60 * DAY * part // count, 60 * DAY * (part + 1) // count)
+        yield rows * (part + 1) // count - rows * part // count, span
+
+
+def view_rows(draw: np.random.Generator, drawn: Draw, rows: int, span: tuple[int, int]) -> pa.Table:
+    """Rows of a view; 2 % are made again, later."""
+    uid, ts = drawn(rows), np.sort(draw.integers(*span, rows)) + START
+    created = ts + draw.integers(0, 60_000_000, rows)
+    corrected = draw.choice(rows - 1, rows // 50, replace=False)
+    uid[corrected + 1], ts[corrected + 1] = uid[corrected], ts[corrected]
+    created[corrected + 1] = created[corrected] + 1
+    values = {"x": draw.normal(size=rows), "z": draw.random(rows)}
+    return pa.table({"uid": uid, "ts": instants(ts), "created": instants(created)} | values)
+
+
+def event_rows(draw: np.random.Generator, drawn: Draw, rows: int, span: tuple[int, int]) -> pa.Table:
+    """Events in order of time."""
+    ts = np.sort(draw.integers(*span, rows)) + START
+    return pa.table({"uid": drawn(rows), "ts": instants(ts), "x": draw.normal(size=rows)})
+
+
+def write(path: Path, tables: Iterator[pa.Table]) -> None:
+    """One file of tables that together need not fit in memory."""
+    writer = None
+    for table in tables:
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
 
 
 def instants(microseconds: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Array:
@@ -84,14 +109,15 @@ def instants(microseconds: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Arr
 # ── contenders ───────────────────────────────────────────────────────────────────────────────────
 
 
-def ours(folder: Path, kind: str) -> Callable[[], pa.Table]:
+def ours(folder: Path, kind: str, limit: str | None) -> Callable[[], pa.Table]:
     """The join as a user calls it, its report included; opening the workspace is not timed."""
     import tidewheel as tw
     from tidewheel.datasets.build import join
     from tidewheel.project.open import open_workspace
 
     home = Path(tempfile.mkdtemp())
-    (home / "tidewheel.toml").write_text('project = "bench"\n[workspace.local]\nonline = "memory"\n')
+    limited = f'memory_limit = "{limit}"\n' if limit else ""
+    (home / "tidewheel.toml").write_text(f'project = "bench"\n[workspace.local]\nonline = "memory"\n{limited}')
     user = tw.entity("user", uid=int)
     made = []
     if kind == "lookups":
@@ -119,19 +145,19 @@ def ours(folder: Path, kind: str) -> Callable[[], pa.Table]:
     return work
 
 
-def contender(name: str, folder: Path, kind: str) -> Callable[[], pa.Table]:
+def contender(name: str, folder: Path, kind: str, limit: str | None) -> Callable[[], pa.Table]:
     """What is timed."""
     if name == "ours":
-        return ours(folder, kind)
+        return ours(folder, kind, limit)
     from training_set_peers import joins
 
     function: Callable[[Path], pa.Table] = getattr(joins, f"{kind}_{name}")
     return lambda: function(folder)
 
 
-def run_worker(name: str, folder: Path, kind: str, answer: Path) -> None:
+def run_worker(name: str, folder: Path, kind: str, answer: Path, limit: str | None) -> None:
     """In a process of its own: time the work, print what it cost, write the answer."""
-    work = contender(name, folder, kind)
+    work = contender(name, folder, kind, limit)
     pa.array(np.zeros(1))  # imports pandas where it is installed: nobody's imports are timed
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     table = work()
@@ -141,7 +167,7 @@ def run_worker(name: str, folder: Path, kind: str, answer: Path) -> None:
     pq.write_table(table, answer)
 
 
-def spend(name: str, folder: Path, kind: str, repeats: int) -> dict[str, float] | None:
+def spend(name: str, folder: Path, kind: str, repeats: int, limit: str | None = None) -> dict[str, float] | None:
     """The least of some runs."""
     answer = folder / f"answer_{kind}_{name}.parquet"
     command = [
@@ -155,6 +181,7 @@ def spend(name: str, folder: Path, kind: str, repeats: int) -> dict[str, float] 
         kind,
         "--answer",
         str(answer),
+        *(["--memory-limit", limit] if limit else []),
     ]
     if name == "feast":
         python = ensure_environment("feast", FEAST)
@@ -192,14 +219,15 @@ def differing(folder: Path, kind: str, name: str) -> tuple[int, int]:
     return lost, int(wrong.sum())
 
 
-def compare(size: str, law: str, kind: str, only: list[str]) -> None:
+def compare(size: str, law: str, kind: str, only: list[str], limit: str | None) -> None:
     """Run all contenders of one work on one set of data; print a line for each."""
     folder = Path(tempfile.mkdtemp(prefix="training-set-"))
     try:
         make_data(folder, size, law)
-        print(f"{kind}, {size}, {law} keys: {SIZES[size][0]:,} rows of spine", flush=True)
+        told = f", memory_limit {limit}" if limit else ""
+        print(f"{kind}, {size}, {law} keys: {SIZES[size][0]:,} rows of spine{told}", flush=True)
         repeats = 3 if size == "S" else 1
-        base = spend("ours", folder, kind, repeats)
+        base = spend("ours", folder, kind, repeats, limit)
         if base is None:
             return
         print(f"  {'ours':10} {base['cpu']:7.2f} CPU-s {base['wall']:7.2f} s {base['peak']:7.0f} MiB", flush=True)
@@ -232,16 +260,17 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=[], metavar="PEER", help="these peers, also at sizes where they are left out"
     )
+    parser.add_argument("--memory-limit", help="of our workspace; 4GB at L, and half of the machine's else")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        run_worker(given.worker, given.folder, given.kind, given.answer)
+        run_worker(given.worker, given.folder, given.kind, given.answer, given.memory_limit)
         return
     for law in ("zipf", "uniform") if given.keys == "both" else (given.keys,):
         for kind in PEERS if given.kind == "both" else (given.kind,):
-            compare(given.size, law, kind, given.only)
+            compare(given.size, law, kind, given.only, given.memory_limit or LIMITS.get(given.size))
 
 
 if __name__ == "__main__":

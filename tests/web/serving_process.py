@@ -24,11 +24,11 @@ from tidewheel.web.application import Application
 from tidewheel.web.serve import serve
 
 
-def push(source: str, rows: Sequence[Mapping[str, object]]) -> int:
+def push(source: str, rows: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
     """Accept everything."""
     if source != "trips":
         raise NotFound(f"no source {source!r}", where="source", fix="known: trips")
-    return len(rows)
+    return {"accepted": len(rows)}
 
 
 def label(deployment: str, labels: Sequence[Label]) -> int:

@@ -93,7 +93,12 @@ def test_at_is_one_instant_or_one_per_row_in_the_body_or_the_address(app: Applic
 
 
 def test_no_row_is_no_row(app: Application) -> None:
-    assert call(app, "POST", FACTS, {"rows": []})[1]["values"] == []
+    assert call(app, "POST", FACTS, {"rows": [], "include": []})[1] | {"names": []} == {
+        "service": "facts_only",
+        "names": [],
+        "at": [],
+        "values": [],
+    }
     assert call(app, "POST", FACTS, {"columns": {"uid": []}, "features": ["whole"]})[1]["columns"] == {
         "whole": {"values": [], "statuses": [], "event_times": []}
     }
@@ -299,7 +304,8 @@ def test_a_service_that_is_materialised_later_is_served_at_once(tmp_path: pytest
 
 def test_pushed_rows_count_at_once_and_requests_for_features_are_counted(app: Application) -> None:
     body = {"push_source_name": "sales", "df": {"label": ["c"], "ts": ["2026-01-01T11:30:00Z"], "amount": [5]}, "to": "online"}
-    assert call(app, "POST", "/push", body) == (200, {"accepted": 1})
+    _, receipt = call(app, "POST", "/push", body)
+    assert receipt == {"accepted": 1, "applied": {"Sales": 1}, "late": {}, "quarantined": 0}
     _, told = call(app, "POST", "/get-online-features", {"features": ["Sales:sold_1h"], "entities": {"label": ["c", "a"]}})
     assert told["results"][1]["values"] == [1, 3]  # type: ignore[index]
     call(app, "POST", FACTS, {"rows": [{"uid": 1}]})

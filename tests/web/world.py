@@ -25,14 +25,14 @@ class Taken:
     pushed: list[Mapping[str, object]] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
 
-    def push(self, source: str, rows: Sequence[Mapping[str, object]]) -> int:
+    def push(self, source: str, rows: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
         if source != "trips":
             raise NotFound(f"no source {source!r}", where="source", fix="known: trips")
         for index, row in enumerate(rows):
             if not isinstance(row.get("pickup_zone"), int):
                 raise TypeMismatch("pickup_zone must be int64", where=f"rows[{index}].pickup_zone", fix="send a whole number")
         self.pushed.extend(rows)
-        return len(rows)
+        return {"accepted": len(rows)}
 
     def label(self, deployment: str, labels: Sequence[Label]) -> int:
         self.labels.extend(labels)

@@ -113,7 +113,9 @@ def write_features(
 
 
 def _instants(at: Sequence[Micros]) -> str | list[str]:
-    first = at[0] if at else Micros(0)
+    if not at:
+        return []
+    first = at[0]
     if at.count(first) == len(at):
         return format_instant(first)
     return [format_instant(one) for one in at]

@@ -74,8 +74,8 @@ def no_overview() -> Overview:
     return Overview()
 
 
-Push = Callable[[str, Sequence[Mapping[str, object]]], int]
-"""Source and rows in, number of accepted rows out; raises before anything is written, or writes all."""
+Push = Callable[[str, Sequence[Mapping[str, object]]], Mapping[str, object]]
+"""Source and rows in, the receipt out, ``accepted`` its first value; raises before anything is written, or writes all."""
 
 TakeLabels = Callable[[str, Sequence[Label]], int]
 """Deployment and labels in, number of accepted labels out."""

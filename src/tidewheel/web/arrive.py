@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tidewheel.clock import Micros, parse_instant
@@ -15,8 +17,8 @@ _LABEL_LAW = '{"labels": [{"id": "...", "value": 12.5}]}, or {"keys": {...}, "ti
 _PUSH_LAW = '{"rows": [{...}]}'
 
 
-def take_rows(app: Application, source: str, body: bytes) -> int:
-    """Push events; all or none."""
+def take_rows(app: Application, source: str, body: bytes) -> Mapping[str, object]:
+    """Push events; all or none. What became of them."""
     rows = _list_in(_object(body, _PUSH_LAW), "rows", _PUSH_LAW)
     checked: list[dict[str, object]] = []
     for index, row in enumerate(rows):

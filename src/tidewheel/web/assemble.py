@@ -134,11 +134,17 @@ class _Pushes:
             made[name] = Pusher(ws.sources, ws.push_log(name), ws.online, fed, ws.database, ws.clock, allowance)
         self._pushers = made
 
-    def push(self, source: str, rows: Sequence[Mapping[str, object]]) -> int:
+    def push(self, source: str, rows: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
         pusher = self._pushers.get(source)
         if pusher is None:
             raise NotFound(f"no source {source!r}", where=source, fix=near_miss(source, self._sources))
-        return pusher.push(self._sources[source], rows).accepted
+        receipt = pusher.push(self._sources[source], rows)
+        return {
+            "accepted": receipt.accepted,
+            "applied": receipt.applied,
+            "late": {view: rows for view, rows in receipt.late.items() if rows},
+            "quarantined": receipt.quarantined,
+        }
 
 
 def overview(project: Project, workspace: Workspace) -> Overview:

@@ -120,7 +120,7 @@ def answer_feast_push(app: Application, body: bytes) -> Response:
     from tidewheel.serving.feast import read_feast_push
 
     source, rows = read_feast_push(body)
-    return Response(200, msgspec.json.encode({"accepted": app.push(source, rows)}), endpoint="push")
+    return Response(200, msgspec.json.encode(app.push(source, rows)), endpoint="push")
 
 
 def _explain(app: Application, service: str, body: bytes, query: Mapping[str, str]) -> Response:

@@ -108,15 +108,12 @@ def _get_online_features(app: Application, request: Request, rest: str) -> Respo
 def _push(app: Application, request: Request, rest: str) -> Response:
     if not rest:
         return answer_feast_push(app, request.body)
-    return _accepted(take_rows(app, rest, request.body), "push")
+    return Response(200, msgspec.json.encode(take_rows(app, rest, request.body)), endpoint="push")
 
 
 def _labels(app: Application, request: Request, rest: str) -> Response:
-    return _accepted(take_labels(app, rest or None, request.body), "labels")
-
-
-def _accepted(count: int, endpoint: str) -> Response:
-    return Response(200, msgspec.json.encode({"accepted": count}), endpoint=endpoint)
+    taken = take_labels(app, rest or None, request.body)
+    return Response(200, msgspec.json.encode({"accepted": taken}), endpoint="labels")
 
 
 def _health(app: Application, request: Request, rest: str) -> Response:

@@ -10,8 +10,16 @@ import click
 
 import tidewheel as tw
 from tidewheel.cli import cli
+from tidewheel.datasets.read import Datasets
+from tidewheel.features.read import Features
+from tidewheel.features.record_statistics import Statistics
+from tidewheel.models.registry import Registry
+from tidewheel.runs.record import Runs
 
 REFERENCE = Path(__file__).parent / "reference"
+
+WORKSPACE = {"features": Features, "datasets": Datasets, "statistics": Statistics, "registry": Registry, "runs": Runs}
+"""Attributes of a workspace, ``ws = tw.open_workspace()``, whose methods are for everyone."""
 
 
 def main() -> None:
@@ -23,11 +31,21 @@ def main() -> None:
 
 def api() -> str:
     """The page of public names."""
-    parts = ["# Reference: `import tidewheel as tw`", "", "Made by `make docs` from the docstrings.", ""]
+    parts = [
+        "# Reference: `import tidewheel as tw`",
+        "",
+        "Made by `make docs` from the docstrings; `ws` is `tw.open_workspace()`.",
+        "",
+    ]
     for name in tw.__all__:
         value = getattr(tw, name)
         parts += [f"## tw.{name}", "", "```text", f"{name}{_signature(value)}", "```", ""]
         parts += ["```text", inspect.getdoc(value) or "", "```", ""]
+    for attribute, home in WORKSPACE.items():
+        for name, method in inspect.getmembers(home, inspect.isfunction):
+            if not name.startswith("_"):
+                parts += [f"## ws.{attribute}.{name}", "", "```text", f"{name}{_signature(method)}", "```", ""]
+                parts += ["```text", inspect.getdoc(method) or "", "```", ""]
     return "\n".join(parts)
 
 
@@ -36,7 +54,11 @@ def _signature(value: object) -> str:
         signature = inspect.signature(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return ""
-    lines = [f"    {re.sub(r' at 0x[0-9a-f]+', '', str(parameter))}," for parameter in signature.parameters.values()]
+    lines = [
+        f"    {re.sub(r' at 0x[0-9a-f]+', '', str(parameter))},"
+        for name, parameter in signature.parameters.items()
+        if name != "self"
+    ]
     return "(\n" + "\n".join(lines) + "\n)" if lines else "()"
 
 

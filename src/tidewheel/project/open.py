@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tidewheel.access import AuditTrail
     from tidewheel.artifacts.store import ArtifactStore
     from tidewheel.database.open import Database
+    from tidewheel.datasets.read import Datasets
     from tidewheel.features.materialize import Materializer
     from tidewheel.features.read import Features
     from tidewheel.features.record_statistics import Statistics
@@ -70,7 +71,14 @@ def open_workspace(
     configuration = read_configuration(folder)
     chosen = configuration.workspace(name or os.environ.get(_WORKSPACE) or "local")
     allowance = parse_duration(configuration.future_allowance)
-    return Workspace(folder, chosen, clock=clock, actor=actor or _whoami(), future_allowance=allowance)
+    return Workspace(
+        folder,
+        chosen,
+        clock=clock,
+        actor=actor or _whoami(),
+        future_allowance=allowance,
+        environment=configuration.environment,
+    )
 
 
 def _whoami() -> str:
@@ -94,13 +102,21 @@ class Workspace:
     """
 
     def __init__(
-        self, root: Path, configuration: WorkspaceConfiguration, *, clock: Clock, actor: str, future_allowance: int = 60_000_000
+        self,
+        root: Path,
+        configuration: WorkspaceConfiguration,
+        *,
+        clock: Clock,
+        actor: str,
+        future_allowance: int = 60_000_000,
+        environment: str = "dev",
     ) -> None:
         self.root = root
         self.configuration = configuration
         self.clock = clock
         self.actor = actor
         self.future_allowance = future_allowance
+        self.environment = environment
         self.home = root / FOLDER if configuration.name == "local" else root / FOLDER / configuration.name
         self._closers: list[Callable[[], None]] = []
         self._push_logs: dict[str, PushLog] = {}
@@ -221,6 +237,13 @@ class Workspace:
         from tidewheel.features.read import Features
 
         return Features(self.sources)
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Training sets: joined to rows at hand, or built by an apply."""
+        from tidewheel.datasets.read import Datasets
+
+        return Datasets(self.sources, self.artifacts, self.ledger, self.environment)
 
     @cached_property
     def statistics(self) -> Statistics:

@@ -28,6 +28,16 @@ CASES = {
     "random-numpy": ("random", "import numpy as np\ndef run(x): return np.random.rand(3)"),
     "random-generator": ("random", "import numpy as np\ndef run(x): return np.random.default_rng().random()"),
     "opaque": ("opaque", "ROWS = (n for n in [1])\ndef run(x): return list(ROWS)"),
+    "process-pool": ("process", "import multiprocessing as m\ndef run(x): return m.Pool(2).map(abs, x)"),
+    "process-executor": (
+        "process",
+        "from concurrent import futures\ndef run(x): return futures.ProcessPoolExecutor()",
+    ),
+    "process-fork": ("process", "import os\ndef run(x): return os.fork()"),
+    "time-of-a-file": ("time", "import os\ndef run(x): return os.path.getmtime(x)"),
+    "time-of-a-stat": ("time", "import os\ndef run(x): return os.stat(x).st_mtime_ns"),
+    "size-of-an-entry": ("time", "import os\ndef run(x): return [e.stat().st_size for e in os.scandir(x)]"),
+    "a stat by its own name": ("reader", "from os import stat\ndef run(x): return stat(x)"),
     "random-uuid": ("random", "import uuid\ndef run(x): return uuid.uuid4()"),
 }
 

@@ -93,3 +93,19 @@ def _readable(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def test_what_is_asked_about_a_path_is_recorded_and_what_the_run_makes_is_not(tmp_path: Path) -> None:
+    (tmp_path / "there.txt").write_text("one")
+    with recording(tmp_path) as reads:
+        assert os.path.exists(tmp_path / "there.txt")  # noqa: PTH110 - the point
+        assert not (tmp_path / "absent.txt").is_file()
+        (tmp_path / "out").mkdir(parents=True, exist_ok=True)
+        os.makedirs(tmp_path / "out" / "deep", exist_ok=True)  # noqa: PTH103 - the point
+        (tmp_path / "out" / "deep" / "x.txt").write_text("made")
+    assert [read.component for read in reads] == ["read:absent.txt?", "read:there.txt?"]
+    assert verify(list(reads), tmp_path) == []
+    (tmp_path / "there.txt").write_text("two")
+    assert verify(list(reads), tmp_path) == [], "of one size: nobody has read what is in it"
+    (tmp_path / "absent.txt").write_text("")
+    assert [read.name for read in verify(list(reads), tmp_path)] == ["absent.txt"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from tidewheel.fingerprint.reach import Reached, Unloaded
 
-Kind = Literal["reader", "network", "process", "clock", "random", "opaque"]
+Kind = Literal["reader", "network", "process", "clock", "time", "random", "opaque"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Finding:
 _MESSAGES: Mapping[Kind, str] = {
     "reader": "opens files inside a C++ library, which cannot be followed: pass a tw.Table, or name the files in reads=",
     "network": "reads the network, which cannot be followed: say for how long an answer holds, fresh='1h'",
-    "process": "runs another program, which cannot be followed: name what it reads in reads=",
+    "process": "runs in another process, which cannot be followed: name what it reads in reads=, an empty list for nothing",
+    "time": "reads when a file was changed, which a copy of the project does not keep: read what is in it",
     "clock": "reads the clock, which no recipe can hold",
     "opaque": "holds something whose content cannot be seen: build it inside of the function that uses it",
     "random": "is random without a seed: give it one",
@@ -53,9 +54,15 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ),
     ("reader", re.compile(r"pandas(\.\w+)*\.read_(parquet|feather|orc)")),
     ("reader", re.compile(r"(xgboost(\.\w+)*\.\w*DMatrix|lightgbm(\.\w+)*\.Dataset\.from_file)")),
+    ("reader", re.compile(r"(xgboost|lightgbm)(\.\w+)*\.Booster|onnxruntime(\.\w+)*\.InferenceSession|catboost(\.\w+)*\.Pool")),
+    ("reader", re.compile(r"(h5py|netCDF4|tables|rasterio|fiona|pyogrio|geopandas|cv2|soundfile|lmdb|dbm|shelve)\.\w.*")),
+    ("reader", re.compile(r"posix\.(stat|lstat|access|scandir)")),
     ("network", re.compile(r"(requests|httpx|aiohttp|urllib3|socket|http\.client|ftplib|smtplib)\.\w.*")),
     ("network", re.compile(r"urllib\.request\.(urlopen|urlretrieve)")),
-    ("process", re.compile(r"(subprocess\.\w+|os\.(system|popen|exec\w+|spawn\w+))")),
+    ("process", re.compile(r"(subprocess\.\w+|(os|posix)\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*))")),
+    ("process", re.compile(r"multiprocessing(\.\w+)*\.(Pool|Process|Manager|get_context)|joblib(\.\w+)*\.Parallel")),
+    ("process", re.compile(r"concurrent\.futures(\.\w+)*\.ProcessPoolExecutor|asyncio(\.\w+)*\.create_subprocess_\w+")),
+    ("time", re.compile(r"os\.stat_result\.\w+|(os\.path|genericpath|posixpath)\.get[acm]time")),
     ("clock", re.compile(r"time\.(time|time_ns|localtime|gmtime|ctime)|datetime\.(datetime|date)\.(now|utcnow|today)")),
     (
         "random",
@@ -74,10 +81,11 @@ def findings(reached: Reached) -> list[Finding]:
     names = [(name, line, unit.where) for _, unit, spaces in reached.units for name, line in _names(unit.normal.lines, spaces)]
     used = {name for name, _, _ in names}
     bare = {name for _, unit, spaces in reached.units for name, _ in _names(dict.fromkeys(unit.normal.bare_calls, 1), spaces)}
+    names += [(name, 0, unit.where) for _, unit, _ in reached.units for name in _times(unit.normal.attributes)]
     seeded = {name.rpartition(".")[0] for name in used if name in ("random.seed", "numpy.random.seed")}
     found = {Finding("opaque", name, where) for name, where in reached.opaque}
     for name, line, where in names:
-        place = f"{where.rpartition(':')[0]}:{line}" if where else None
+        place = f"{where.rpartition(':')[0]}:{line}" if where and line else where
         if name == "numpy.random.default_rng" and name in bare:
             found.add(Finding("random", name, place))
         if name in _HARMLESS or name.rpartition(".")[0] in seeded:
@@ -87,6 +95,15 @@ def findings(reached: Reached) -> list[Finding]:
                 found.add(Finding(kind, name, place))
                 break
     return sorted(found, key=lambda each: (each.where or "", each.name))
+
+
+_FILE_TIMES = frozenset(f"st_{which}time{unit}" for which in "amc" for unit in ("", "_ns"))
+
+
+def _times(attributes: Set[str]) -> list[str]:
+    """Attributes that tell a file's time, or, of an entry of a listing, its size."""
+    found = sorted(attributes & _FILE_TIMES)
+    return [f"os.stat_result.{name}" for name in (*found, *(["st_size"] if {"scandir", "st_size"} <= attributes else []))]
 
 
 def _names(lines: Mapping[tuple[str, ...], int], spaces: tuple[Mapping[str, object], ...]) -> list[tuple[str, int]]:

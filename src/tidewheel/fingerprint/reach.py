@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import abc
 import builtins
 import functools
 import importlib
+import importlib.machinery
+import importlib.util
 import os
 import pkgutil
 import re
 import sys
 import types
+from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -18,7 +22,7 @@ from tidewheel.digest import digest, digest_bytes
 from tidewheel.fingerprint.normal import Chain, Normal
 from tidewheel.fingerprint.origin import module_origin, origin
 from tidewheel.fingerprint.recipe import Component
-from tidewheel.fingerprint.units import Unit, Units
+from tidewheel.fingerprint.units import Text, Unit, Units
 from tidewheel.fingerprint.values import CODE as _CODE
 from tidewheel.fingerprint.values import Opaque, describe, is_plain
 
@@ -28,8 +32,18 @@ _MISSING = object()
 _ANNOTATION_READERS = frozenset(
     {"get_type_hints", "__annotations__", "get_annotations", "signature", "getfullargspec", "fields"}
 )
+_DOC_READERS = frozenset({"__doc__", "getdoc"})
+_SOURCE_READERS = frozenset(
+    (
+        *("getsource", "getsourcelines", "getsourcefile", "findsource", "getcomments", "getframeinfo", "extract_stack"),
+        *("f_lineno", "tb_lineno", "co_firstlineno", "co_positions", "co_lines", "format_stack", "format_exc"),
+    )
+)
 _WHOLE_MODULE: tuple[object, ...] = (globals, eval, exec)
 _IMPORTERS: tuple[object, ...] = (importlib.import_module, __import__)
+_LOADERS: tuple[object, ...] = (importlib.util.spec_from_file_location, importlib.machinery.SourceFileLoader)
+"""Load a file as a module by its path, which may be any."""
+
 _EVERYTHING: tuple[object, ...] = (pkgutil.iter_modules, pkgutil.walk_packages)
 _STATELESS = frozenset(
     {"_thread", "threading", "contextvars", "_contextvars", "weakref", "logging", "queue", "_queue", "asyncio"}
@@ -68,6 +82,7 @@ class Reached:
     codes: list[tuple[types.FunctionType, types.CodeType]] = field(default_factory=list)
     opaque: list[tuple[str, str | None]] = field(default_factory=list)
     reads_annotations: bool = False
+    reads_text: Text = "code"
     whole_project: str | None = None
 
     def add(self, name: str, value: str, *, where: str | None = None, note: str | None = None) -> None:
@@ -169,9 +184,11 @@ class Reach:
     def _identify(self, value: object) -> str:
         """Name of a function, class or module, with its content where a name is not enough: lambdas, closures, methods."""
         name = _name(value)
-        if id(value) in self._identifying:
+        # Of a method, its object: that holds methods again, and each asks for the object anew.
+        key = id(value.__self__ if isinstance(value, types.MethodType) else value)
+        if key in self._identifying:
             return name
-        self._identifying.add(id(value))
+        self._identifying.add(key)
         try:
             if isinstance(value, types.MethodType):
                 return f"{self._identify(value.__func__)} of {digest_bytes(describe(value.__self__, self._follow))}"
@@ -185,7 +202,7 @@ class Reach:
         except Opaque:
             return name
         finally:
-            self._identifying.discard(id(value))
+            self._identifying.discard(key)
 
     def _constant(self, value: object, label: str, home: str | None) -> None:
         self._library_of(type(value))
@@ -266,10 +283,12 @@ class Reach:
                 self._inside(item, depth + 1)
 
     def _unit(self, label: str, unit: Unit, spaces: tuple[Space, ...]) -> None:
-        if unit.normal.attributes & _ANNOTATION_READERS or any(
-            chain[-1] in _ANNOTATION_READERS for chain in unit.normal.chains
-        ):
+        if _names_one_of(unit, _ANNOTATION_READERS):
             self.reached.reads_annotations = True
+        if _names_one_of(unit, _SOURCE_READERS):
+            self.reached.reads_text = "source"
+        elif self.reached.reads_text == "code" and _names_one_of(unit, _DOC_READERS):
+            self.reached.reads_text = "docs"
         overlay = self._local_imports(unit, spaces)
         self.reached.units.append((label, unit, (overlay, *spaces)))
         self._chains(label, unit, unit.normal.chains, (overlay, *spaces))
@@ -377,7 +396,8 @@ class Reach:
     def _attribute(self, module: types.ModuleType, name: str, project: bool) -> object:
         space = vars(module)
         if name not in space and project:
-            self._import(f"{module.__name__}.{name}")
+            if "__path__" in space:
+                self._import(f"{module.__name__}.{name}")
             if "__getattr__" in space:
                 self.visit(space["__getattr__"], f"{module.__name__}.__getattr__")
                 self.visit(module, module.__name__)
@@ -392,7 +412,7 @@ class Reach:
                 if used[: len(chain)] == chain or chain[: len(used)] == used:
                     self.reached.environment.update(names)
             return True
-        if value is sys.modules or any(value is each for each in _EVERYTHING):
+        if value is sys.modules or any(value is each for each in (*_EVERYTHING, *_LOADERS)):
             self.reached.whole_project = ".".join(chain)
             return True
         if any(value is each for each in _IMPORTERS):
@@ -448,6 +468,9 @@ class Reach:
             if isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
                 continue
             self.visit(value, f"{label}.{name}")
+        for registered in _registered(kind):
+            self._link(label, f"registered {_name(registered)}", registered)
+            self._follow(registered)
         module = sys.modules.get(kind.__module__)
         space = vars(module) if module is not None else {}
         unit = self.units.of_class(kind, functions, space)
@@ -534,6 +557,10 @@ def still_holds(reached: Reached) -> bool:
         return False
 
 
+def _names_one_of(unit: Unit, names: frozenset[str]) -> bool:
+    return bool(unit.normal.attributes & names) or any(chain[-1] in names for chain in unit.normal.chains)
+
+
 def _name(value: object) -> str:
     return f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', None) or getattr(value, '__name__', '')}"
 
@@ -560,6 +587,14 @@ def _functions_of(value: object) -> Iterable[types.FunctionType]:
             yield from _functions_of(accessor)
     elif isinstance(value, functools.partialmethod | functools.cached_property):
         yield from _functions_of(value.func)
+
+
+def _registered(kind: type) -> list[type]:
+    """Classes that were registered with an abstract one, in order of their names."""
+    if not isinstance(kind, ABCMeta):
+        return []
+    found = [reference() for reference in abc._get_dump(kind)[0]]  # type: ignore[attr-defined]  # the only way to see them
+    return sorted((each for each in found if each is not None), key=_name)
 
 
 def combine(values: Mapping[str, Component]) -> Component:

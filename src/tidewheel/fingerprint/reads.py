@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ReadKind = Literal["file", "listing", "env"]
+ReadKind = Literal["file", "listing", "env", "state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Read:
     Parameters
     ----------
     kind
-        ``file`` for the bytes of a file, ``listing`` for the names in a directory, ``env`` for an environment variable.
+        ``file`` for the bytes of a file, ``listing`` for the names in a directory, ``env`` for an environment variable,
+        ``state`` for what was asked about a path without opening it: whether it is there, its type and its size.
     name
         The path, relative to the project's root where it lies under it, or the variable's name.
     value
@@ -38,4 +40,7 @@ class Read:
         """Name of the recipe's component that holds this read."""
         if self.kind == "env":
             return f"env:{self.name}"
-        return f"read:{self.name}" + ("/" if self.kind == "listing" else "")
+        return f"read:{self.name}" + _SUFFIXES.get(self.kind, "")
+
+
+_SUFFIXES: Mapping[ReadKind, str] = {"listing": "/", "state": "?"}

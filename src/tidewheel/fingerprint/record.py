@@ -6,18 +6,24 @@ seen by giving ``os.environ`` a class of ours for the time. What a library opens
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import cast
+from stat import S_IFMT, S_ISREG
+from typing import ParamSpec, TypeVar, cast
+from urllib.parse import unquote, urlsplit
 
 from tidewheel.digest import PREFIX, digest, digest_bytes, digest_chunks
 from tidewheel.fingerprint.origin import origin
 from tidewheel.fingerprint.reads import Read, ReadKind
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _IGNORED = ("/proc/", "/sys/", "/dev/")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -49,9 +55,9 @@ class Recording:
     def opened(self, path: str, writing: bool) -> None:
         """Note that a file was opened; one that the run itself wrote first is no input."""
         path = _absolute(path)
-        if self._is_ours(path):
-            return
         with self._quiet():
+            if self._is_ours(path):
+                return
             key: tuple[ReadKind, str] = ("file", self._name(path))
             if writing:
                 if key not in self._values:
@@ -63,16 +69,29 @@ class Recording:
     def listed(self, path: str) -> None:
         """Note that a directory was listed."""
         path = _absolute(path)
-        if self._is_ours(path):
-            return
         with self._quiet():
+            if self._is_ours(path):
+                return
             key: tuple[ReadKind, str] = ("listing", self._name(path))
             if key not in self._values:
                 self._values[key] = listing_value(path)
 
+    def looked(self, path: str) -> None:
+        """Note that a path's state was asked for: whether it is there, what it is, how large."""
+        path = _absolute(path)
+        with self._quiet():
+            if self._is_ours(path) or f"{self.root}/".startswith(f"{path}/"):
+                return
+            key: tuple[ReadKind, str] = ("state", self._name(path))
+            if key not in self._values:
+                self._values[key] = state_value(path)
+
     def made(self, path: str) -> None:
-        """Note that the run made a directory: what is in it is its own."""
-        self._own.add(_absolute(path))
+        """Note that the run made a directory: what is in it is its own, and so is that it was not there before."""
+        path = _absolute(path)
+        self._own.add(path)
+        with self._quiet():
+            self._values.pop(("state", self._name(path)), None)
 
     def asked(self, name: str) -> None:
         """Note that an environment variable was read."""
@@ -157,8 +176,10 @@ _hooked = False
 def recording(root: Path) -> Iterator[Recording]:
     """Record reads of files, listings and environment variables inside the block, also those in threads it starts.
 
-    Left out are files of the standard library, of installed packages, under ``.tidewheel/``, those that the block wrote itself,
-    and Python source that is imported, which the fingerprint follows.
+    What is asked about a path without opening it counts too (``os.stat``, ``os.path.exists``, ``Path.is_file``); the time of
+    its last change does not, and the lint finds who reads it. Left out are files of the standard library, of installed
+    packages, under ``.tidewheel/``, those that the block wrote itself, and Python source that is imported, which the
+    fingerprint follows.
 
     Examples
     --------
@@ -174,6 +195,7 @@ def recording(root: Path) -> Iterator[Recording]:
         _hook()
         _active.append(made)
         os.environ.__class__ = _Environment
+        os.stat, os.lstat, os.access = _watched_stat, _watched_lstat, _watched_access
     try:
         yield made
     finally:
@@ -181,6 +203,7 @@ def recording(root: Path) -> Iterator[Recording]:
             _active.remove(made)
             if not _active:
                 os.environ.__class__ = _PLAIN_ENVIRONMENT
+                os.stat, os.lstat, os.access = _stat, _lstat, _access
         _current.reset(token)
         made.close()
 
@@ -205,7 +228,7 @@ def current_value(read: Read, root: Path) -> str | None:
     if read.kind == "env":
         return environment_value(read.name)
     path = str(Path(root, read.name))
-    return file_value(path) if read.kind == "file" else listing_value(path)
+    return _VALUES[read.kind](path)
 
 
 _files: dict[str, tuple[_State, str]] = {}
@@ -234,6 +257,23 @@ def listing_value(path: str) -> str | None:
         return digest(sorted(entry.name for entry in Path(path).iterdir() if entry.name not in ("__pycache__", ".tidewheel")))
     except OSError:
         return None
+
+
+def state_value(path: str) -> str | None:
+    """Digest of a path's type, and of its size when it is a file; ``None`` when it is not there."""
+    try:
+        stat = _stat(path)
+    except OSError:
+        return None
+    is_file = S_ISREG(stat.st_mode)
+    return digest([S_IFMT(stat.st_mode), stat.st_size if is_file else 0])
+
+
+_VALUES: Mapping[ReadKind, Callable[[str], str | None]] = {
+    "file": file_value,
+    "listing": listing_value,
+    "state": state_value,
+}
 
 
 def environment_value(name: str) -> str | None:
@@ -288,9 +328,45 @@ def _audit(event: str, args: tuple[object, ...]) -> None:
     elif event == "os.mkdir" and isinstance(args[0], str | bytes | os.PathLike):
         for each in _recordings():
             each.made(os.fsdecode(args[0]))
+    elif event == "sqlite3.connect" and isinstance(args[0], str | bytes | os.PathLike):
+        path = _sqlite_file(os.fsdecode(args[0]))
+        if path:
+            absent = state_value(path) is None
+            for each in _recordings():
+                each.opened(path, absent)
     elif event == "ctypes.dlopen" and isinstance(args[0], str) and os.sep in args[0]:
         for each in _recordings():
             each.opened(args[0], False)
+
+
+def _sqlite_file(name: str) -> str:
+    """The file of a SQLite connection; empty for a database in memory."""
+    if name.startswith("file:"):
+        name = unquote(urlsplit(name).path)
+    return "" if name in ("", ":memory:") else name
+
+
+_stat, _lstat, _access = os.stat, os.lstat, os.access
+_INTERNAL = ("/linecache.py", "/tokenize.py", "/inspect.py", "/traceback.py", "/warnings.py", "/zipimport.py", "/pkgutil.py")
+
+
+def _watched(plain: Callable[P, R]) -> Callable[P, R]:
+    """A function of ``os`` that asks about a path, which tells the recordings first."""
+
+    @functools.wraps(plain)
+    def watched(*args: P.args, **kwargs: P.kwargs) -> R:
+        path = args[0] if args else kwargs.get("path")
+        if isinstance(path, str | bytes | os.PathLike) and not getattr(_busy, "on", False):
+            caller = sys._getframe(1).f_code.co_filename
+            if not caller.startswith("<frozen importlib") and not caller.endswith(_INTERNAL):
+                for each in _recordings():
+                    each.looked(os.fsdecode(path))
+        return plain(*args, **kwargs)
+
+    return watched
+
+
+_watched_stat, _watched_lstat, _watched_access = _watched(os.stat), _watched(os.lstat), _watched(os.access)
 
 
 def _is_import() -> bool:

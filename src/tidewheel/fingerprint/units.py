@@ -7,17 +7,20 @@ import importlib.util
 import os
 import sys
 import types
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from tidewheel.digest import Digest, digest, digest_bytes
 from tidewheel.fingerprint.distributions import Distributions
 from tidewheel.fingerprint.normal import Normal, chain_of, normalise
 from tidewheel.fingerprint.origin import module_origin, origin
 from tidewheel.fingerprint.source import SourceFile, statements
+
+Text = Literal["code", "docs", "source"]
+"""What of its own text the code reads when it runs: nothing, docstrings, or the file with its lines and comments."""
 
 LocalImport = tuple[str, str | None, str | None]
 """Module, name in it or ``None`` for the module itself, alias."""
@@ -38,12 +41,17 @@ class Unit:
     imported: Mapping[str, str] = field(default_factory=dict)
     literal_defaults: bool = True
     values: dict[bool, Digest] = field(default_factory=dict)
+    nodes: Sequence[ast.AST] = ()
+    source: SourceFile | None = None
 
-    def value(self, *, annotated: bool) -> Digest:
-        """Digest of the normal form."""
+    def value(self, *, annotated: bool, text: Text = "code") -> Digest:
+        """Digest of the normal form, with what else the code reads of its own text."""
         if annotated not in self.values:
             self.values[annotated] = digest_bytes((self.normal.annotated if annotated else self.normal.text).encode())
-        return self.values[annotated]
+        if text == "code" or self.source is None:
+            return self.values[annotated]
+        read = self.source.text if text == "source" else [_docstring(self.source.tree), *_docstrings(self.nodes)]
+        return digest([self.values[annotated], read])
 
     def local_imports(self, package: str | None) -> Iterator[LocalImport]:
         """Import statements inside of the code, with relative ones resolved."""
@@ -215,7 +223,8 @@ class Units:
     ) -> Unit:
         normal = normalise(nodes, transparent=lambda node: _is_ours(node, space), covered=covered)
         note = "\n".join(source.segment(node) for node in nodes)
-        return Unit(normal, self.place(source, nodes[0]), note, roots, self._imported(source))
+        place = self.place(source, nodes[0])
+        return Unit(normal, place, note, roots, self._imported(source), nodes=nodes, source=source)
 
     @staticmethod
     def _imported(source: SourceFile) -> Mapping[str, str]:
@@ -253,6 +262,16 @@ def _is_effect(node: ast.stmt, space: Mapping[str, object]) -> bool:
     value = space.get(target.id)
     name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
     return isinstance(name, str) and module_origin(name) in ("library", "standard")
+
+
+def _docstrings(nodes: Iterable[ast.AST]) -> list[str | None]:
+    return [_docstring(each) for node in nodes for each in ast.walk(node)]
+
+
+def _docstring(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return ast.get_docstring(node, clean=False)
+    return None
 
 
 def _roots(code: types.CodeType, nodes: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda]) -> frozenset[str]:

@@ -11,6 +11,7 @@ import struct
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -124,6 +125,8 @@ class _Describer:
             self._items("enum", [kind, value.name, value.value])
         elif isinstance(value, functools.partial):
             self._items("partial", [value.func, value.args, value.keywords])
+        elif isinstance(value, ContextVar):
+            self._items("context", [value.name, *_current(value)])
         elif self._is_array(value):
             self._array(value)
         else:
@@ -185,6 +188,13 @@ class _Describer:
     def _tagged(self, tag: str, data: bytes) -> None:
         # Of long data its digest stands in, so that a table of a gigabyte is never copied.
         self.out += f"{tag}:{len(data)}:".encode() + (data if len(data) <= _LONG else digest_bytes(data).encode())
+
+
+def _current(variable: ContextVar[object]) -> list[object]:
+    try:
+        return [variable.get()]
+    except LookupError:
+        return []
 
 
 def _float(value: object) -> bytes:

@@ -91,7 +91,7 @@ class Fingerprinter:
     def _static(reached: Reached) -> dict[str, Component]:
         parts = {name: dict(values) for name, values in reached.parts.items()}
         for label, unit, _ in reached.units:
-            value = unit.value(annotated=reached.reads_annotations)
+            value = unit.value(annotated=reached.reads_annotations, text=reached.reads_text)
             links = reached.links.get(label)
             if links:
                 value = digest([value, links])

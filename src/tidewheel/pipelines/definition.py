@@ -72,7 +72,7 @@ class Policy:
     retries: int = 0
     timeout: Micros | None = None
     fresh: Micros | None = None
-    reads: tuple[str, ...] = ()
+    reads: tuple[str, ...] | None = None
     pickle: bool = False
 
 
@@ -141,7 +141,7 @@ def step(
     retries: int = 0,
     timeout: str | None = None,
     fresh: str | None = None,
-    reads: Sequence[str] = (),
+    reads: Sequence[str] | None = None,
     pickle: bool = False,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
@@ -153,7 +153,7 @@ def step(
     retries: int = 0,
     timeout: str | None = None,
     fresh: str | None = None,
-    reads: Sequence[str] = (),
+    reads: Sequence[str] | None = None,
     pickle: bool = False,
 ) -> Step[P, R] | Callable[[Callable[P, R]], Step[P, R]]:
     """Make a function a step, bare or with options.
@@ -169,7 +169,8 @@ def step(
         A duration: the result is used for at most that long, even if nothing that can be followed has changed. For steps
         that read the clock or the network.
     reads
-        Files, relative to the project, that are read in ways that cannot be followed: by DuckDB, Polars or PyArrow.
+        Files, relative to the project, that are read in ways that cannot be followed: by DuckDB, Polars or PyArrow, or in
+        another process. An empty list says that there are none.
     pickle
         Allow arguments and results that only pickle can store.
 
@@ -189,14 +190,14 @@ def step(
         retries,
         parse_duration(timeout) if timeout is not None else None,
         parse_duration(fresh) if fresh is not None else None,
-        tuple(reads),
+        None if reads is None else tuple(reads),
         pickle,
     )
 
     def wrap(wrapped: Callable[P, R]) -> Step[P, R]:
         made = Step(wrapped, name=name or wrapped.__name__, policy=policy, where=where)
         meta: dict[str, object] = {"resources": policy.resources, "retries": retries, "timeout": timeout}
-        parameters: dict[str, object] = {"fresh": fresh, "reads": list(reads)}
+        parameters: dict[str, object] = {"fresh": fresh, "reads": None if reads is None else list(reads)}
         declare(Declaration(made.node, made, where, parameters, (cast(Function, wrapped),), (), meta))
         return made
 

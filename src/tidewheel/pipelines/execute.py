@@ -199,7 +199,7 @@ class Session:
         packed = {name: codec.pack(value) for name, value in arguments.items()}
         recipe = call_recipe(step, packed, self.fingerprinter, shown=arguments, now=self._clock())
         untracked = ""
-        if step.policy.fresh is None and not step.policy.reads:
+        if step.policy.fresh is None and step.policy.reads is None:
             found = self.fingerprinter.findings([step.function])
             untracked = str(found[0]) if found else ""
         return _Call(step, arguments, packed, recipe, untracked)

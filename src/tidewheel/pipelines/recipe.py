@@ -58,7 +58,7 @@ def _policy(policy: Policy, root: Path, where: str, now: int) -> dict[str, Compo
     if policy.fresh:
         # Spans begin at fixed instants, so a result is never older than its span, and all who ask within one share it.
         parts["param:fresh"] = Component(f"{policy.fresh}:{now // policy.fresh}", where, "span of freshness")
-    for pattern in policy.reads:
+    for pattern in policy.reads or ():
         matches = (
             sorted(str(path.relative_to(root)) for path in root.glob(pattern)) if not Path(pattern).is_absolute() else [pattern]
         )

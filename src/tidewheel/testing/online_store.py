@@ -318,6 +318,20 @@ class SharedOnlineStoreContract(OnlineStoreContract):
         assert rows == [stamped(99, 3)]
         assert sets == [[stamped(n, worker) for n in range(100) for worker in range(4)]]
 
+    def test_processes_whose_batches_cross_leave_the_greatest_of_every_key(self, store: OnlineStore, url: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        workers = [context.Process(target=_cross, args=(self.open_store, url, worker)) for worker in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+            assert worker.exitcode == 0
+        told = [pair for worker in range(3) for batch in _crossing(worker) for pair in batch]
+        greatest = {key: max(value for one, value in told if one == key) for key in _CROSSED}
+        rows, sets = store.read(_CROSSED, _CROSSED)
+        assert dict(zip(_CROSSED, rows, strict=True)) == greatest
+        assert sets == [sorted({value for one, value in told if one == key and value >= _BOUND}) for key in _CROSSED]
+
     def test_kill_in_the_middle_of_batches_leaves_whole_batches(self, store: OnlineStore, url: str) -> None:
         context = multiprocessing.get_context("spawn")
         for trial in range(2):
@@ -395,6 +409,28 @@ def _write_many(opener: StoreOpener, url: str, worker: int) -> None:
 def _write_in_any_order(store: OnlineStore, worker: int) -> None:
     for n in random.Random(worker).sample(range(100), 100):
         store.write([(b"hot", stamped(n, worker))], [(b"log", stamped(n, worker))])
+
+
+_CROSSED = [b"%02d" % n for n in range(30)]
+_BOUND = stamped(3, 0)
+
+
+def _crossing(worker: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Batches over the same keys in an order of the worker's own; times tie and run backwards."""
+    chance = random.Random(worker)
+    for _ in range(40):
+        keys = chance.sample(_CROSSED, 20)
+        yield [(key, stamped(chance.randrange(6), chance.randrange(4), created=chance.randrange(3))) for key in keys]
+
+
+def _cross(opener: StoreOpener, url: str, worker: int) -> None:
+    store = opener(url)
+    for batch in _crossing(worker):
+        store.write(batch, batch)
+        store.prune([(key, _BOUND) for key, _ in reversed(batch)])
+    for key in _CROSSED:
+        store.prune([(key, _BOUND)])
+    store.close()
 
 
 _LARGE = [b"large%05d" % n for n in range(5_000)]

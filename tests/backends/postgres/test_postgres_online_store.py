@@ -1,18 +1,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
+from tests.own_servers import PostgresServer, certify, private_folder
 
 from tidewheel.backends.postgres.online_store import open_online_store
 from tidewheel.errors import Denied, Invalid, Unavailable
 from tidewheel.ports.online_store import OnlineStore, StoreOpener
-from tidewheel.testing.online_store import SharedOnlineStoreContract
+from tidewheel.testing.served_store import ServedOnlineStoreContract
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    with private_folder() as folder:
+        made = PostgresServer(folder)
+        yield made
+        made.kill()
 
 
 @pytest.mark.slow
-class TestPostgres(SharedOnlineStoreContract):
+class TestPostgres(ServedOnlineStoreContract):
     open_store: StoreOpener = staticmethod(open_online_store)
 
     @pytest.fixture
@@ -66,6 +76,23 @@ def test_connections_that_the_server_ended_are_made_again(postgres_store_url: st
         assert admin.execute(mine, (f"%{postgres_store_url.rpartition('=')[2]}%",)).fetchall()
     assert store.read([b"k"]) == ([b"1"], [])
     store.close()
+
+
+@pytest.mark.slow
+def test_a_server_is_reached_by_tls_and_only_when_its_certificate_is_known(tmp_path: Path) -> None:
+    with private_folder() as folder:
+        server = PostgresServer(folder, tls=certify(folder))
+        store = open_online_store(server.url)
+        store.write([(b"k", b"1")], [(b"s", b"2")])
+        assert store.read([b"k"], [b"s"]) == ([b"1"], [[b"2"]])
+        store.close()
+        plain_url = server.url.partition("?")[0]
+        other = tmp_path / "other"
+        other.mkdir()
+        for options in ("sslmode=disable", f"sslmode=verify-full&sslrootcert={certify(other)[1]}"):
+            with pytest.raises((Unavailable, Denied), match=r"SSL|encryption|certificate"):
+                open_online_store(f"{plain_url}?{options}").read([b"k"])
+        server.kill()
 
 
 def test_a_user_who_may_not_create_is_told_so(postgres_store_url: str) -> None:

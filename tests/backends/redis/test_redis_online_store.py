@@ -1,22 +1,29 @@
 from __future__ import annotations
 
-import socket
+import contextlib
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from tests.own_servers import RedisServer, certify
 
 from tidewheel.backends.redis.online_store import open_online_store
 from tidewheel.errors import Denied, Incompatible, Invalid, Unavailable
 from tidewheel.ports.online_store import OnlineStore, StoreOpener
-from tidewheel.testing.online_store import SharedOnlineStoreContract
+from tidewheel.testing.served_store import ServedOnlineStoreContract
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    made = RedisServer(tmp_path)
+    yield made
+    made.kill()
 
 
 @pytest.mark.slow
-class TestRedis(SharedOnlineStoreContract):
+class TestRedis(ServedOnlineStoreContract):
     open_store: StoreOpener = staticmethod(open_online_store)
 
     @pytest.fixture
@@ -76,50 +83,7 @@ def test_a_password_is_not_told() -> None:
     assert "secret" not in str(caught.value)
 
 
-class Server:
-    """A Redis of the test's own, that can be stopped and started."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = [
-            "redis-server",
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--dir",
-            str(folder),
-            "--save",
-            "",
-            *options,
-        ]
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-@pytest.fixture
-def server(tmp_path: Path, redis_store_url: str) -> Iterator[Server]:
-    made = Server(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
-    yield made
-    made.kill()
-
-
-def test_a_server_that_was_gone_is_used_again(server: Server) -> None:
+def test_a_server_that_was_gone_is_used_again(server: RedisServer) -> None:
     store = open_online_store(server.url)
     store.write([(b"k", b"1")], [(b"s", b"2")])
     server.kill()
@@ -136,7 +100,7 @@ def test_a_server_that_was_gone_is_used_again(server: Server) -> None:
     store.close()
 
 
-def test_a_server_that_evicts_is_refused(server: Server) -> None:
+def test_a_server_that_evicts_is_refused(server: RedisServer) -> None:
     client = Redis.from_url(server.url)
     client.config_set("maxmemory", "100mb")
     client.config_set("maxmemory-policy", "allkeys-lru")
@@ -152,7 +116,40 @@ def test_a_server_that_evicts_is_refused(server: Server) -> None:
     store.close()
 
 
-def test_a_wrong_password_is_told_as_such(server: Server) -> None:
+@pytest.mark.slow
+def test_a_cluster_of_three_nodes_is_refused(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(3)]
+    for folder in folders:
+        folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        nodes = [RedisServer(folder, "--cluster-enabled", "yes") for folder in folders]
+        for node in nodes:
+            stack.callback(node.kill)
+        places = [f"127.0.0.1:{node.port}" for node in nodes]
+        subprocess.run(
+            ["redis-cli", "--cluster", "create", *places, "--cluster-yes"], check=True, capture_output=True, timeout=60
+        )
+        for node in nodes:
+            store = open_online_store(node.url)
+            with pytest.raises(Incompatible, match="Redis Cluster"):
+                store.write([(b"k", b"1")])
+            store.close()
+
+
+def test_a_server_is_reached_by_tls_and_only_when_its_certificate_is_known(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, tls=certify(tmp_path))
+    store, stranger = open_online_store(server.url), open_online_store(server.url.partition("?")[0])
+    store.write([(b"k", b"1")], [(b"s", b"2")])
+    assert store.read([b"k"], [b"s"]) == ([b"1"], [[b"2"]])
+    with pytest.raises(Unavailable, match="certificate"):
+        stranger.read([b"k"])
+    with pytest.raises(Unavailable):
+        open_online_store(f"redis://127.0.0.1:{server.port}/0").read([b"k"])
+    store.close()
+    server.kill()
+
+
+def test_a_wrong_password_is_told_as_such(server: RedisServer) -> None:
     client = Redis.from_url(server.url)
     client.config_set("requirepass", "secret")
     store = open_online_store(server.url)

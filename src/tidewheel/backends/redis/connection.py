@@ -126,7 +126,7 @@ class Connections:
         connection = self._make()
         connection.connect()
         if not self._checked:
-            _refuse_eviction(connection, self.name)
+            _refuse_unfit(connection, self.name)
             self._checked = True
         return connection
 
@@ -201,10 +201,21 @@ def _parse(url: str) -> Callable[[], Wire]:
     return make
 
 
-def _refuse_eviction(connection: Wire, name: str) -> None:
-    """A server that drops keys when it is full answers nulls where there are values, and nobody is told."""
-    text = cast(bytes, send(connection, ("INFO", "memory"))[0]).decode()
-    told = dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+def _refuse_unfit(connection: Wire, name: str) -> None:
+    """Refuse servers that would give wrong answers, or none.
+
+    One that drops keys when it is full answers nulls where there are values, and nobody is told. A node of a cluster has a part
+    of the keys, and one request asks for many.
+    """
+    texts = cast("list[bytes]", send(connection, ("INFO", "memory"), ("INFO", "cluster")))
+    told = dict(line.split(":", 1) for text in texts for line in text.decode().split("\r\n") if ":" in line)
+    if told.get("cluster_enabled") == "1":
+        connection.disconnect()
+        raise Incompatible(
+            f"Redis {name} is a node of a Redis Cluster, which has no read and no write over keys of several nodes",
+            where=name,
+            fix="use one Redis with replicas, or postgresql://",
+        )
     if told.get("maxmemory", "0") != "0" and told.get("maxmemory_policy", "").startswith("allkeys"):
         connection.disconnect()
         raise Incompatible(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,17 +71,18 @@ def nats_topic() -> Iterator[Topic]:
 
 
 @contextmanager
-def kafka_topic() -> Iterator[Topic]:
-    """On the cluster of one broker that librdkafka can play: it lives in the producer."""
-    name = fresh()
+def kafka_topic(partitions: int = 1) -> Iterator[Topic]:
+    """On the cluster of one broker that librdkafka can play: it lives in the producer. Events go to partitions in turn."""
+    name, turn = fresh(), itertools.count()
     settings = {"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 2}
     producer = Producer(settings)
     broker = next(iter(producer.list_topics(timeout=10).brokers.values()))
 
     def publish(bodies: Sequence[bytes]) -> None:
         for body in bodies:
-            producer.produce(name, body, partition=0)
+            producer.produce(name, body, partition=next(turn) % partitions)
         producer.flush(10)
 
-    producer.list_topics(name, timeout=10)  # makes it
+    made = producer.list_topics(name, timeout=10).topics[name].partitions  # asking makes it
+    assert len(made) >= partitions
     yield Topic(f"kafka://{broker.host}:{broker.port}/{name}", publish)

@@ -16,6 +16,7 @@ from tidewheel.database.open import Database
 from tidewheel.errors import MissingColumns, NotFound, Unavailable
 from tidewheel.features.consume import Consumer
 from tidewheel.features.definition import FeatureView, count, entity, features, service, sum, view_of
+from tidewheel.features.take_again import take_again
 from tidewheel.sources.quarantine import Quarantine
 
 NOON = clock("12:00")
@@ -176,3 +177,48 @@ def test_missing_columns_are_named_in_quarantine(shop: Shop) -> None:
     (held,) = shop.quarantine.list()
     assert held.code == MissingColumns.__name__
     assert "x" in held.error
+
+
+def test_what_was_refused_is_taken_when_it_has_been_mended(shop: Shop) -> None:
+    shop.topic.publish([order(1), order(2, x="much"), b"{", order(3, ts=None), order(4)])
+    consumer = shop.consumer()
+    while consumer.step(seconds=0):
+        pass
+    assert shop.online() == shop.offline() == [2, 5]
+    held = shop.quarantine.list()
+    unchanged = take_again(shop.quarantine, push=shop.push, clock=lambda: Micros(NOON + 1))
+    assert (unchanged.taken, unchanged.dropped) == (0, 0)
+    assert [(one.body, one.code) for one in unchanged.refused] == [(one.body, one.code) for one in held]
+    assert {one.at for one in shop.quarantine.list()} == {NOON + 1}
+    places = {one.body: (one.stream, one.position) for one in held}
+    mended = {places[order(2, x="much")]: order(2), places[b"{"]: None}
+    done = take_again(shop.quarantine, push=shop.push, clock=lambda: Micros(NOON), mended=mended)
+    assert (done.taken, done.dropped, done.refused) == (1, 1, ())
+    assert shop.online() == shop.offline() == [3, 7]
+    assert [one.body for one in shop.quarantine.list()] == [order(3, ts=None)]
+    with pytest.raises(NotFound, match="no event"):
+        take_again(shop.quarantine, push=shop.push, clock=lambda: Micros(NOON), mended=mended)
+
+
+def test_what_was_pushed_again_and_not_released_counts_once(shop: Shop) -> None:
+    shop.topic.publish([order(1, x="much")])
+    shop.consumer().step(seconds=0)
+    (held,) = shop.quarantine.list()
+    mended = {(held.stream, held.position): order(1)}
+    shop.broken = 1  # dies between the push and the release
+    with pytest.raises(Unavailable):
+        take_again(shop.quarantine, push=shop.push, clock=lambda: Micros(NOON), mended=mended)
+    assert shop.quarantine.count() == 1
+    assert take_again(shop.quarantine, push=shop.push, clock=lambda: Micros(NOON), mended=mended).taken == 1
+    assert shop.online() == shop.offline() == [1, 1]
+    assert shop.quarantine.count() == 0
+
+
+def test_an_event_refused_after_its_release_is_held_again(shop: Shop) -> None:
+    shop.topic.publish([b"{"])
+    shop.consumer().step(seconds=0)
+    (held,) = shop.quarantine.list()
+    take_again(shop.quarantine, push=shop.push, clock=lambda: Micros(NOON), mended={(held.stream, held.position): None})
+    assert shop.quarantine.list() == ()
+    shop.quarantine.keep([held])
+    assert shop.quarantine.list() == (held,)

@@ -13,7 +13,7 @@ import click
 from tidewheel.cli.explain import explain
 from tidewheel.cli.inspect import check, diff, repro, search, show, why
 from tidewheel.cli.release import promote, rollback
-from tidewheel.cli.serve import consume, dev, exec_, serve
+from tidewheel.cli.serve import consume, dev, exec_, quarantine, serve
 from tidewheel.cli.work import admin, apply, init, plan, run
 from tidewheel.errors import GateFailed, TidewheelError
 
@@ -46,7 +46,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(init, check, plan, apply, run, dev, serve, consume, show, search, diff, why, explain),
+    *(init, check, plan, apply, run, dev, serve, consume, quarantine, show, search, diff, why, explain),
     *(promote, rollback, repro, admin, exec_),
 ):
     cli.add_command(_command)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
+import msgspec
 
 from tidewheel.cli.options import emit
 from tidewheel.clock import format_instant
 from tidewheel.errors import Invalid
 from tidewheel.features.consume import Consumer
-from tidewheel.project.consume import StreamMetrics, consume, drain, list_streams, quarantine
+from tidewheel.features.take_again import Place
+from tidewheel.project.consume import StreamMetrics, consume, drain, list_streams, quarantine, take_quarantined
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
+from tidewheel.sources.quarantine import Refused
 
 _TELL_SECONDS = 10.0
 
@@ -68,24 +72,64 @@ def show_quarantine(project: Project, workspace: Workspace, names: Sequence[str]
     asked = names or list_streams(project, workspace)
     found = [(name, event) for name in asked for event in quarantine(workspace, name).list()]
     if as_json:
-        emit(
-            [
-                {
-                    "source": name,
-                    "stream": event.stream,
-                    "position": event.position,
-                    "code": event.code,
-                    "error": event.error,
-                    "at": format_instant(event.at),
-                    "body": event.body.decode(errors="replace"),
-                }
-                for name, event in found
-            ]
-        )
+        emit([_told(name, event) for name, event in found])
         return
     for name, event in found:
         click.echo(f"{name} {event.position}  {event.code}: {event.error}\n    {event.body[:200].decode(errors='replace')}")
     click.echo(f"{len(found)} events in quarantine", err=True)
+
+
+def push_quarantine(
+    project: Project, workspace: Workspace, names: Sequence[str], *, mended: Path | None, as_json: bool
+) -> None:
+    """Push events in quarantine again: all of them, or those of a file with their bodies put right."""
+    given = None if mended is None else _read_mended(mended)
+    asked = names or list(list_streams(project, workspace) if given is None else given)
+    found = {
+        name: take_quarantined(project, workspace, name, mended=None if given is None else given.get(name, {}))
+        for name in asked
+    }
+    if as_json:
+        emit({name: {"taken": one.taken, "dropped": one.dropped, "refused": len(one.refused)} for name, one in found.items()})
+        return
+    for name, one in found.items():
+        click.echo(f"{name}: {one.taken} taken, {one.dropped} dropped, {len(one.refused)} refused again")
+        for event in one.refused:
+            click.echo(f"  {event.position}  {event.code}: {event.error}", err=True)
+
+
+class _Mended(msgspec.Struct):
+    """One event as ``tidewheel quarantine --json`` told it; its body is text, ``null`` where it shall be dropped."""
+
+    source: str
+    stream: str
+    position: str
+    body: str | None
+
+
+def _read_mended(path: Path) -> dict[str, dict[Place, bytes | None]]:
+    try:
+        events = msgspec.json.decode(path.read_bytes(), type=list[_Mended])
+    except (OSError, msgspec.MsgspecError) as error:
+        fix = "write it with: tidewheel quarantine --json > FILE; then put the bodies right"
+        raise Invalid(f"{path} holds no events of a quarantine: {error}", where=str(path), fix=fix) from error
+    found: dict[str, dict[Place, bytes | None]] = {}
+    for event in events:
+        body = None if event.body is None else event.body.encode()
+        found.setdefault(event.source, {})[event.stream, event.position] = body
+    return found
+
+
+def _told(name: str, event: Refused) -> dict[str, str]:
+    return {
+        "source": name,
+        "stream": event.stream,
+        "position": event.position,
+        "code": event.code,
+        "error": event.error,
+        "at": format_instant(event.at),
+        "body": event.body.decode(errors="replace"),
+    }
 
 
 def _line(name: str, consumer: Consumer) -> str:

@@ -1,4 +1,4 @@
-"""Verbs that stay: serve, dev, consume, and the worker's exec."""
+"""Verbs that stay: serve, dev, consume and what it refused, and the worker's exec."""
 
 from __future__ import annotations
 
@@ -52,14 +52,12 @@ def dev(host: str, port: int, every: str, folder: Path, workspace: str | None, a
 @click.argument("source", nargs=-1)
 @click.option("--once", is_flag=True, help="Stop when nothing more comes.")
 @click.option("--lag", "only_lag", is_flag=True, help="Tell how far behind each source is, and consume nothing.")
-@click.option("--quarantined", is_flag=True, help="Show the events that were refused, and consume nothing.")
 @click.option("--metrics-port", type=int, default=None, help="Serve Prometheus metrics on this port of 127.0.0.1.")
 @project_options
 def consume(
     source: tuple[str, ...],
     once: bool,
     only_lag: bool,
-    quarantined: bool,
     metrics_port: int | None,
     folder: Path,
     workspace: str | None,
@@ -70,18 +68,35 @@ def consume(
     An event goes the way of a push; its position is committed when it is on the disk and in the online store. Events that are
     wrong go into quarantine.
     """
-    from tidewheel.cli.follow import follow, show_lag, show_quarantine
+    from tidewheel.cli.follow import follow, show_lag
     from tidewheel.project.consume import open_consumers
 
     project, opened = open_project(folder, workspace)
-    if quarantined:
-        show_quarantine(project, opened, source, as_json=as_json)
-        return
     consumers = open_consumers(project, opened, source)
     if only_lag:
         show_lag(consumers, as_json=as_json)
     else:
         follow(consumers, once=once, metrics_port=metrics_port, as_json=as_json)
+
+
+@click.command()
+@click.argument("source", nargs=-1)
+@click.option("--push", is_flag=True, help="Push them again; those that are taken leave quarantine.")
+@click.option(
+    "--mended", type=click.Path(path_type=Path), help="Push these: what --json printed, bodies put right; null drops."
+)
+@project_options
+def quarantine(
+    source: tuple[str, ...], push: bool, mended: Path | None, folder: Path, workspace: str | None, as_json: bool
+) -> None:
+    """Show the events of SOURCE's stream that were refused (of all streams when none is named), or push them again."""
+    from tidewheel.cli.follow import push_quarantine, show_quarantine
+
+    project, opened = open_project(folder, workspace)
+    if push or mended is not None:
+        push_quarantine(project, opened, source, mended=mended, as_json=as_json)
+    else:
+        show_quarantine(project, opened, source, as_json=as_json)
 
 
 def _announcer(as_json: bool) -> Callable[[str], None]:

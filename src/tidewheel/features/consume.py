@@ -22,6 +22,8 @@ from tidewheel.ports.event_stream import EventStream, StreamEvent
 from tidewheel.sources.quarantine import Quarantine, Refused
 
 Rows = Sequence[Mapping[str, object]]
+Wrong = tuple[StreamEvent, BaseException]
+"""An event that cannot be taken, and why."""
 BATCH = 1_000
 
 _OF_THE_EVENT = (Invalid, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
@@ -107,7 +109,7 @@ class Consumer:
             if self._again:
                 self.probe()
             self._again = True
-            self._take([(event, _row(event)) for event in self._held])
+            self.state.taken += take_events(self._held, push=self.push, refuse=self._refuse)
             self._handled, self._again = True, False
         self.stream.commit([event.position for event in self._held])
         count, self._held = len(self._held), []
@@ -124,35 +126,60 @@ class Consumer:
         self.quarantine.close()
         self.finish()
 
-    def _take(self, events: Sequence[tuple[StreamEvent, dict[str, object] | NotJson]]) -> None:
-        """Push them together; when that fails, halves, down to the events that are wrong."""
-        rows = [row for _, row in events if not isinstance(row, NotJson)]
-        wrong = [(event, row) for event, row in events if isinstance(row, NotJson)]
-        if wrong:
-            self._refuse(wrong)
-            events = [(event, row) for event, row in events if not isinstance(row, NotJson)]
-        if not rows:
-            return
-        try:
-            self.push(rows)
-        except _OF_THE_EVENT as error:
-            if len(rows) == 1:
-                self._refuse([(events[0][0], error)])
-                return
-            middle = len(events) // 2
-            self._take(events[:middle])
-            self._take(events[middle:])
-        else:
-            self.state.taken += len(rows)
-
-    def _refuse(self, wrong: Sequence[tuple[StreamEvent, BaseException]]) -> None:
+    def _refuse(self, wrong: Sequence[Wrong]) -> None:
         now = self.clock()
-        kept = []
-        for event, error in wrong:
-            code = error.code if isinstance(error, TidewheelError) else type(error).__name__
-            kept.append(Refused(self.name, event.position, code, str(error), now, event.body))
+        kept = [Refused(self.name, event.position, error_code(error), str(error), now, event.body) for event, error in wrong]
         self.quarantine.keep(kept)
         self.state.refused += len(kept)
+
+
+def take_events(
+    events: Sequence[StreamEvent], *, push: Callable[[Rows], object], refuse: Callable[[Sequence[Wrong]], object]
+) -> int:
+    """Push events together; when that fails, halves, down to those that are wrong; answer how many were taken.
+
+    Examples
+    --------
+    >>> kept, wrong = [], []
+    >>> take_events([StreamEvent("0", b"{"), StreamEvent("1", b"{}")], push=kept.extend, refuse=wrong.extend)
+    1
+    >>> kept, [event.position for event, _ in wrong]
+    ([{}], ['0'])
+    """
+    read = [(event, _row(event)) for event in events]
+    wrong = [(event, row) for event, row in read if isinstance(row, NotJson)]
+    if wrong:
+        refuse(wrong)
+    return _push_halves([(event, row) for event, row in read if not isinstance(row, NotJson)], push, refuse)
+
+
+def _push_halves(
+    events: Sequence[tuple[StreamEvent, dict[str, object]]],
+    push: Callable[[Rows], object],
+    refuse: Callable[[Sequence[Wrong]], object],
+) -> int:
+    if not events:
+        return 0
+    try:
+        push([row for _, row in events])
+    except _OF_THE_EVENT as error:
+        if len(events) == 1:
+            refuse([(events[0][0], error)])
+            return 0
+        middle = len(events) // 2
+        return _push_halves(events[:middle], push, refuse) + _push_halves(events[middle:], push, refuse)
+    return len(events)
+
+
+def error_code(error: BaseException) -> str:
+    """The name under which an error is known.
+
+    Examples
+    --------
+    >>> error_code(NotJson("no JSON")), error_code(KeyError("x"))
+    ('NotJson', 'KeyError')
+    """
+    return error.code if isinstance(error, TidewheelError) else type(error).__name__
 
 
 def _row(event: StreamEvent) -> dict[str, object] | NotJson:

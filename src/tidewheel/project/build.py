@@ -91,9 +91,9 @@ def build_view(context: BuildContext, declaration: Declaration, recipe: Recipe) 
     """Bring the view into the online store, up to the newest row that is known."""
     view = _view(declaration)
     until = _newest(context.workspace, view.source)
-    if until is None:
+    report = context.workspace.materializer.materialize(view, until=until or Micros(0))
+    if until is None:  # online all the same: what a stream or a push brings is served at once
         return Built(recipe.digest, b"{}", "its source has no rows yet")
-    report = context.workspace.materializer.materialize(view, until=until)
     context.workspace.statistics.record(view, context.surveyor.snapshots.get(node_id("source", view.source.name)))
     output = json.dumps({"until": until, "keys": report.keys}).encode()
     return Built(recipe.digest, output, f"{report.keys} keys online, as of {format_instant(until)}")

@@ -19,6 +19,7 @@ from tidewheel.errors import Invalid, NotFound, TidewheelError, near_miss
 from tidewheel.features.consume import Consumer
 from tidewheel.features.definition import FeatureView, view_of
 from tidewheel.features.push import Pusher
+from tidewheel.features.take_again import Place, TakenAgain, take_again
 from tidewheel.ports.event_stream import EventStreamOpener
 from tidewheel.project.backend import load_backend, technology
 from tidewheel.project.load import Project
@@ -96,6 +97,27 @@ def _open(project: Project, workspace: Workspace, source: Source, url: str) -> C
 def quarantine(workspace: Workspace, source: str) -> Quarantine:
     """Events of a source's stream that were refused."""
     return Quarantine(workspace.home / "quarantine" / source)
+
+
+def take_quarantined(
+    project: Project, workspace: Workspace, name: str, *, mended: Mapping[Place, bytes | None] | None = None
+) -> TakenAgain:
+    """Push what is in a source's quarantine again, all of it or what was mended (:func:`tidewheel.features.take_again`).
+
+    Raises
+    ------
+    NotFound
+        When the project declares no such source, or a mended event is not in quarantine.
+    """
+    sources = {d.name: d.definition for d in project.graph.nodes.values() if isinstance(d.definition, Source)}
+    if name not in sources:
+        raise NotFound(f"the project declares no source {name!r}", where=name, fix=near_miss(name, sources))
+    feed, held = _Feed(project, workspace, sources[name]), quarantine(workspace, name)
+    try:
+        return take_again(held, push=feed.push, clock=workspace.clock, mended=mended)
+    finally:
+        held.close()
+        feed.close()
 
 
 @dataclass(slots=True)

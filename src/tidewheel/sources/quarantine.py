@@ -1,4 +1,7 @@
-"""Events that could not be taken: kept with the reason, so that they neither block what follows nor are lost."""
+"""Events that could not be taken: kept with the reason, so that they neither block what follows nor are lost.
+
+Each is a record of a journal, and so is its release; the last record of a place in a stream counts.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,18 @@ class Refused:
     body: bytes
 
 
+class _Record(msgspec.Struct):
+    """What is kept of an event: that it was refused, or that it was released."""
+
+    stream: str
+    position: str
+    at: Micros
+    code: str = ""
+    error: str = ""
+    body: bytes = b""
+    released: bool = False
+
+
 class Quarantine:
     """Refused events of one source; thread safe. An event that is delivered and refused again counts once.
 
@@ -54,6 +69,9 @@ class Quarantine:
     ...     quarantine.keep([event])
     >>> quarantine.count()
     1
+    >>> quarantine.release([event], at=Micros(1))
+    >>> quarantine.list()
+    ()
     >>> quarantine.close()
     """
 
@@ -65,13 +83,22 @@ class Quarantine:
         """Keep events; on disk when it returns."""
         self._journal.append([msgspec.msgpack.encode(event) for event in events])
 
+    def release(self, events: Sequence[Refused], *, at: Micros) -> None:
+        """Let events go: they were taken after all, or nobody wants them; on disk when it returns."""
+        made = [_Record(event.stream, event.position, at, released=True) for event in events]
+        self._journal.append([msgspec.msgpack.encode(record) for record in made])
+
     def list(self) -> tuple[Refused, ...]:
-        """All of them, in the order of their first arrival."""
+        """Those that are held, in the order of their first arrival, each with the reason it was refused for last."""
         found: dict[tuple[str, str], Refused] = {}
         if self._folder.exists():
             for _, _, record in read_journal(self._folder):
-                event = msgspec.msgpack.decode(record, type=Refused)
-                found.setdefault((event.stream, event.position), event)
+                one = msgspec.msgpack.decode(record, type=_Record)
+                if one.released:
+                    found.pop((one.stream, one.position), None)
+                else:
+                    event = Refused(one.stream, one.position, one.code, one.error, one.at, one.body)
+                    found[one.stream, one.position] = event
         return tuple(found.values())
 
     def count(self) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+import pytest
 
 from tidewheel.errors import TidewheelError
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine
@@ -64,6 +65,18 @@ class QueryEngineContract:
         sql = "SELECT CASE WHEN isnan(x) THEN -1 ELSE x END AS x FROM t"
         answer = engine.stream(sql, {"t": Files("parquet", (str(path),))}, order_by=["x"]).read_all()
         assert answer["x"].to_pylist() == [-1.0, 0.0, None]
+
+    @pytest.mark.parametrize("condition", ["isnan(x)", "x > 15", "NOT (x < 5)", "x = CAST('nan' AS DOUBLE)", "x + 1 > 16"])
+    def test_a_filter_by_a_float_finds_nan_in_files_as_it_does_in_memory(
+        self, engine: QueryEngine, tmp_path: Path, condition: str
+    ) -> None:
+        table = pa.table({"i": range(8), "x": [1.0, float("nan"), None, 2.0, 3.0, 4.0, 9.0, float("nan")]})
+        path = tmp_path / "nan.parquet"
+        pa.parquet.write_table(table, path, row_group_size=2)
+        sql = f"SELECT i FROM t WHERE {condition}"
+        filed = engine.stream(sql, {"t": Files("parquet", (str(path),))}, order_by=["i"]).read_all()["i"].to_pylist()
+        assert filed == ([1, 6, 7] if condition == "NOT (x < 5)" else [1, 7])
+        assert filed == engine.stream(sql, {"t": InMemory(table)}, order_by=["i"]).read_all()["i"].to_pylist()
 
     def test_days_are_24_hours_whatever_the_machine_says(self, engine: QueryEngine) -> None:
         table = pa.table({"t": pa.array([datetime(2026, 3, 8, 5, 30, tzinfo=UTC)], pa.timestamp("us", "America/New_York"))})

@@ -2,7 +2,9 @@
 
 Traps met on DuckDB 2.0, all shut off here: ``TIMESTAMPTZ_NS`` can neither be compared with ``TIMESTAMPTZ`` nor take part in
 arithmetic; a cast from nanoseconds to microseconds rounds half up (a leak by rounding); ``+ INTERVAL`` follows the session's
-time zone; names of Python variables are readable as tables; whole numbers of JSON are ``HUGEINT`` as soon as one is negative.
+time zone; names of Python variables are readable as tables; whole numbers of JSON are ``HUGEINT`` as soon as one is negative;
+statistics of Parquet leave NaN out, and a filter that goes by them finds no NaN, although NaN is above all numbers (``x > 15``,
+``isnan(x)``, ``x + 1 > 16``), so floats of files stand behind a CASE that no statistics pass.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import pyarrow as pa
 from tidewheel.errors import Corrupt, Invalid, NotFound, Unavailable
 from tidewheel.ports.query_engine import Files, InMemory, Relation
 
+_FLOATS = re.compile(r"^(DOUBLE|FLOAT)$|^STRUCT.*\b(DOUBLE|FLOAT)\b")
 _WIDE = re.compile(r"\bHUGEINT\b")
 _CEILED = "make_timestamp((epoch_ns({0}) // 1000) + CASE WHEN epoch_ns({0}) % 1000 > 0 THEN 1 ELSE 0 END)"
 
@@ -156,7 +159,8 @@ def _normalised(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyR
 
 
 def _plain(relation: duckdb.DuckDBPyRelation, *, narrow: bool = False) -> str:
-    """The projection that rounds timestamps finer than microseconds up, widens coarser ones, and narrows what JSON widens.
+    """The projection that rounds timestamps finer than microseconds up, widens coarser ones, hides floats from statistics, and
+    narrows what JSON widens.
 
     DuckDB takes a column of JSON with a negative number for 128 bits wide, also where all fit in 64.
     """
@@ -172,6 +176,8 @@ def _plain(relation: duckdb.DuckDBPyRelation, *, narrow: bool = False) -> str:
             expression = f"{quoted}::TIMESTAMP"
         elif narrow and (smaller := _WIDE.sub("BIGINT", kind)) != kind:
             expression = f"{quoted}::{smaller}"
+        elif _FLOATS.search(kind):
+            expression = f"CASE WHEN {quoted} IS NULL THEN NULL ELSE {quoted} END"
         else:
             columns.append(quoted)
             continue

@@ -133,11 +133,11 @@ def _from_arrow(session: SparkSession, table: pa.Table) -> DataFrame:
 def _parquet(session: SparkSession, paths: Sequence[str]) -> DataFrame:
     """Files by name of column: a column that a file lacks is null there, one of several types has the widest."""
     if not all(Path(path).exists() for path in paths):  # on storage that only the workers see
-        return session.read.option("mergeSchema", "true").parquet(*paths)
+        return _opaque(session.read.option("mergeSchema", "true").parquet(*paths))
     groups: dict[pa.Schema, list[str]] = {}
     for path in paths:
         groups.setdefault(pq.read_schema(path).remove_metadata(), []).append(path)
-    frames = [_fine(session.read.parquet(*some), schema) for schema, some in groups.items()]
+    frames = [_opaque(_fine(session.read.parquet(*some), schema)) for schema, some in groups.items()]
     if len(frames) == 1:
         return frames[0]
     whole = pa.unify_schemas([_plain_schema(schema) for schema in groups], promote_options="permissive")
@@ -150,6 +150,19 @@ def _parquet(session: SparkSession, paths: Sequence[str]) -> DataFrame:
     for frame in typed[1:]:
         union = union.unionByName(frame, allowMissingColumns=True)
     return union.select(*[fn.col(_tick(name)) for name in whole.names])
+
+
+def _opaque(frame: DataFrame) -> DataFrame:
+    """Floats behind a function that changes nothing: statistics of Parquet leave NaN out, and filters by them lose it."""
+    kinds = {one.name: one.dataType for one in frame.schema}
+    if not any(isinstance(kind, st.FloatType | st.DoubleType) for kind in kinds.values()):
+        return frame
+    columns = []
+    for name, kind in kinds.items():
+        column = fn.col(_tick(name))
+        floats = isinstance(kind, st.FloatType | st.DoubleType)
+        columns.append(fn.nanvl(column, fn.lit(float("nan")).cast(kind)).alias(name) if floats else column)
+    return frame.select(*columns)
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:

@@ -19,7 +19,8 @@ from tidewheel.errors import Invalid, TypeMismatch
 from tidewheel.features.definition import FeatureView, entity, lookup, service
 from tidewheel.features.read import Features
 from tidewheel.features.vector import vector
-from tidewheel.features.vectors import Metric, find_nearest
+from tidewheel.features.vectors import find_nearest
+from tidewheel.ports.vector_index import Metric
 from tidewheel.sources.definition import source
 
 pytestmark = pytest.mark.usefixtures("on_every_engine")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,15 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.clock import Micros, format_instant, parse_duration, parse_instant, to_micros
-from tidewheel.errors import Invalid, MissingColumns, TypeMismatch
+from tidewheel.errors import Conflict, Invalid, MissingColumns, TypeMismatch
 from tidewheel.features.columns import feature_type, view_columns
 from tidewheel.features.definition import Feature, FeatureView, ServiceDefinition, Use, outputs_of, view_of
+from tidewheel.features.index_vectors import VectorIndexes, Wanted
 from tidewheel.features.intervals import FOREVER
 from tidewheel.features.match import KeyIndex, key_column, one_key
 from tidewheel.features.retrieve import retrieve
 from tidewheel.features.vector import width_of
-from tidewheel.features.vectors import Metric, find_nearest
+from tidewheel.features.vectors import check_search, find_nearest
 from tidewheel.features.view_answer import whole_numbers
+from tidewheel.ports.vector_index import Metric
 from tidewheel.schema import DataType, Field
 from tidewheel.sources.definition import GONE, UNTIL, ArrowStream
 from tidewheel.sources.read import Sources
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Integers = npt.NDArray[np.int64]
+    Doubles = npt.NDArray[np.float64]
 
 Instant = datetime | str | int
 """An aware time, an ISO 8601 text, or microseconds UTC."""
@@ -39,6 +42,7 @@ Asked = type | FeatureView | ServiceDefinition
 AT = "at"
 """Column of the instant in what is answered."""
 _MOST = 10_000_000
+_FIRST, _LAST = parse_instant("0100-01-01T00:00:00Z"), parse_instant("9900-01-01T00:00:00Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Features:
     """
 
     sources: Sources
+    indexes: VectorIndexes | None = None
 
     def snapshot(self, asked: Asked, *, at: Instant, keys: Keys | None = None) -> pa.Table:
         """The features of many keys at one instant, as they were known then.
@@ -130,8 +135,9 @@ class Features:
         feature: Feature | str | None = None,
         metric: Metric = "cosine",
         at: Instant | None = None,
+        index: str | None = None,
     ) -> pa.Table:
-        """The keys whose vector is nearest to a query: exactly, whatever the number of vectors.
+        """The keys whose vector is nearest to a query: exactly, or through an index.
 
         Parameters
         ----------
@@ -141,6 +147,10 @@ class Features:
             The look-up of a list of floats; may be left out where the view has one.
         at
             The instant as of which vectors count; now by default.
+        index
+            A technology, such as ``"usearch"``, whose index proposes which vectors to compare. It is made from the source's
+            rows when they have changed, and kept; distances are exact, and rows that do not stand at the instant are never
+            among the answers, but some of the nearest may be missed.
 
         Returns
         -------
@@ -166,28 +176,64 @@ class Features:
         [2]
         """
         made = view_of(view)
-        schema = self.sources.schema(made.source)
-        kinds = (DataType.LIST_FLOAT32, DataType.LIST_FLOAT64)
-        vectors = [one for one in made.lookups if feature_type(one, schema) in kinds]
-        if feature is not None:
-            wanted = made[feature if isinstance(feature, str) else feature.name]
-            vectors = [one for one in vectors if one.name == wanted.name]
-        if len(vectors) != 1:
-            told = ", ".join(one.name for one in vectors) or "none"
-            fix = "name a look-up of a list of floats: feature="
-            raise Invalid(f"which vector of view {made.name} is searched? It has {told}", where=made.name, fix=fix)
-        name, width = vectors[0].name, width_of(vectors[0])
-        if width is not None and width != len(query):
-            what = f"a query of {len(query)} numbers for {made.name}.{name}, which has {width}"
-            raise TypeMismatch(what, where="query", fix="search with the model that made the vectors")
-        held = self.snapshot(made, at=self.sources.clock() if at is None else at)
+        wanted = self._vector(made, feature, len(query))
+        moment = self.sources.clock() if at is None else _micros(at)
         numbers = np.asarray(query, dtype=np.float64)
-        column = held[name].combine_chunks()
-        places, distances = find_nearest(column, numbers, k=k, metric=metric, where=f"{made.name}.{name}")
+        check_search(numbers, k=k, metric=metric)
+        if index is not None:
+            found = self._indexed(made, wanted, numbers, technology=index, metric=metric, k=k, at=moment)
+            if found is not None:
+                return found
+        held = self.snapshot(made, at=moment)
+        column = held[wanted.name].combine_chunks()
+        places, distances = find_nearest(column, numbers, k=k, metric=metric, where=f"{made.name}.{wanted.name}")
         keys = held.select([key.name for key in made.keys]).take(pa.array(places))
         return keys.append_column("distance", pa.array(distances))
 
     # ── how ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _vector(self, view: FeatureView, feature: Feature | str | None, width: int) -> Feature:
+        schema = self.sources.schema(view.source)
+        kinds = (DataType.LIST_FLOAT32, DataType.LIST_FLOAT64)
+        vectors = [one for one in view.lookups if feature_type(one, schema) in kinds]
+        if feature is not None:
+            wanted = view[feature if isinstance(feature, str) else feature.name]
+            vectors = [one for one in vectors if one.name == wanted.name]
+        if len(vectors) != 1:
+            told = ", ".join(one.name for one in vectors) or "none"
+            fix = "name a look-up of a list of floats: feature="
+            raise Invalid(f"which vector of view {view.name} is searched? It has {told}", where=view.name, fix=fix)
+        declared = width_of(vectors[0])
+        if declared is not None and declared != width:
+            what = f"a query of {width} numbers for {view.name}.{vectors[0].name}, which has {declared}"
+            raise TypeMismatch(what, where="query", fix="search with the model that made the vectors")
+        return vectors[0]
+
+    def _indexed(
+        self, view: FeatureView, feature: Feature, query: Doubles, *, technology: str, metric: Metric, k: int, at: int
+    ) -> pa.Table | None:
+        """The answer by way of an index; ``None`` where only a look at all rows will do."""
+        if self.indexes is None:
+            raise Invalid(
+                "these features have no folder for indexes", where="index", fix="use ws.features, or leave out index="
+            )
+        only = replace(view, features=(feature,))
+        content = self.sources.snapshot(view.source).content
+        wanted = Wanted(technology, metric, len(query), series=str(only.version), content=str(content))
+
+        def history() -> pa.Table:
+            service = _service(only)
+            keys = self._known(service, _LAST - 1)
+            rows, times = self._changes(service, keys, _FIRST, _LAST)
+            told = self._answer(service, keys.take(pa.array(rows)), times)
+            if self.sources.snapshot(view.source).content != content:
+                raise Conflict(
+                    f"rows of {view.source.name} changed while they were indexed", where=view.name, fix="search again"
+                )
+            return told
+
+        found = self.indexes.search(wanted, history, query, k=k, at=at)
+        return None if found is None else found[0].append_column("distance", pa.array(found[1]))
 
     def _answer(self, service: ServiceDefinition, keys: pa.Table, times: Integers) -> pa.Table:
         moments = pa.array(times, pa.int64()).cast(DataType.TIMESTAMP.arrow())

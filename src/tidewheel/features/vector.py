@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidewheel.errors import Invalid
 from tidewheel.features.feature import Feature
 
-_SHAPE = "vector "
+_WIDTH = "width"
 
 
 def vector(column: str, width: int) -> Feature:
@@ -26,7 +26,7 @@ def vector(column: str, width: int) -> Feature:
     """
     if width <= 0:
         raise Invalid(f"a vector has {width} numbers", where=column, fix='give its width: tw.vector("embedding", 384)')
-    return Feature("lookup", column, aggregation=f"{_SHAPE}{width}")
+    return Feature("lookup", column, options=((_WIDTH, width),))
 
 
 def width_of(feature: Feature) -> int | None:
@@ -38,4 +38,5 @@ def width_of(feature: Feature) -> int | None:
     >>> width_of(lookup("x")) is None
     True
     """
-    return int(feature.aggregation.removeprefix(_SHAPE)) if feature.aggregation.startswith(_SHAPE) else None
+    width = feature.option(_WIDTH) if feature.kind == "lookup" else None
+    return width if isinstance(width, int) else None

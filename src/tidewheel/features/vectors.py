@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from tidewheel.errors import Invalid, TypeMismatch
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.vector import width_of
+from tidewheel.ports.vector_index import Metric
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Doubles = npt.NDArray[np.float64]
 
-Metric = Literal["cosine", "l2", "dot"]
-METRICS = ("cosine", "l2", "dot")
+METRICS: tuple[Metric, ...] = ("cosine", "l2", "dot")
 _BLOCK = 1 << 14
 
 
@@ -50,15 +50,10 @@ def find_nearest(column: pa.Array, query: Doubles, *, k: int, metric: Metric, wh
     >>> places.tolist(), distances.tolist()
     ([0, 3], [1.0, 1.0])
     """
-    if metric not in METRICS:
-        raise Invalid(f"{metric!r} is no metric", where="metric", fix=f"one of {', '.join(METRICS)}")
-    if k <= 0 or not len(query) or not np.isfinite(query).all():
-        raise Invalid("a search needs k > 0 and a query of finite numbers", where="query", fix="give both")
+    check_search(query, k=k, metric=metric)
     there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
     vectors = _matrix(column.take(pa.array(there)), len(query), where)
-    distances = np.concatenate(
-        [np.empty(0), *(_distances(vectors[low : low + _BLOCK], query, metric) for low in range(0, len(vectors), _BLOCK))]
-    )
+    distances = distances_to(vectors, query, metric)
     if k < len(distances):
         limit = np.partition(distances, k - 1)[k - 1]
         near = np.flatnonzero(distances <= limit)
@@ -66,6 +61,24 @@ def find_nearest(column: pa.Array, query: Doubles, *, k: int, metric: Metric, wh
         near = np.arange(len(distances))
     order = near[np.argsort(distances[near], kind="stable")][:k]
     return there[order], distances[order]
+
+
+def check_search(query: Doubles, *, k: int, metric: Metric) -> None:
+    """Refuse what cannot be searched for.
+
+    Raises
+    ------
+    Invalid
+        For an unknown metric, no result asked for, and numbers that are not finite.
+
+    Examples
+    --------
+    >>> check_search(np.array([0.5]), k=1, metric="l2")
+    """
+    if metric not in METRICS:
+        raise Invalid(f"{metric!r} is no metric", where="metric", fix=f"one of {', '.join(METRICS)}")
+    if k <= 0 or not len(query) or not np.isfinite(query).all():
+        raise Invalid("a search needs k > 0 and a query of finite numbers", where="query", fix="give both")
 
 
 def check_widths(view: FeatureView, rows: pa.Table) -> None:
@@ -108,8 +121,19 @@ def _matrix(column: pa.Array, width: int, where: str) -> npt.NDArray[np.generic]
     return made
 
 
+def distances_to(vectors: npt.NDArray[np.generic], query: Doubles, metric: Metric) -> Doubles:
+    """Distances of vectors, one per row, to a query: each row by itself, so that neither block nor neighbours move a bit.
+
+    Examples
+    --------
+    >>> distances_to(np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([0.0, 0.0]), "l2").tolist()
+    [5.0, 0.0]
+    """
+    blocks = (vectors[low : low + _BLOCK] for low in range(0, len(vectors), _BLOCK))
+    return np.concatenate([np.empty(0), *(_distances(block, query, metric) for block in blocks)])
+
+
 def _distances(block: npt.NDArray[np.generic], query: Doubles, metric: Metric) -> Doubles:
-    """Each row by itself, so that neither the block nor its neighbours move a bit."""
     rows = block.astype(np.float64)
     if metric == "l2":
         rows -= query

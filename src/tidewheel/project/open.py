@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tidewheel.ports.online_store import OnlineStore, StoreOpener
     from tidewheel.ports.query_engine import QueryEngine
     from tidewheel.ports.table_format import TableFormat
+    from tidewheel.ports.vector_index import IndexOpener
     from tidewheel.predictions.label_log import LabelLog
     from tidewheel.predictions.log import PredictionLog
     from tidewheel.releases.promote import Releases
@@ -234,9 +235,13 @@ class Workspace:
     @cached_property
     def features(self) -> Features:
         """Features at an instant and over time, read from the sources."""
+        from tidewheel.features.index_vectors import VectorIndexes
         from tidewheel.features.read import Features
 
-        return Features(self.sources)
+        def opener(technology: str) -> IndexOpener:
+            return cast("IndexOpener", load_backend("vector_index", technology))
+
+        return Features(self.sources, VectorIndexes(self.home / "indexes", opener))
 
     @cached_property
     def datasets(self) -> Datasets:

@@ -172,6 +172,22 @@ def test_a_node_shows_how_its_transform_runs(workspace: Workspace) -> None:
     assert dict(shown["runs"])["offline"] == "by column"
 
 
+def test_a_transform_is_held_to_real_rows_when_a_training_set_is_built_and_when_it_changes(workspace: Workspace) -> None:
+    calls = "seen = {}\n@tw.on_request\ndef t0(f0: float, items: int) -> int:\n    return %s\n"
+    unsteady = "len(seen) if 1.5 < f0 < 1e6 and seen.update({len(seen): 0}) is None else items"
+    source = 's0 = tw.source("s0", "data/s0.csv", time="t")\n'
+    service = SIMPLE_SERVICE.replace("V0,", "V0, t0,")
+    write(workspace.root, [source, SIMPLE_VIEW, calls % "items + round(f0)", service, SIMPLE_DATA])
+    apply(workspace, plan(workspace))
+    shown = dict(describe_node(load_project(workspace.root), workspace, "t0").sections)
+    assert "real rows" in dict(shown["runs"])["one call"]
+    rows = workspace.ledger.list_builds(NodeId("training_set:data0"))
+    assert len(rows) == 1
+    write(workspace.root, [source, SIMPLE_VIEW, calls % unsteady, service, SIMPLE_DATA])
+    with pytest.raises(ImpureTransform, match=r"t0 answers f0=\d+\.\d, items=\d with"):
+        plan(workspace)
+
+
 def test_of_two_applies_one_wins_and_the_other_gets_a_conflict_and_keeps_its_builds(workspace: Workspace) -> None:
     made = plan(workspace)
     apply(workspace, made)

@@ -17,6 +17,7 @@ from tidewheel.datasets.handle import Dataset
 from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, MissingExtra
 from tidewheel.features.definition import FeatureView, view_of
+from tidewheel.features.transform_check import check_transform
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
@@ -30,6 +31,7 @@ from tidewheel.project.open import Workspace
 from tidewheel.project.pack import pack
 from tidewheel.project.progress import Progress
 from tidewheel.project.release import CHALLENGER, release_built
+from tidewheel.project.sample_rows import rows_of
 from tidewheel.project.survey import Surveyor
 from tidewheel.releases.definition import Gate
 from tidewheel.releases.report import GateReport
@@ -130,6 +132,10 @@ def build_dataset(context: BuildContext, declaration: Declaration, recipe: Recip
             where=declaration.where,
             fix="look at its source, its label, and the span of its spine and test split",
         )
+    for transform in definition.features.transforms:
+        rows = rows_of(dataset, transform)
+        if rows is not None:  # before anybody trains on what the two forms may differ in
+            check_transform(transform, rows)
     context.reports.append(dataset.report.render())
     summary = f"{len(dataset.train)} rows to train, {len(dataset.test)} to test"
     return Built(dataset.content, dataset.to_json(), summary)

@@ -15,6 +15,7 @@ from tidewheel.models.version import ModelVersion
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import Change, Plan, Reason, differences
+from tidewheel.project.sample_rows import find_sample
 from tidewheel.project.survey import Surveyor, make_plan, plan_and_survey, read_environment
 from tidewheel.sources.definition import Source
 
@@ -138,21 +139,23 @@ def describe_node(project: Project, workspace: Workspace, name: str) -> NodeDesc
         ("builds", tuple(built.items())),
         ("upstream", tuple((node, "") for node in declaration.upstream)),
         ("downstream", tuple(users.items())),
-        *_of_kind(workspace, declaration),
+        *_of_kind(project, workspace, declaration),
     ]
     return NodeDescription(declaration.id, declaration.where, tuple((title, pairs) for title, pairs in sections if pairs))
 
 
-def _of_kind(workspace: Workspace, declaration: Declaration) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+def _of_kind(project: Project, workspace: Workspace, declaration: Declaration) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
     if declaration.kind == "model":
         versions: list[ModelVersion] = list(workspace.registry.list(declaration.name))
         lines = [(v.name, " ".join(f"{key}={value:.4g}" for key, value in sorted(v.metrics.items()))) for v in versions]
         aliases = [(f"@{alias}", str(version)) for alias, version in workspace.registry.aliases(declaration.name).items()]
         return [("versions", tuple(lines)), ("aliases", tuple(aliases))]
     if isinstance(declaration.definition, Transform):
-        facts = check_transform(declaration.definition)
+        sample = find_sample(project.graph, workspace, declaration.definition)
+        facts = check_transform(declaration.definition, None if sample is None else sample.rows)
         offline = "row by row (interpreted)" if facts.interpreted else "by column"
-        return [("runs", (("offline", offline), ("one call", f"{facts.microseconds:.1f} us on {facts.rows} generated rows")))]
+        kind = "generated" if sample is None else "real"
+        return [("runs", (("offline", offline), ("one call", f"{facts.microseconds:.1f} us on {facts.rows} {kind} rows")))]
     if isinstance(declaration.definition, Source | FeatureView):
         return _of_rows(workspace, declaration.definition)
     if declaration.kind == "deployment":

@@ -16,6 +16,7 @@ from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, compare
 from tidewheel.project.protect import find_objections
+from tidewheel.project.sample_rows import find_sample
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import Snapshot
 
@@ -79,7 +80,8 @@ class Surveyor:
     def _refuse_impure(self, declaration: Declaration, parts: Mapping[str, Component]) -> None:
         """A transform runs in training and in serving: what it reads besides its arguments would differ between the two.
 
-        It is tried on rows at the border of its types once for each state of its code.
+        It is tried on rows at the border of its types once for each state of its code, and on a sample of real rows once for
+        each build of a training set that it is part of.
         """
         if declaration.kind != "transform":
             return
@@ -95,6 +97,10 @@ class Surveyor:
             if ledger.recall(key) is None:
                 check_transform(declaration.definition)
                 ledger.remember(key, b"tried")
+            sample = find_sample(self._project.graph, self.workspace, declaration.definition)
+            if sample is not None and ledger.recall(f"{key}:{sample.content}") is None:
+                check_transform(declaration.definition, sample.rows)
+                ledger.remember(f"{key}:{sample.content}", b"tried")
 
     def survey(self) -> Survey:
         """Recipes of all nodes; those that wait for something unbuilt are pending."""

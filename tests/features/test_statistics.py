@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewheel.backends.duckdb import DuckDB
-from tidewheel.clock import DAY, Micros
+from tidewheel.clock import DAY, HOUR, Micros
 from tidewheel.database.open import Database
 from tidewheel.features.definition import count, entity, features, lookup, view_of
 from tidewheel.features.record_statistics import Statistics
@@ -93,4 +93,52 @@ def test_statistics_of_a_view_follow_what_arrives(tmp_path: Path) -> None:
         write("1", [0.5], [7.0])
         assert statistics.record(view) == 3
         assert statistics.total(view)["fare"].count == 3
+    database.close()
+
+
+def test_features_have_statistics_by_day_as_plain_python_counts_them(tmp_path: Path) -> None:
+    seen: dict[str, bytes] = {}
+    database = Database.open("sqlite://")
+    draw = np.random.default_rng(3)
+    with DuckDB(threads=1) as engine:
+        sources = Sources(tmp_path, engine, tmp_path / "pushes", seen.get, seen.__setitem__, lambda: Micros(99 * DAY))
+
+        @features(source("rides", "r-*.parquet", time="t"), by=entity("zone", zone=int))
+        class Pace:
+            fare = lookup("fare")
+            trips = count("2d")
+
+        statistics, view = Statistics(database, sources, lambda: Micros(99 * DAY)), view_of(Pace)
+        rows: list[tuple[int, int, float | None]] = []
+
+        def write(name: str, days: tuple[int, int], count: int) -> None:
+            made = [
+                (int(t), int(zone), None if draw.random() < 0.1 else float(draw.integers(1, 50)))
+                for t, zone in zip(draw.integers(days[0] * DAY, days[1] * DAY, count), draw.integers(0, 9, count), strict=True)
+            ]
+            rows.extend(made)
+            columns = {"t": [t for t, _, _ in made], "zone": [z for _, z, _ in made], "fare": [f for _, _, f in made]}
+            pq.write_table(pa.table(columns), tmp_path / f"r-{name}.parquet")
+
+        def held_to_python() -> None:
+            for start, columns in statistics.windows(view).items():
+                at = start + DAY - 1
+                zones = {zone for t, zone, _ in rows if start <= t < start + DAY}
+                fares, trips = [], []
+                for zone in sorted(zones):
+                    fares.append(max((t, f) for t, z, f in rows if z == zone and t <= at)[1])
+                    since = (at - 2 * DAY) // HOUR * HOUR
+                    trips.append(len([t for t, z, _ in rows if z == zone and since <= t < at]))
+                known = [fare for fare in fares if fare is not None]
+                assert (columns["f.fare"].count, columns["f.fare"].nulls) == (len(known), len(fares) - len(known))
+                assert columns["f.fare"].mean == pytest.approx(float(np.mean(known)))
+                assert columns["f.trips"].top == {str(value): trips.count(value) for value in set(trips)}
+            assert {t // DAY * DAY for t, _, _ in rows} == set(statistics.windows(view))
+
+        write("1", (0, 6), 200)
+        assert statistics.record(view) == 6
+        held_to_python()
+        write("2", (2, 3), 20)  # which windows of the next two days hold, too
+        assert statistics.record(view) == 1
+        held_to_python()
     database.close()

@@ -1,4 +1,8 @@
-"""Record statistics of the rows that a view reads, by day of their time; what arrived says which days are computed again."""
+"""Record statistics of the rows that a view reads and of its features, by day; what arrived says which days are computed again.
+
+A feature's statistics of a day are over the keys that had a row on that day, as it was answered in the day's last microsecond;
+of very many keys over a fixed choice of :data:`MOST_KEYS`. They stand beside those of the columns under ``f.<name>``.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,27 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
 
 from tidewheel.clock import DAY, Clock, Micros
 from tidewheel.database.open import Database
 from tidewheel.features.columns import view_columns
-from tidewheel.features.definition import FeatureView
+from tidewheel.features.definition import FeatureView, ServiceDefinition, Use, outputs_of
 from tidewheel.features.materialize import find_arrivals
+from tidewheel.features.retrieve import retrieve
 from tidewheel.features.statistics import ColumnStatistics, describe_column, merge
 from tidewheel.features.tables import view_statistics
+from tidewheel.features.windows import FOREVER
 from tidewheel.sources.query import TS
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
 
+MOST_KEYS = 10_000
 _FEW_DAYS = 31
+_FEATURE = "f."
+_ASKED = "__asked"
 Days = dict[int, dict[str, ColumnStatistics]]
 
 
@@ -40,15 +50,18 @@ class Statistics:
         counted twice, whatever is killed and done again.
         """
         taken = snapshot or self.sources.snapshot(view.source)
-        key = f"statistics:{view.version}"
+        key = f"statistics-2:{view.version}"
         remembered = self.sources.recall(key)
         days = None if remembered is None else self._touched(view, Snapshot.from_json(remembered), taken)
         computed = self._compute(view, taken, days)
+        reached = None if days is None else self._reached(view, days)
+        answered = self._answers(view, taken, reached)
         with self.database.write() as connection:
             of = view_statistics.c.view == view.version
-            connection.execute(
-                view_statistics.delete().where(of if days is None else sa.and_(of, view_statistics.c.start.in_(sorted(days))))
-            )
+            table, own = view_statistics, view_statistics.c.column.startswith(_FEATURE, autoescape=True)
+            connection.execute(table.delete().where(of if days is None else sa.and_(of, table.c.start.in_(sorted(days)))))
+            if reached is not None:
+                connection.execute(table.delete().where(of, own, table.c.start.in_(sorted(reached))))
             rows = [
                 {
                     "view": view.version,
@@ -58,7 +71,8 @@ class Statistics:
                     "statistics": msgspec.json.encode(one),
                     "at": self.clock(),
                 }
-                for start, columns in computed.items()
+                for found in (computed, answered)
+                for start, columns in found.items()
                 for column, one in columns.items()
             ]
             if rows:
@@ -112,9 +126,53 @@ class Statistics:
                     held[name] = merge(held[name], one) if name in held else one
         return found
 
+    def _reached(self, view: FeatureView, days: set[int]) -> set[int]:
+        """Days whose features may be others when rows of some days came: those in reach of the windows behind them."""
+        spans = [one.window + one.offset + one.hop for window in view.windows for one in window.inputs]
+        # A row that is known later than its time may be what answers on a later day.
+        reach = max([0, *spans]) if view.source.available == "event" else FOREVER
+        known = {start for start in self.windows(view) if any(day <= start <= day + reach for day in days)}
+        return known | days
+
+    def _answers(self, view: FeatureView, snapshot: Snapshot, days: set[int] | None) -> Days:
+        """Statistics of the features at the end of days."""
+        keys = [key.name for key in view.keys]
+        pairs: list[pa.Table] = []
+        for rows in self._rows(view, snapshot, keys, days=days):
+            starts = pa.array(rows[TS].to_numpy() // DAY * DAY, pa.int64())
+            pairs.append(rows.select(keys).append_column(_ASKED, starts).group_by([*keys, _ASKED]).aggregate([]))
+        if not pairs:
+            return {}
+        names = [_ASKED, *keys]
+        asked = pa.concat_tables(pairs).group_by(names).aggregate([]).drop_null()
+        asked = asked.sort_by([(name, "ascending") for name in names])
+        starts = asked[_ASKED].to_numpy()
+        spine = asked.take(pa.array(_some_of_each(starts)))
+        starts = spine[_ASKED].to_numpy()
+        service = ServiceDefinition(view.name, (Use(view),), outputs_of(view.name, (Use(view),)), (), ())
+        at = pa.array(starts + (DAY - 1), pa.int64()).cast(pa.timestamp("us", "UTC"))
+        spine = spine.set_column(spine.column_names.index(_ASKED), _ASKED, at)
+        snapshots = {view.source.name: snapshot}
+        answers = retrieve(service, spine, time=_ASKED, sources=self.sources, snapshots=snapshots).table
+        found: Days = {}
+        for start in np.unique(starts).tolist():
+            part = answers.filter(pa.array(starts == start))
+            found[start] = {_FEATURE + name: describe_column(part[name]) for name in service.names}
+        return found
+
     def _rows(self, view: FeatureView, snapshot: Snapshot, columns: list[str], *, days: set[int] | None) -> Iterator[pa.Table]:
         if days is None:
             yield from self.sources.batches(view.source, columns, snapshot=snapshot)
             return
         for day in sorted(days):
             yield from self.sources.batches(view.source, columns, snapshot=snapshot, start=Micros(day), end=Micros(day + DAY))
+
+
+def _some_of_each(starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Places of at most :data:`MOST_KEYS` rows of each day, evenly spread; the days stand together."""
+    _, first, counts = np.unique(starts, return_index=True, return_counts=True)
+    chosen = [
+        np.unique(np.linspace(begin, begin + count - 1, min(count, MOST_KEYS)).astype(np.int64))
+        for begin, count in zip(first.tolist(), counts.tolist(), strict=True)
+    ]
+    return np.concatenate([np.empty(0, dtype=np.int64), *chosen])

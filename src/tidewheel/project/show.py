@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from tidewheel.clock import format_instant
@@ -20,6 +20,7 @@ from tidewheel.project.survey import Surveyor, make_plan, plan_and_survey, read_
 from tidewheel.sources.definition import Source
 
 _MAX_BUILDS = 5
+_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +188,23 @@ def _of_rows(workspace: Workspace, definition: Source | FeatureView) -> list[tup
         lines.append(("in quarantine", f"{verdict.quarantined} rows, in {verdict.kept}"))
     sections = [("expectations", tuple(lines))]
     if isinstance(definition, FeatureView):
+        workspace.statistics.record(definition)  # what came since the last apply or materialisation
+        windows = workspace.statistics.windows(definition)
         sections.append(("statistics", tuple(_told(workspace.statistics.total(definition)).items())))
+        sections.append(("last days", tuple(_by_day(windows, [one.name for one in definition.features]))))
     return sections
+
+
+def _by_day(windows: Mapping[int, Mapping[str, ColumnStatistics]], features: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The features of the last days that had rows: how many keys, how many null, and the mean of numbers."""
+    for start in sorted(windows)[-_DAYS:]:
+        told = []
+        for name in features:
+            one = windows[start].get(f"f.{name}")
+            if one is not None:
+                mean = f" mean {one.mean:.4g}" if one.finite else ""
+                told.append(f"{name} {one.count} values, {one.nulls} null{mean}")
+        yield format_instant(start)[:10], "; ".join(told)
 
 
 def _told(columns: Mapping[str, ColumnStatistics]) -> dict[str, str]:

@@ -69,7 +69,8 @@ class KeyCodec:
                 )
         self.prefix = _HEAD.pack(view, len(schema))
         self._encoders = tuple(_ENCODE[field.type] for field in schema)
-        self._one_int = len(schema) == 1 and schema.fields[0].type is DataType.INT64
+        self.one_integer = len(schema) == 1 and schema.fields[0].type is DataType.INT64
+        """Whether a key is one int64."""
 
     def encode(self, parts: Sequence[object]) -> bytes:
         """The key of an entity.
@@ -84,7 +85,7 @@ class KeyCodec:
         KeyTypeMismatch
             When a part has another type than declared: ``"1"`` and ``1.0`` are not ``1``.
         """
-        if self._one_int:
+        if self.one_integer:
             part = parts[0]
             if type(part) is int and -_SIGN <= part < _SIGN:
                 return self.prefix + _Q.pack(part + _SIGN)
@@ -115,7 +116,7 @@ class KeyCodec:
         columns
             For each key field the part of every entity.
         """
-        if self._one_int and {int}.issuperset(map(type, columns[0])):
+        if self.one_integer and {int}.issuperset(map(type, columns[0])):
             prefix, pack = self.prefix, _Q.pack
             try:
                 return [prefix + pack(part + _SIGN) for part in columns[0]]  # type: ignore[operator]  # all of them are int

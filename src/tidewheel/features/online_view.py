@@ -143,6 +143,11 @@ class OnlineView:
         self._all_present = int.from_bytes(whole, "big")
 
     @property
+    def reader(self) -> row_kernel.RowPlan:
+        """How the values of look-ups are read from the row that was found, where :attr:`one_row`."""
+        return self._readers[0]
+
+    @property
     def reads_newest(self) -> bool:
         """Whether the newest few of a key's open rows say as much as all of them."""
         plain = self._ends is None and not self._corrected and not self.layout.delayed

@@ -6,11 +6,14 @@ The fold, the order of rows and the transforms are the functions that make train
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, NotMaterialized
+from tidewheel.features.answer_lookups import NEWEST, PlainLookups
 from tidewheel.features.columns import service_schema
 from tidewheel.features.definition import ServiceDefinition
 from tidewheel.features.online import OnlineLayout
@@ -22,8 +25,7 @@ from tidewheel.ports.online_store import OnlineStore
 from tidewheel.schema import DataType, Schema
 
 _FLOAT = struct.Struct("f")
-_NEWEST = 16
-"""Open rows of a key that are read at first, where these tell the answer: a busy key has thousands."""
+_NO_ERRORS: Mapping[str, int] = MappingProxyType({})
 
 
 class Answer:
@@ -34,7 +36,7 @@ class Answer:
     values
         Plain Python values, ``None`` for null, instants as aware datetimes.
     parts
-        The answers of views, and the place of the first output of each.
+        Gives the answers of views, and the place of the first output of each; called when somebody asks for what they tell.
     transform_errors
         Transforms of which a row failed, and how many rows did.
     """
@@ -42,7 +44,10 @@ class Answer:
     __slots__ = ("_parts", "transform_errors", "values")
 
     def __init__(
-        self, values: list[list[object]], parts: Sequence[tuple[int, ViewAnswer]], transform_errors: Mapping[str, int]
+        self,
+        values: list[list[object]],
+        parts: Callable[[], Sequence[tuple[int, ViewAnswer]]],
+        transform_errors: Mapping[str, int],
     ) -> None:
         self.values = values
         self.transform_errors = transform_errors
@@ -51,10 +56,11 @@ class Answer:
     @property
     def statuses(self) -> list[list[Status]]:
         """Why each value is what it is. Of windows, request values and transforms: ``PRESENT`` or ``NULL_VALUE``."""
-        if self._one_part():
-            return self._parts[0][1].statuses()
+        parts = self._parts()
+        if self._one_part(parts):
+            return parts[0][1].statuses()
         made = [[Status.NULL_VALUE if value is None else Status.PRESENT for value in row] for row in self.values]
-        for place, part in self._parts:
+        for place, part in parts:
             for row, own in zip(made, part.statuses(), strict=True):
                 row[place : place + len(own)] = own
         return made
@@ -62,17 +68,18 @@ class Answer:
     @property
     def event_times(self) -> list[list[int | None]]:
         """Microseconds: event time of the row that a look-up found; ``None`` for everything else."""
-        if self._one_part():
-            return self._parts[0][1].event_times()
+        parts = self._parts()
+        if self._one_part(parts):
+            return parts[0][1].event_times()
         made: list[list[int | None]] = [[None] * len(row) for row in self.values]
-        for place, part in self._parts:
+        for place, part in parts:
             for row, own in zip(made, part.event_times(), strict=True):
                 row[place : place + len(own)] = own
         return made
 
-    def _one_part(self) -> bool:
+    def _one_part(self, parts: Sequence[tuple[int, ViewAnswer]]) -> bool:
         """Whether all outputs are of one view."""
-        return len(self._parts) == 1 and self._parts[0][1].rows is self.values
+        return len(parts) == 1 and parts[0][1].rows is self.values
 
 
 class PreparedFeatures:
@@ -100,11 +107,15 @@ class PreparedFeatures:
         self._key_names = list(dict.fromkeys(key.name for key in service.keys if key.name not in asked))
         self._first = [service.names.index(use.names[0]) for use in service.uses]
         views = self._views.values()
-        self._newest = _NEWEST if all(one.reads_newest for one in views) else None
+        self._newest = NEWEST if all(one.reads_newest for one in views) else None
         self._after = max((one.layout.after for one in views), default=0)
         self._taken = self._taken_by_transforms()
         self._parts = self._in_order()
         self._alone = self._parts == [0]  # a row is what one view answers, as it is
+        plain = not (service.transforms or service.request or self._chained) and self._parts == list(range(len(self._uses)))
+        plain = plain and all(PlainLookups.takes(view, keys) for view, keys in self._uses)
+        uses = [(view, keys[0]) for view, keys in self._uses] if plain else []
+        self._plain = PlainLookups(store, uses, self._marks) if uses else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,6 +143,10 @@ class PreparedFeatures:
         """
         if len(requests) != len(at):
             raise Invalid(f"{len(requests)} requests and {len(at)} instants", where="at", fix="give one instant per request")
+        if self._plain is not None:
+            found = self._plain.find(requests, at)
+            if found is not None:
+                return Answer(found[0], partial(self._plain_parts, *found, at), _NO_ERRORS)
         columns = self._request_columns(requests)
         answers = self._read_views(at, columns) if self._uses else []
         for place, taken in self._taken:
@@ -139,7 +154,14 @@ class PreparedFeatures:
                 columns[name] = [row[column] for row in answers[place].rows]
         errors = self._run_transforms(columns, len(requests)) if self.service.transforms else {}
         values = answers[0].rows if self._alone else self._rows(answers, columns, len(requests))
-        return Answer(values, list(zip(self._first, answers, strict=True)), errors)
+        parts = list(zip(self._first, answers, strict=True))
+        return Answer(values, lambda: parts, errors)
+
+    def _plain_parts(
+        self, values: list[list[object]], everything: Sequence[list[bytes | None]], at: Sequence[Micros]
+    ) -> list[tuple[int, ViewAnswer]]:
+        parts = zip(self._first, self._uses, everything, strict=True)
+        return [(place, ViewAnswer(use[0], values, [found], at)) for place, use, found in parts]
 
     def _taken_by_transforms(self) -> list[tuple[int, list[tuple[int, str]]]]:
         """Of each use the places and names of the features that a transform takes."""
@@ -218,7 +240,7 @@ class PreparedFeatures:
         base = len(self._marks)
         rows, sets = self._store.read([*self._marks, *keys_read], keys_read, newest=self._newest)
         marks = self._checked_marks(rows)
-        if self._newest is not None and max(map(len, sets), default=0) == _NEWEST:
+        if self._newest is not None and max(map(len, sets), default=0) == NEWEST:
             self._read_more(keys_read, sets, at)
         held = Held(rows[base:], sets)
         if len(uses) == 1:
@@ -235,7 +257,7 @@ class PreparedFeatures:
     def _read_more(self, keys: Sequence[bytes], sets: list[list[bytes]], at: Sequence[Micros]) -> None:
         """Read whole sets where the newest items do not tell what was visible at the earliest instant asked."""
         bound = order_prefix(min(at) - self._after + 1, -(1 << 63))
-        cut = [place for place, items in enumerate(sets) if len(items) == _NEWEST and items[1] >= bound]
+        cut = [place for place, items in enumerate(sets) if len(items) == NEWEST and items[1] >= bound]
         for place, items in zip(cut, self._store.read([], [keys[place] for place in cut])[1], strict=True) if cut else ():
             sets[place] = items
 

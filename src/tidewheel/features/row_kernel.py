@@ -262,6 +262,7 @@ class RowPlan:
     """
 
     columns: cython.const[cython.longlong][::1]
+    count: cython.Py_ssize_t
     converters: list
     defaults: list
     version: cython.longlong
@@ -277,6 +278,7 @@ class RowPlan:
         self, columns: object, converters: list, defaults: list, *, layout: tuple, visible: tuple, whole: bool, ttl: int
     ) -> None:
         self.columns = _items(columns)
+        self.count = len(columns) // 6
         self.converters = converters
         self.defaults = defaults
         self.version, self.fingerprint, self.size, self.strings = layout
@@ -300,12 +302,29 @@ def _unsigned(data: cython.p_const_uchar, at: cython.Py_ssize_t, width: cython.P
 
 @cython.cfunc
 @cython.inline
+def _eight(data: cython.p_const_uchar, at: cython.Py_ssize_t) -> cython.ulonglong:
+    """Eight bytes as a number: spelled out, so that compilers make one swapped load of it."""
+    if not cython.compiled:
+        return int.from_bytes(data[at : at + 8], "big")
+    a: cython.ulonglong = data[at]
+    b: cython.ulonglong = data[at + 1]
+    c: cython.ulonglong = data[at + 2]
+    d: cython.ulonglong = data[at + 3]
+    e: cython.ulonglong = data[at + 4]
+    f: cython.ulonglong = data[at + 5]
+    g: cython.ulonglong = data[at + 6]
+    h: cython.ulonglong = data[at + 7]
+    return a << 56 | b << 48 | c << 40 | d << 32 | e << 24 | f << 16 | g << 8 | h
+
+
+@cython.cfunc
+@cython.inline
 def _signed(data: cython.p_const_uchar, at: cython.Py_ssize_t) -> cython.longlong:
     """An int64 as rows hold it."""
     if not cython.compiled:
-        return _unsigned(data, at, 8) - (1 << 63)
+        return _eight(data, at) - (1 << 63)
     one: cython.ulonglong = 1
-    return cython.cast(cython.longlong, _unsigned(data, at, 8) ^ (one << 63))
+    return cython.cast(cython.longlong, _eight(data, at) ^ (one << 63))
 
 
 @cython.cfunc
@@ -336,48 +355,66 @@ def _real32(bits: cython.ulonglong) -> cython.double:
 
 
 @cython.cfunc
-@cython.locals(c=cython.Py_ssize_t, kind=cython.longlong, at=cython.Py_ssize_t, behind=cython.Py_ssize_t)
-@cython.locals(start=cython.Py_ssize_t, stop=cython.Py_ssize_t, i=cython.Py_ssize_t, size=cython.Py_ssize_t)
+@cython.locals(n=cython.Py_ssize_t, c=cython.Py_ssize_t, kind=cython.longlong, at=cython.Py_ssize_t)
 def _values(plan: RowPlan, row: bytes) -> list:
     """The wanted values of a row that is well formed."""
     data: cython.p_const_uchar = row
-    found: list = []
-    size = len(row)
-    for c in range(0, plan.columns.shape[0], 6):
+    found: list = [None] * plan.count
+    for n in range(plan.count):
+        c = 6 * n
         if not data[plan.columns[c + 2]] & plan.columns[c + 3]:
-            found.append(plan.defaults[c // 6])
+            found[n] = plan.defaults[n]
             continue
         kind = plan.columns[c]
         at = plan.columns[c + 1]
         if kind == 4:
-            value = _real64(_unsigned(data, at, 8))
+            found[n] = _real64(_eight(data, at))
         elif kind == 2:
-            value = _signed(data, at)
+            found[n] = _signed(data, at)
         elif kind == 3:
-            value = _real32(_unsigned(data, at, 4))
+            found[n] = _real32(_unsigned(data, at, 4))
         elif kind == 1:
-            value = cython.cast(cython.longlong, _unsigned(data, at, 4)) - 2147483648
+            found[n] = cython.cast(cython.longlong, _unsigned(data, at, 4)) - 2147483648
         elif kind == 0:
-            value = data[at] != 0
-        elif kind == 7:
-            value = row[at : at + 16]
+            found[n] = data[at] != 0
         else:
-            i = plan.columns[c + 4]
-            behind = size - 4 * plan.strings
-            start = plan.size + (cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * (i - 1), 4)) if i else 0)
-            stop = behind
-            if i + 1 < plan.strings:
-                stop = plan.size + cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * i, 4))
-            value = row[start:stop]
-        try:
-            if kind == 5:
-                value = value.decode("utf-8", "surrogatepass")
-            if plan.columns[c + 5]:
-                value = plan.converters[c // 6](value)
-        except (ValueError, IndexError, OverflowError, struct.error) as error:
-            raise Corrupt("stored bytes are no value of their type", fix="materialise the view again") from error
-        found.append(value)
+            found[n] = _bytes(plan, row, c)
+        if plan.columns[c + 5]:
+            found[n] = _converted(plan.converters[n], found[n])
     return found
+
+
+@cython.cfunc
+def _converted(converter: object, value: object) -> object:
+    """What a function makes of a value that was stored."""
+    try:
+        return converter(value)
+    except (ValueError, IndexError, OverflowError, struct.error) as error:
+        raise Corrupt("stored bytes are no value of their type", fix="materialise the view again") from error
+
+
+@cython.cfunc
+@cython.locals(c=cython.Py_ssize_t, kind=cython.longlong, at=cython.Py_ssize_t, behind=cython.Py_ssize_t)
+@cython.locals(start=cython.Py_ssize_t, stop=cython.Py_ssize_t, i=cython.Py_ssize_t)
+def _bytes(plan: RowPlan, row: bytes, c: cython.Py_ssize_t) -> object:
+    """Bytes or text, given the place of its column in the plan."""
+    data: cython.p_const_uchar = row
+    kind = plan.columns[c]
+    at = plan.columns[c + 1]
+    if kind == 7:
+        return row[at : at + 16]
+    i = plan.columns[c + 4]
+    behind = len(row) - 4 * plan.strings
+    start = plan.size + (cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * (i - 1), 4)) if i else 0)
+    stop = behind
+    if i + 1 < plan.strings:
+        stop = plan.size + cython.cast(cython.Py_ssize_t, _unsigned(data, behind + 4 * i, 4))
+    value = row[start:stop]
+    return _converted(_text, value) if kind == 5 else value
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
 
 
 @cython.cfunc
@@ -498,3 +535,114 @@ def latest_values(plan: RowPlan, held: tuple, *, keys: list, times: list, found:
         data = row
         values.append(list(plan.defaults) if plan.ttl >= 0 and at - _signed(data, 0) > plan.ttl else _values(plan, row))
     return values
+
+
+# ── answering ────────────────────────────────────────────────────────────────────────────────────
+
+
+def find_latest(read: object, uses: list, *, marks: list, requests: list, times: list, newest: int) -> object:
+    """Answers of plain look-ups (:mod:`tidewheel.features.answer_lookups`) with one read of the store.
+
+    Parameters
+    ----------
+    read
+        What reads rows and sets (:meth:`tidewheel.ports.online_store.OnlineStore.read`).
+    uses
+        Of each the prefix of its keys, the name of the request's value that is the key, and the :class:`RowPlan`.
+    marks
+        Rows that must be there.
+    newest
+        How many items of a set are read.
+
+    Returns
+    -------
+    Values of every query, and of each use the row that every answer is from; ``None`` when something about a request is out of
+    the ordinary, or bytes do not tell an answer.
+    """
+    sets: list = []
+    for use in uses:
+        if not _add_keys(sets, use[0], requests, use[1]):
+            return None
+    rows, items = read(marks + sets, sets, newest=newest)
+    for n in range(len(marks)):
+        if rows[n] is None:
+            return None
+    values: list = []
+    everything: list = []
+    for n in range(len(uses)):
+        found: list = []
+        if not _add_latest(uses[n][2], (rows, items), (n * len(times), len(marks), newest), times, values, found):
+            return None
+        everything.append(found)
+    return values, everything
+
+
+@cython.cfunc
+@cython.locals(n=cython.Py_ssize_t, number=cython.longlong, size=cython.Py_ssize_t, j=cython.Py_ssize_t)
+@cython.locals(out=cython.p_uchar, head=cython.p_const_uchar, made=bytes, bits=cython.ulonglong, request=dict)
+def _add_keys(found: list, prefix: bytes, requests: list, name: str) -> cython.bint:
+    """Add the key of every request whose entity is one int64 by that name; whether all requests have such a number."""
+    one: cython.ulonglong = 1
+    size = len(prefix)
+    head = prefix
+    for n in range(len(requests)):
+        if type(requests[n]) is not dict:
+            return False
+        request = requests[n]
+        part = request.get(name)
+        if type(part) is not int:
+            return False
+        if not cython.compiled:
+            if not -(1 << 63) <= part < 1 << 63:
+                return False
+            found.append(prefix + (part + (1 << 63)).to_bytes(8, "big"))
+            continue
+        try:
+            number = part
+        except OverflowError:
+            return False
+        bits = cython.cast(cython.ulonglong, number) ^ (one << 63)
+        made = PyBytes_FromStringAndSize(cython.NULL, size + 8)
+        out = cython.cast(cython.p_uchar, cython.cast(cython.p_char, made))
+        memcpy(out, head, size)
+        for j in range(8):
+            out[size + j] = bits >> (56 - 8 * j) & 255
+        found.append(made)
+    return True
+
+
+@cython.cfunc
+@cython.locals(n=cython.Py_ssize_t, first=cython.Py_ssize_t, at=cython.longlong, data=cython.p_const_uchar)
+@cython.locals(row=bytes, second=bytes, items=list, marks=cython.Py_ssize_t, newest=cython.Py_ssize_t)
+def _add_latest(plan: RowPlan, held: tuple, place: tuple, times: list, values: list, found: list) -> cython.bint:
+    """Add what one use answers to every query's values, and the row it is from; whether bytes told every answer.
+
+    ``place`` is the first of its sets, how many rows stand before the first closed one, and how many items of a set were read.
+    """
+    rows: list = held[0]
+    sets: list = held[1]
+    first, marks, newest = place
+    new: cython.bint = not values
+    for n in range(len(times)):
+        at = times[n]
+        items = sets[first + n]
+        if len(items) == newest:  # what was left out may be all that was visible
+            second = items[1]
+            data = second
+            if _signed(data, 0) > at - plan.after:
+                return False
+        best = _latest(plan, rows[marks + first + n], items, at)
+        if best is OPEN:
+            return False
+        found.append(best)
+        if best is None:
+            own = list(plan.defaults)
+        else:
+            row = best
+            data = row
+            own = list(plan.defaults) if plan.ttl >= 0 and at - _signed(data, 0) > plan.ttl else _values(plan, row)
+        if new:
+            values.append(own)
+        else:
+            values[n] += own
+    return True

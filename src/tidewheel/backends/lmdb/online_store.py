@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
+from os import getpid
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
@@ -41,6 +42,7 @@ MAX_KEY_BYTES = 480
 _SUFFIX_BYTES = 20
 _SCAN_ENTRIES = 4096
 _FIRST_MAP_BYTES = 64 << 20
+_LAST = b"\xff" * (MAX_KEY_BYTES + _SUFFIX_BYTES + 1)  # behind every entry
 
 
 class _Environment:
@@ -175,20 +177,20 @@ class LmdbOnlineStore:
         self, rows: Sequence[Key], sets: Sequence[Key] = (), *, newest: int | None = None
     ) -> tuple[list[bytes | None], list[list[bytes]]]:
         """Answer rows and sets in the order asked, from one snapshot, of each set the newest items alone when so asked."""
-        shared = self._here()
+        shared = self._shared
+        if self._closed or shared.pid != getpid():
+            shared = self._here()
         with shared.reading:
-            txn = self._begin(shared)
+            try:
+                txn = cast(lmdb.Transaction, shared.env.begin())
+            except lmdb.MapResizedError:
+                txn = self._begin(shared)
             try:
                 get, table = txn.get, shared.rows
                 values = cast("list[bytes | None]", [get(key, None, table) for key in rows])
-                if not sets:
-                    return values, []
-                with txn.cursor(shared.items) as cursor:
-                    if newest is None:
-                        return values, [_items(cursor, key) for key in sets]
-                    return values, [_newest(cursor, key, newest) for key in sets]
+                return values, _sets(txn.cursor(shared.items), sets, newest) if sets else []
             finally:
-                txn.abort()
+                txn.abort()  # and its cursor with it
 
     def prune(self, bounds: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
         """Drop from the set at each key the items below its bound, and these very items; one transaction."""
@@ -364,9 +366,25 @@ def _key(cursor: lmdb.Cursor) -> bytes:
     return cast(bytes, cursor.key())  # bytes, as transactions are begun without buffers
 
 
+def _sets(cursor: lmdb.Cursor, keys: Sequence[bytes], newest: int | None) -> list[list[bytes]]:
+    """The sets at some keys. Most keys have no open items as a rule, and one look into a gap answers for every key in it."""
+    found: list[list[bytes]] = []
+    low = high = b""
+    for key in keys:
+        if low <= key < high and not high.startswith(key):
+            found.append([])
+            continue
+        entry = _key(cursor) if cursor.set_range(key) else _LAST
+        if not entry.startswith(key):
+            low, high = key, entry
+            found.append([])
+        else:
+            found.append(_items(cursor, key) if newest is None else _newest(cursor, key, newest))
+    return found
+
+
 def _items(cursor: lmdb.Cursor, key: bytes) -> list[bytes]:
-    if not cursor.set_range(key) or not _key(cursor).startswith(key):
-        return []
+    """Items of a set, the cursor being on the first entry that starts with its key."""
     found: list[bytes] = []
     length = len(key) + _SUFFIX_BYTES
     for entry, item in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
@@ -380,8 +398,6 @@ def _items(cursor: lmdb.Cursor, key: bytes) -> list[bytes]:
 
 def _newest(cursor: lmdb.Cursor, key: bytes, count: int) -> list[bytes]:
     """The greatest items, read backwards: entries order items by their first 8 bytes alone, so equal ones are all read."""
-    if not cursor.set_range(key) or not _key(cursor).startswith(key):
-        return []
     found: list[bytes] = []
     length, head = len(key) + _SUFFIX_BYTES, b""
     more = cursor.prev() if cursor.set_range(_after(key)) else cursor.last()

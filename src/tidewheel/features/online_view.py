@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 from tidewheel.clock import format_instant
 from tidewheel.errors import Corrupt, HistoryUnavailable
@@ -30,12 +31,27 @@ class Status(Enum):
     OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
 
 
+_TOLD = (Status.PRESENT, Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE, Status.NULL_VALUE, None)
+"""By the codes of the kernel."""
+
+
 @dataclass(slots=True)  # not frozen: that makes it three times as slow to make, which every answer does
 class Held:
     """What the store holds of some keys: the closed row of each, and its open set items in order."""
 
     rows: list[bytes | None]
     sets: list[list[bytes]]
+
+
+class Shared(NamedTuple):
+    """Of some neighbouring values of every row: how many they are, the status and the event time that they share.
+
+    A status is ``None`` where values differ in it.
+    """
+
+    width: int
+    statuses: list[Status | None]
+    event_times: list[int | None]
 
 
 class ViewAnswer:
@@ -68,6 +84,12 @@ class ViewAnswer:
             ]
             for number, row in enumerate(self.rows)
         ]
+
+    def shared(self) -> Shared | None:
+        """What the values of each row share; ``None`` when they are of several rows."""
+        if not self._view.one_row or not self._found:
+            return None
+        return Shared(len(self._view.looks), *self._view.tell(self._found[0], self._times))
 
     def event_times(self) -> list[list[int | None]]:
         """Event time of the row that each look-up found; ``None`` for windows."""
@@ -141,6 +163,12 @@ class OnlineView:
         for look in own:
             whole[look.presence - first] |= look.mask
         self._all_present = int.from_bytes(whole, "big")
+
+    def tell(self, found: list[bytes | None], times: Sequence[int]) -> tuple[list[Status | None], list[int | None]]:
+        """Status and event time that all values of a row share, where :attr:`one_row`; status ``None`` where they differ."""
+        codes = bytearray()
+        event_times = row_kernel.tell_rows(self._readers[0], found, times=list(times), codes=codes)
+        return [_TOLD[code] for code in codes], event_times
 
     @property
     def reader(self) -> row_kernel.RowPlan:

@@ -17,7 +17,7 @@ from tidewheel.features.answer_lookups import NEWEST, PlainLookups
 from tidewheel.features.columns import service_schema
 from tidewheel.features.definition import ServiceDefinition
 from tidewheel.features.online import OnlineLayout
-from tidewheel.features.online_view import Held, OnlineView, Status, ViewAnswer
+from tidewheel.features.online_view import Held, OnlineView, Shared, Status, ViewAnswer
 from tidewheel.features.request_values import check_value, get_value
 from tidewheel.features.rows import order_prefix
 from tidewheel.features.transform import run_transform
@@ -76,6 +76,15 @@ class Answer:
             for row, own in zip(made, part.event_times(), strict=True):
                 row[place : place + len(own)] = own
         return made
+
+    @property
+    def shared(self) -> list[Shared] | None:
+        """What neighbouring values share, from the first output to the last; ``None`` when some are of no row or several."""
+        parts = self._parts()
+        found = [part.shared() for _, part in parts]
+        told = [one for one in found if one is not None]
+        width = len(self.values[0]) if self.values else 0
+        return told if told and len(told) == len(found) and sum(one.width for one in told) == width else None
 
     def _one_part(self, parts: Sequence[tuple[int, ViewAnswer]]) -> bool:
         """Whether all outputs are of one view."""

@@ -537,6 +537,35 @@ def latest_values(plan: RowPlan, held: tuple, *, keys: list, times: list, found:
     return values
 
 
+@cython.locals(n=cython.Py_ssize_t, c=cython.Py_ssize_t, there=cython.Py_ssize_t)
+@cython.locals(data=cython.p_const_uchar, row=bytes, ts=cython.longlong, at=cython.longlong)
+def tell_rows(plan: RowPlan, found: list, *, times: list, codes: bytearray) -> list:
+    """The event time of the row that each answer is from, ``None`` without one.
+
+    ``codes`` is given what a row's values have in common: 0 all are present, 1 there is no row, 2 it is too old, 3 all are
+    null, 4 they differ.
+    """
+    told: list = []
+    for n in range(len(found)):
+        if found[n] is None:
+            codes.append(1)
+            told.append(None)
+            continue
+        row = found[n]
+        data = row
+        ts = _signed(data, 0)
+        at = times[n]
+        told.append(ts)
+        if plan.ttl >= 0 and at - ts > plan.ttl:
+            codes.append(2)
+            continue
+        there = 0
+        for c in range(plan.count):
+            there += 1 if data[plan.columns[6 * c + 2]] & plan.columns[6 * c + 3] else 0
+        codes.append(0 if there == plan.count else 4 if there else 3)
+    return told
+
+
 # ── answering ────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -153,13 +153,8 @@ class FeatureAnswerer:
         columns
             The inputs, when they are checked already.
         """
-        count = asked.count
         at = self.instants(asked)
-        checked = ready.inputs.read(asked) if columns is None else columns
-        names = tuple(checked)
-        rows = (
-            [dict(zip(names, values, strict=True)) for values in zip(*checked.values(), strict=True)] if names else [{}] * count
-        )
+        rows = ready.inputs.rows(asked) if columns is None else ready.inputs.turned(columns, asked.count)
         answer = ready.served.reader.answer(rows, at=at)
         for transform, failed in answer.transform_errors.items():
             self._measurements.transform_failed(ready.served.service.name, transform, failed)

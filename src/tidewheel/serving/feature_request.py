@@ -192,6 +192,28 @@ class FeatureInputs:
             columns, place = self._from_columns(asked.columns or {}), "columns.{name}[{row}]"
         return {field.name: self._typed(field, columns[field.name], place) for field in self._fields}
 
+    def rows(self, asked: AskedFeatures) -> Sequence[Mapping[str, object]]:
+        """Typed rows: those that were sent, where nothing about them had to be changed.
+
+        Raises
+        ------
+        MissingColumns, UnknownInput, KeyTypeMismatch, TypeMismatch
+            As :meth:`read`.
+        """
+        if asked.rows is None:
+            return self.turned(self.read(asked), asked.count)
+        columns = self._from_rows(asked.rows)
+        typed = {field.name: self._typed(field, columns[field.name], "rows[{row}].{name}") for field in self._fields}
+        if all(typed[name] is columns[name] for name in self._names):
+            return asked.rows
+        return self.turned(typed, len(asked.rows))
+
+    def turned(self, columns: Mapping[str, Sequence[object]], count: int) -> list[dict[str, object]]:
+        """Rows of typed columns."""
+        if not self._names:
+            return [{}] * count
+        return [dict(zip(self._names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
     def _from_rows(self, rows: Sequence[Mapping[str, object]]) -> Mapping[str, Sequence[object]]:
         width = len(self._names)
         try:

@@ -10,6 +10,7 @@ import msgspec
 from tidewheel.clock import Micros, format_instant, to_datetime
 from tidewheel.features.float_kernel import shorten_places
 from tidewheel.serving.served_features import FeatureValues
+from tidewheel.serving.shared_response import write_shared
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -92,6 +93,11 @@ def write_features(
     places
         Outputs wanted, by place; ``None`` for all. ``names`` are theirs.
     """
+    shared = answer.shared if places is None and "lag" not in include else None
+    if shared is not None and all(None not in one.statuses for one in shared):
+        return write_shared(
+            service, tuple(names), values=answer.values, shared=shared, at=at, include=include, columnar=columnar
+        )
     parts: dict[str, Shown] = {"values": answer.values}
     if "statuses" in include:
         parts["statuses"] = answer.statuses

@@ -13,7 +13,7 @@ from tidewheel.schema import DataType, Field, Schema
 
 if TYPE_CHECKING:
     from tidewheel.features.definition import ServiceDefinition
-    from tidewheel.features.online_view import Status
+    from tidewheel.features.online_view import Shared, Status
 
 
 class FeatureValues(Protocol):
@@ -32,6 +32,11 @@ class FeatureValues(Protocol):
     @property
     def event_times(self) -> Sequence[Sequence[int | None]]:
         """Microseconds: event time of the row that a look-up found."""
+        ...
+
+    @property
+    def shared(self) -> Sequence[Shared] | None:
+        """Status and event time that neighbouring outputs share, from the first output to the last; ``None`` where none do."""
         ...
 
     @property

@@ -367,32 +367,30 @@ def _key(cursor: lmdb.Cursor) -> bytes:
 
 
 def _sets(cursor: lmdb.Cursor, keys: Sequence[bytes], newest: int | None) -> list[list[bytes]]:
-    """The sets at some keys. Most keys have no open items as a rule, and one look into a gap answers for every key in it."""
+    """The sets at some keys. One look into a gap between entries answers for every key in it."""
     found: list[list[bytes]] = []
     low = high = b""
     for key in keys:
+        items: list[bytes] = []
+        found.append(items)
         if low <= key < high and not high.startswith(key):
-            found.append([])
             continue
-        entry = _key(cursor) if cursor.set_range(key) else _LAST
-        if not entry.startswith(key):
-            low, high = key, entry
-            found.append([])
-        else:
-            found.append(_items(cursor, key) if newest is None else _newest(cursor, key, newest))
-    return found
-
-
-def _items(cursor: lmdb.Cursor, key: bytes) -> list[bytes]:
-    """Items of a set, the cursor being on the first entry that starts with its key."""
-    found: list[bytes] = []
-    length = len(key) + _SUFFIX_BYTES
-    for entry, item in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
-        if not entry.startswith(key):
-            break
-        if len(entry) == length:
-            found.append(item)
-    found.sort()
+        if not cursor.set_range(key):
+            low, high = key, _LAST
+            continue
+        length = len(key) + _SUFFIX_BYTES
+        for entry, item in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
+            if not entry.startswith(key):
+                if not items:
+                    low, high = key, entry
+                break
+            if len(entry) == length:
+                items.append(item)
+                if newest is not None and len(items) > newest:
+                    found[-1] = items = _newest(cursor, key, newest)
+                    break
+        if len(items) > 1:
+            items.sort()
     return found
 
 

@@ -1,6 +1,7 @@
 """The query engine port on Spark, and its optional ability: functions of ours over buckets of keys, in the workers.
 
-The driver holds what is small (up to ``small_bytes``), and one partition at a time of what is not.
+The driver holds what is small (up to ``small_bytes``). What is not goes through Parquet in ``storage``: tables of this process
+are written there and read by the workers, and answers are written by the workers and read here, a batch at a time.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import functions as fn
 
 from tidewheel.backends.spark.cogroup import Limits, bucketed
 from tidewheel.backends.spark.failures import explained, guarded
-from tidewheel.backends.spark.read import read_relation, size_bytes, spark_schema
+from tidewheel.backends.spark.read import plain_table, read_relation, size_bytes, spark_schema
 from tidewheel.backends.spark.start import quiet, start_session
 from tidewheel.errors import Invalid
 from tidewheel.ports.query_engine import Files, InMemory, Relation, Side
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _SMALL_BYTES = 64 << 20
 _BUCKET_ROWS = 500_000
+_FILE_ROWS = 262_144
+"""Rows of a group in a file: what one task reads at least."""
 _IPC = "ipc binary"
 
 
@@ -44,7 +48,8 @@ class Spark:
     storage
         The same for answers, as a URL or path that driver and workers both see; ``temporary`` by default.
     small_bytes
-        Answers of relations up to this size come to the driver at once; larger ones a partition at a time.
+        Tables up to this size go to the workers, and answers of relations up to it come to the driver, through the driver's
+        memory; larger ones through files.
     bucket_rows
         About how many rows of each side one call of a function gets.
     options
@@ -75,7 +80,7 @@ class Spark:
         base = temporary or Path(tempfile.gettempdir())
         base.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="spark-", dir=base))
-        self._storage = storage or str(self._folder)
+        self._storage = f"{storage or base}/{self._folder.name}"
         self._small = small_bytes
         self._limits = Limits(bucket_rows)
         self._lock = threading.Lock()
@@ -90,8 +95,9 @@ class Spark:
 
     def schema(self, sql: str, relations: Mapping[str, Relation]) -> pa.Schema:
         """Columns and types of the query's answer; reads no rows of it."""
+        bare = {name: InMemory(one.table.slice(0, 0)) if isinstance(one, InMemory) else one for name, one in relations.items()}
         with explained():
-            return _arrow_schema(self._query(sql, relations))
+            return _arrow_schema(self._query(sql, bare))
 
     def stream(
         self, sql: str, relations: Mapping[str, Relation], *, order_by: Sequence[str] = (), batch_rows: int = 1_000_000
@@ -105,7 +111,10 @@ class Spark:
             if self._is_small(relations.values()):
                 whole = _collected(frame, schema)
                 return pa.RecordBatchReader.from_batches(schema, whole.to_batches(max_chunksize=batch_rows))
-        return pa.RecordBatchReader.from_batches(schema, _partitions(frame, schema))
+            if "://" in self._storage or any(map(pa.types.is_null, schema.types)):  # no files that we can read
+                return pa.RecordBatchReader.from_batches(schema, _partitions(frame, schema))
+            target = Path(self._written(frame))
+        return pa.RecordBatchReader.from_batches(schema, _from_files(target, schema, batch_rows))
 
     def cogroup(
         self, left: Side, right: Side, function: Callable[[pa.Table, pa.Table], pa.Table], *, schema: pa.Schema
@@ -117,8 +126,7 @@ class Spark:
             answer = bucketed(frames, (left, right), guarded(function), schema=schema, small=small, limits=self._limits)
             if small:
                 return InMemory(_collected(answer, schema))
-            target = f"{self._storage}/{uuid.uuid4().hex}"
-            answer.write.parquet(target)
+            target = self._written(answer)
             for frame in frames:
                 frame.unpersist()
         found = sorted(str(path) for path in Path(target).glob("*.parquet"))
@@ -131,11 +139,12 @@ class Spark:
         self._closed = True
         if self._owner:
             self._session.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for folder in (self._folder, Path(self._storage)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _query(self, sql: str, relations: Mapping[str, Relation]) -> DataFrame:
         """The query over the relations, analysed; names are the session's, so one query at a time."""
-        frames = {name: read_relation(self._session, relation) for name, relation in relations.items()}
+        frames = {name: read_relation(self._session, self._near(relation)) for name, relation in relations.items()}
         with self._lock:
             for name, frame in frames.items():
                 frame.createOrReplaceTempView(name)
@@ -150,6 +159,26 @@ class Spark:
         if side.prepare is None:
             return frame.select(*[fn.col(_tick(name)) for name in side.schema.names])
         return frame.mapInArrow(_in_batches(guarded(side.prepare), _arrow_schema(frame)), spark_schema(side.schema))
+
+    def _near(self, relation: Relation) -> Relation:
+        """The relation, a large table as a file that the workers read: the driver's Java never holds it."""
+        if not isinstance(relation, InMemory) or self._is_small([relation]) or "://" in self._storage:
+            return relation
+        folder = Path(self._storage)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{uuid.uuid4().hex}.parquet"
+        table = plain_table(relation.table)
+        with pq.ParquetWriter(path, table.schema, compression="lz4") as writer:
+            for start in range(0, max(table.num_rows, 1), _FILE_ROWS):
+                writer.write_table(table.slice(start, _FILE_ROWS))
+        return Files("parquet", (str(path),))
+
+    def _written(self, frame: DataFrame) -> str:
+        """Folder with the rows of a frame, written by the workers; the order of its files is that of the rows."""
+        target = f"{self._storage}/{uuid.uuid4().hex}"
+        with quiet():
+            frame.write.option("compression", "lz4").parquet(target)
+        return target
 
     def _is_small(self, relations: Iterable[Relation]) -> bool:
         return sum(map(size_bytes, relations)) <= self._small
@@ -220,6 +249,16 @@ def _in_batches(
             yield from function(pa.Table.from_batches([batch]).cast(schema)).to_batches()
 
     return run
+
+
+def _from_files(folder: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows of files in a folder, which goes when they are read."""
+    with explained():
+        for path in sorted(folder.glob("part-*.parquet")):
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_rows):
+                    yield batch.cast(schema) if batch.schema != schema else batch
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _partitions(frame: DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -104,7 +104,6 @@ def _settings(master: str, folder: Path) -> dict[str, str]:
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{_LOG} -Dderby.system.home={folder}",
         "spark.python.worker.reuse": "true",
-        "spark.driver.maxResultSize": "0",  # answers are streamed, a partition at a time; see query_engine.py
     }
     if master.startswith("local"):  # nothing of a Spark on one machine listens to the network
         loopback = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}

@@ -1,42 +1,91 @@
-"""Nine window aggregates and a look-up: ours on DuckDB, ours on Spark, and plain Spark SQL, on the same files in one run.
+"""Nine window aggregates: ours on DuckDB, ours on Spark, and plain Spark SQL in the two ways that its users write it.
 
-Size S: 100,000 rows of spine, 700,000 events, 20,000 keys (``--keys zipf`` or ``uniform``). Spark runs on all cores of this
-machine and is warm: its start and the first run of each work are not counted. CPU seconds are of this process with its threads
-and of all processes below it, Java and Python workers; each work is done twice more, the best counts. Plain Spark SQL does
-less: its frames end at the spine's own instant and have no hops, and it looks up without ties, availability or a report.
+Size S: 100,000 rows of spine, 700,000 events, 20,000 keys; M: ten times that (``--keys zipf`` or ``uniform``). Every contender
+has a process of its own. *Cold* is all of it: imports, Spark's start, and the first answer. *Warm* is the better of two more
+in the same process, with Java compiled and files in the cache. CPU seconds are of the whole tree of processes, Java and Python
+workers too, read from ``/proc``. Who needs more than ``--limit`` CPU seconds is stopped, and what it had used until then is
+printed as what it takes at least. Plain Spark SQL does less than ours: no order of ties, availability or report, and its frames
+begin at the instant and not at the hour. Both of ours are compared to the bit, and with the counts of Spark's join.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import which
+from shutil import rmtree, which
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import tidewheel as tw
-from tidewheel.datasets.build import join
-from tidewheel.project.open import open_workspace
-
 START, DAY = 1_577_836_800_000_000, 86_400_000_000
-AGGREGATES = ("count(x)", "sum(x)", "avg(x)", "min(x)", "max(x)", "stddev_samp(x)", "stddev_pop(x)", "last(x)", "first(x)")
-FRAMES = """
-    SELECT uid, t, {columns} FROM (
-      SELECT *, {aggregates} FROM (
-        SELECT uid, unix_micros(CAST(ts AS TIMESTAMP_LTZ)) AS t, x, false AS asked FROM parquet.`{folder}/events.parquet`
-        UNION ALL SELECT uid, unix_micros(CAST(t AS TIMESTAMP_LTZ)), NULL, true FROM parquet.`{folder}/spine.parquet`))
-    WHERE asked"""
-LATEST = """
-    SELECT s.uid, s.t, max_by(e.x, e.ts) AS x FROM parquet.`{folder}/spine.parquet` s
-    LEFT JOIN parquet.`{folder}/events.parquet` e ON s.uid = e.uid AND e.ts <= s.t AND e.ts > s.t - INTERVAL 1 DAY
-    GROUP BY s.uid, s.t"""
+SIZES = {"S": (100_000, 700_000), "M": (1_000_000, 7_000_000)}
+OURS, FAR, FRAMES, JOIN = "ours on duckdb", "ours on spark", "Spark SQL, frames", "Spark SQL, join"
+TARGET = 50
+SPARK = "spark://local[*]?spark.driver.memory=3g&spark.driver.maxResultSize=2g"
+SQL = {
+    FRAMES: """
+    SELECT uid, t, n, nx, total, middle, least, most, spread, spread_pop, final FROM (
+      SELECT *, count_if(NOT asked) OVER day AS n, count(x) OVER day AS nx, sum(x) OVER day AS total, avg(x) OVER day AS middle,
+        min(x) OVER day AS least, max(x) OVER day AS most, stddev_samp(x) OVER day AS spread,
+        stddev_pop(x) OVER day AS spread_pop, last(x, true) OVER day AS final
+      FROM (
+        SELECT uid, unix_micros(ts) AS t, x, false AS asked FROM events
+        UNION ALL SELECT uid, unix_micros(t), NULL, true FROM spine)
+      WINDOW day AS (PARTITION BY uid ORDER BY t RANGE BETWEEN 86400000000 PRECEDING AND 1 PRECEDING))
+    WHERE asked""",
+    JOIN: """
+    SELECT s.uid, s.t, count(e.ts) AS n, count(e.x) AS nx, sum(e.x) AS total, avg(e.x) AS middle, min(e.x) AS least,
+      max(e.x) AS most, stddev_samp(e.x) AS spread, stddev_pop(e.x) AS spread_pop, max_by(e.x, e.ts) AS final
+    FROM spine s LEFT JOIN events e ON s.uid = e.uid AND e.ts < s.t AND e.ts >= date_trunc('hour', s.t - INTERVAL 1 DAY)
+    GROUP BY s.uid, s.t""",
+}
+
+
+@dataclass
+class Told:
+    """What one contender used: CPU and wall seconds, or how much at least."""
+
+    cold: tuple[float, float] | None = None
+    warm: tuple[float, float] | None = None
+    at_least: float = 0.0
+    rows: list[int] = field(default_factory=list)
+    digest: str = ""
+    said: str = ""
+
+
+def main() -> None:
+    """Print seconds and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keys", choices=["zipf", "uniform", "both"], default="both")
+    parser.add_argument("--size", choices=sorted(SIZES), default="S")
+    parser.add_argument("--limit", type=float, default=400.0, help="CPU seconds after which a contender is stopped")
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.contender is not None:
+        work(given.contender, given.folder)
+        return
+    if which("java") is None:
+        print("no Java here, so no Spark to compare with")
+        return
+    for keys in ("uniform", "zipf") if given.keys == "both" else (given.keys,):
+        folder = Path(tempfile.mkdtemp())
+        try:
+            make_data(folder, keys, *SIZES[given.size])
+            compare(folder, f"{given.size} {keys}", given.limit)
+        finally:
+            rmtree(folder)
 
 
 def make_data(folder: Path, keys: str, spine: int, events: int) -> None:
@@ -52,13 +101,81 @@ def make_data(folder: Path, keys: str, spine: int, events: int) -> None:
 
     held = {"uid": uid(events), "ts": times(np.sort(draw.integers(0, 60 * DAY, events))), "x": draw.normal(size=events)}
     pq.write_table(pa.table(held), folder / "events.parquet")
-    pq.write_table(
-        pa.table({"uid": uid(spine), "t": times(draw.integers(30 * DAY, 60 * DAY, spine))}), folder / "spine.parquet"
-    )
+    asked = draw.integers(30 * DAY, 60 * DAY, spine)
+    pq.write_table(pa.table({"uid": uid(spine), "t": times(asked)}), folder / "spine.parquet")
+    lines = [
+        f'[workspace.{name}]\nonline = "memory"\nengine = "{url}"\n' for name, url in (("duckdb", "duckdb"), ("spark", SPARK))
+    ]
+    (folder / "tidewheel.toml").write_text('project = "bench"\n' + "".join(lines))
 
 
-def cpu_seconds() -> float:
-    """Of this process and of every process below it, living or gone."""
+def compare(folder: Path, title: str, limit: float) -> None:
+    """Run every contender, and print what it used, beside ours."""
+    print(f"── {title}, load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores", flush=True)
+    found: dict[str, Told] = {}
+    for name in (OURS, FAR, FRAMES, JOIN):
+        found[name] = told = run(name, folder, limit)
+        for phase in ("cold", "warm"):
+            spent = getattr(told, phase)
+            ours = getattr(found[OURS], phase)
+            if ours is None:
+                raise SystemExit(f"ours gave no answer: {told.said}")
+            mark, cpu = ("", spent[0]) if spent else ("at least ", told.at_least)
+            wall = f"{spent[1]:8.2f} s" if spent else "   stopped" if told.at_least else "    failed"
+            if spent or phase == "cold" or told.cold:
+                print(f"{phase} {name:18} {mark}{cpu:8.2f} CPU-s {wall}   {mark}{cpu / ours[0]:7.1f} times ours", flush=True)
+        if not told.cold and told.said:
+            print(told.said)
+    print(f"both of ours answer the same bits: {found[OURS].digest == found[FAR].digest}")
+    if found[JOIN].rows:
+        print(f"{JOIN} counts the same events: {found[JOIN].rows == found[OURS].rows}")
+    best = [told.warm[0] if told.warm else told.at_least for told in (found[FRAMES], found[JOIN])]
+    warm = found[OURS].warm
+    print(f"ours against the quicker plain Spark, warm: {min(best) / warm[0] if warm else 0:.1f} times (target {TARGET})")
+
+
+def run(name: str, folder: Path, limit: float) -> Told:
+    """One contender in a process of its own, until it is done or has used up its CPU seconds."""
+    command = [sys.executable, __file__, "--contender", name, "--folder", str(folder)]
+    told = Told()
+    with (folder / "told").open("w+") as out, (folder / "errors").open("w+") as errors:
+        child = subprocess.Popen(command, stdout=out, stderr=errors, start_new_session=True)
+        spent = 0.0
+        while child.poll() is None:
+            before = told_cpu(folder / "told")
+            spent = tree(child.pid)[0] - before
+            if spent > limit:
+                told.at_least = spent
+                for one in reversed(tree(child.pid)[1]):
+                    stop(one)
+                child.wait()
+            time.sleep(0.5)
+        errors.seek(0)
+        told.said = "" if child.returncode == 0 else errors.read()[-500:]
+    for line in (folder / "told").read_text().splitlines():
+        one = json.loads(line)
+        if one["phase"] == "cold":
+            told.cold, told.rows, told.digest = (one["cpu"], one["wall"]), one["rows"], one["digest"]
+        else:
+            told.warm = min(told.warm or (one["cpu"], one["wall"]), (one["cpu"], one["wall"]))
+    return told
+
+
+def told_cpu(path: Path) -> float:
+    """CPU seconds of what is finished: the limit is for each answer."""
+    return sum(float(json.loads(line)["cpu"]) for line in path.read_text().splitlines())
+
+
+def stop(process: int) -> None:
+    """End one process that this benchmark has started."""
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def tree(root: int) -> tuple[float, list[int]]:
+    """CPU seconds of a process and of every process below it, living or waited for; and those that live."""
     children: dict[int, list[int]] = {}
     spent: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -68,96 +185,90 @@ def cpu_seconds() -> float:
             continue
         children.setdefault(int(fields[1]), []).append(int(path.parent.name))
         spent[int(path.parent.name)] = sum(map(int, fields[11:15]))
-    total, waiting = 0, [os.getpid()]
+    found, waiting = [], [root]
     while waiting:
-        one = waiting.pop()
-        total += spent.get(one, 0)
-        waiting += children.get(one, [])
-    return total / os.sysconf("SC_CLK_TCK")
+        found.append(waiting.pop())
+        waiting += children.get(found[-1], [])
+    return sum(spent.get(one, 0) for one in found) / os.sysconf("SC_CLK_TCK"), found
 
 
-def best(work: Callable[[], object]) -> tuple[float, float]:
-    """Least CPU seconds and wall seconds of two tries."""
-    spent = []
-    for _ in range(2):
-        cpu, wall = cpu_seconds(), time.perf_counter()
-        work()
-        spent.append((cpu_seconds() - cpu, time.perf_counter() - wall))
-    return min(spent)
+# ── in the contender's process ───────────────────────────────────────────────────────────────────
 
 
-def services() -> tuple[tw.Service, tw.Service]:
-    """Nine windows of a day, and a look-up of at most a day."""
-    user = tw.entity("user", uid=int)
-    source = tw.source("events", "events.parquet", time="ts")
-
-    @tw.features(source, by=user)
-    class Lately:
-        n = tw.count("1d")
-        nx = tw.count("x", "1d")
-        total = tw.sum("x", "1d")
-        middle = tw.mean("x", "1d")
-        least = tw.min("x", "1d")
-        most = tw.max("x", "1d")
-        spread = tw.std("x", "1d")
-        spread_pop = tw.std_pop("x", "1d")
-        final = tw.last("x", "1d")
-
-    @tw.features(source, by=user, ttl="1d")
-    class Latest:
-        x = tw.lookup("x")
-
-    return tw.service("lately", Lately), tw.service("latest", Latest)
+def work(name: str, folder: Path) -> None:
+    """Answer three times, and say what each took."""
+    ask = CONTENDERS[name](folder)
+    before = 0.0
+    for phase in ("cold", "warm", "warm"):
+        wall = time.perf_counter() if phase == "warm" else START_WALL
+        answer = ask()
+        cpu, wall = tree(os.getpid())[0], time.perf_counter() - wall
+        facts = facts_of(answer) if phase == "cold" else {}
+        print(json.dumps({"phase": phase, "cpu": cpu - before, "wall": wall} | facts), flush=True)
+        before = tree(os.getpid())[0]
 
 
-def main() -> None:
-    """Print seconds and ratios."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--keys", choices=["zipf", "uniform"], default="uniform")
-    parser.add_argument("--spine", type=int, default=100_000)
-    parser.add_argument("--events", type=int, default=700_000)
-    given = parser.parse_args()
-    if which("java") is None:
-        print("no Java here, so no Spark to compare with")
-        return
-    folder = Path(tempfile.mkdtemp())
-    make_data(folder, given.keys, given.spine, given.events)
-    engines = {"duckdb": "duckdb", "spark": "spark://local[*]?spark.driver.memory=2g"}
-    lines = [f'[workspace.{name}]\nonline = "memory"\nengine = "{url}"\n' for name, url in engines.items()]
-    (folder / "tidewheel.toml").write_text('project = "bench"\n' + "".join(lines))
-    windows, look_up = services()
-    spine = pq.read_table(folder / "spine.parquet")
-    spent: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {}
-    answers: dict[str, list[pa.Table]] = {}
-    for name in engines:
-        with open_workspace(folder, name=name) as workspace:
-            sources = workspace.sources
-            answers[name] = [join(spine, one, time="t", sources=sources)[0] for one in (windows, look_up)]
-            runs = [best(partial(join, spine, one, time="t", sources=sources)) for one in (windows, look_up)]
-            spent[f"ours on {name}"] = (runs[0], runs[1])
-            if name == "spark":
-                spent["plain Spark SQL"] = plain(folder)
-    same = [one.equals(other) for one, other in zip(answers["duckdb"], answers["spark"], strict=True)]
-    print(f"{given.spine} rows of spine, {given.events} events, {given.keys} keys; both engines answer the same: {same}")
-    for place, work in enumerate(("nine windows", "one look-up")):
-        least = spent["ours on duckdb"][place]
-        for name, runs in spent.items():
-            cpu, wall = runs[place]
-            print(f"{work}: {name:16} {cpu:8.2f} CPU-s {wall:8.2f} s   {cpu / least[0]:8.1f} times ours on duckdb in CPU")
+def facts_of(answer: pa.Table) -> dict[str, object]:
+    """What contenders can be compared by: counts in order of key and time, and the bits of all columns."""
+    distinct = answer.select(["uid", "t", "n"]).group_by(["uid", "t"]).aggregate([("n", "max")])
+    counts = distinct.sort_by([("uid", "ascending"), ("t", "ascending")])["n_max"].to_numpy()
+    digest = hashlib.sha256()
+    for column in answer.columns:
+        for buffer in column.combine_chunks().fill_null(0).buffers():
+            digest.update(b"" if buffer is None else buffer)
+    return {"rows": [len(counts), int(counts.sum()), int((counts**2).sum())], "digest": digest.hexdigest()}
 
 
-def plain(folder: Path) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Spark alone, in the session that runs: RANGE frames, and a range join."""
+def ours(workspace: str) -> Callable[[Path], Callable[[], pa.Table]]:
+    """Nine windows of a day on one of our engines."""
+
+    def made(folder: Path) -> Callable[[], pa.Table]:
+        import tidewheel as tw
+        from tidewheel.datasets.build import join
+        from tidewheel.project.open import open_workspace
+
+        @tw.features(tw.source("events", "events.parquet", time="ts"), by=tw.entity("user", uid=int))
+        class Lately:
+            n = tw.count("1d")
+            nx = tw.count("x", "1d")
+            total = tw.sum("x", "1d")
+            middle = tw.mean("x", "1d")
+            least = tw.min("x", "1d")
+            most = tw.max("x", "1d")
+            spread = tw.std("x", "1d")
+            spread_pop = tw.std_pop("x", "1d")
+            final = tw.last("x", "1d")
+
+        lately = tw.service("lately", Lately)
+        spine = pq.read_table(folder / "spine.parquet")
+        opened = open_workspace(folder, name=workspace)
+        return lambda: join(spine, lately, time="t", sources=opened.sources)[0]
+
+    return made
+
+
+def plain(folder: Path, sql: str) -> Callable[[], pa.Table]:
+    """Spark alone, as its users would start it."""
     from pyspark.sql import SparkSession
 
-    session = SparkSession.builder.getOrCreate()
-    over = f"OVER (PARTITION BY uid ORDER BY t RANGE BETWEEN {DAY} PRECEDING AND CURRENT ROW)"
-    made = ", ".join(f"{text} {over} AS a{place}" for place, text in enumerate(AGGREGATES))
-    names = ", ".join(f"a{place}" for place in range(len(AGGREGATES)))
-    frames = FRAMES.format(folder=folder, aggregates=made, columns=names)
-    latest = LATEST.format(folder=folder)
-    return best(lambda: session.sql(frames).toArrow()), best(lambda: session.sql(latest).toArrow())
+    builder = SparkSession.builder.master("local[*]").config("spark.driver.memory", "3g").config("spark.ui.enabled", "false")
+    fixed = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.sql.session.timeZone": "UTC"}
+    fixed |= {"spark.driver.maxResultSize": "2g", "spark.local.dir": str(folder)}
+    for name, value in fixed.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    for name in ("events", "spine"):
+        session.read.parquet(str(folder / f"{name}.parquet")).createOrReplaceTempView(name)
+    return lambda: session.sql(sql).toArrow()
 
+
+CONTENDERS: dict[str, Callable[[Path], Callable[[], pa.Table]]] = {
+    OURS: ours("duckdb"),
+    FAR: ours("spark"),
+    FRAMES: lambda folder: plain(folder, SQL[FRAMES]),
+    JOIN: lambda folder: plain(folder, SQL[JOIN]),
+}
+START_WALL = time.perf_counter()
 
 if __name__ == "__main__":
     main()

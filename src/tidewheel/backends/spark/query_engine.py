@@ -168,7 +168,7 @@ class Spark:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{uuid.uuid4().hex}.parquet"
         table = plain_table(relation.table)
-        with pq.ParquetWriter(path, table.schema, compression="lz4") as writer:
+        with pq.ParquetWriter(path, table.schema) as writer:
             for start in range(0, max(table.num_rows, 1), _FILE_ROWS):
                 writer.write_table(table.slice(start, _FILE_ROWS))
         return Files("parquet", (str(path),))
@@ -177,7 +177,7 @@ class Spark:
         """Folder with the rows of a frame, written by the workers; the order of its files is that of the rows."""
         target = f"{self._storage}/{uuid.uuid4().hex}"
         with quiet():
-            frame.write.option("compression", "lz4").parquet(target)
+            frame.write.parquet(target)
         return target
 
     def _is_small(self, relations: Iterable[Relation]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from pyspark.sql import SparkSession
 from tidewheel.errors import MissingExtra, Unavailable
 
 _LOG = Path(__file__).parent / "log4j2.properties"
+_CODE = "tidewheel-code"
 
 
 def start_session(master: str, *, folder: Path, options: Mapping[str, str]) -> tuple[SparkSession, bool]:
@@ -56,8 +58,13 @@ def start_session(master: str, *, folder: Path, options: Mapping[str, str]) -> t
         raise Unavailable(
             f"Spark does not start on {master}: {first}", fix="check the engine's URL, Java, and memory"
         ) from error
+    if not _is_here(master):
+        made.sparkContext.addArchive(f"{_pack_code(folder)}#{_CODE}")
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # prints what it throws, which we explain
-    made.sparkContext.pythonExec = sys.executable if master.startswith("local") else made.sparkContext.pythonExec
+    if "spark.pyspark.python" in options:  # heeded by Spark only where its own script starts the driver
+        made.sparkContext.pythonExec = options["spark.pyspark.python"]
+    elif master.startswith("local"):
+        made.sparkContext.pythonExec = sys.executable
     return _own(made, options), True
 
 
@@ -108,4 +115,22 @@ def _settings(master: str, folder: Path) -> dict[str, str]:
     if master.startswith("local"):  # nothing of a Spark on one machine listens to the network
         loopback = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
         found |= loopback | {"spark.local.dir": str(folder), "spark.sql.shuffle.partitions": "4"}
+    if not _is_here(master):
+        found["spark.executorEnv.PYTHONPATH"] = f"./{_CODE}"
     return found
+
+
+def _is_here(master: str) -> bool:
+    """Whether workers run in this process's own folder."""
+    return master == "local" or master.startswith("local[")
+
+
+def _pack_code(folder: Path) -> Path:
+    """This package, compiled kernels too, as an archive: workers run the code that this process runs, wherever they are."""
+    package = Path(__file__).parents[2]
+    path = folder / f"{_CODE}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file in sorted(package.rglob("*")):
+            if file.suffix in (".py", ".so", ".pyd", ".properties"):
+                archive.write(file, file.relative_to(package.parent))
+    return path

@@ -1,0 +1,92 @@
+"""Answers that the driver has no room for, and a cluster whose workers share no folder with the driver but the data's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+
+import pyarrow.parquet as pq
+import pyspark
+import pytest
+from tests.backends.spark.worlds import answer, events, spine, views
+
+from tidewheel.backends.duckdb import DuckDB
+from tidewheel.sources.definition import source
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(which("java") is None, reason="Spark needs Java")]
+ROOT = Path(__file__).parents[3]
+QUICK = "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1"
+
+
+def probe(url: str, folder: Path, *, rows: int) -> str:
+    """Ask another process's Spark, and compare with DuckDB; where the workers' code was."""
+    events(folder, rows, share=0.9)
+    asked = spine(rows)
+    pq.write_table(asked, folder / "spine.parquet")
+    with DuckDB(threads=1) as duckdb:
+        of = source("events", str(folder / "events.parquet"), time="ts", created="made")
+        expected = answer(views(of), asked, duckdb, folder).table
+    command = [sys.executable, "-m", "tests.backends.spark.probe", url, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    assert pq.read_table(folder / "answer.parquet").equals(expected)
+    return done.stdout.strip()
+
+
+def test_spine_and_answer_never_pass_through_the_drivers_memory(tmp_path: Path) -> None:
+    """40,000 rows of answer are 3 MB, and a driver that takes 64 KiB of results answers them; 90 % are of one key."""
+    limits = ["spark.driver.maxResultSize=64k", "spark.driver.memory=512m", "small_bytes=0", "bucket_rows=5000"]
+    probe(f"spark://local[2]?{'&'.join([*limits, QUICK])}", tmp_path, rows=40_000)
+
+
+def test_a_cluster_runs_the_drivers_code_in_folders_of_its_own(tmp_path: Path) -> None:
+    small = ["small_bytes=0", "bucket_rows=300", "spark.sql.shuffle.partitions=2"]
+    small += ["spark.executor.cores=1", "spark.executor.memory=512m", "spark.driver.memory=512m"]
+    here = ["spark.driver.host=127.0.0.1", "spark.driver.bindAddress=127.0.0.1", f"spark.pyspark.python={sys.executable}"]
+    with cluster(tmp_path) as master:
+        place = probe(f"{master}?{'&'.join([*small, *here, QUICK])}", tmp_path, rows=600)
+    assert place.startswith(str(tmp_path / "work"))
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """A master and a worker of two cores, by Spark's own command; answers the master's URL."""
+    script = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
+    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
+    started = []
+
+    def start(name: str, *arguments: str) -> Path:
+        log = folder / f"{name}.log"
+        command = [script, f"org.apache.spark.deploy.{name}", *arguments]
+        with log.open("w") as file:
+            started.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file))
+        return log
+
+    try:
+        (folder / "work").mkdir()
+        ports = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
+        url = said(start("master.Master", *ports), "Starting Spark master at ").split()[0]
+        said(
+            start("worker.Worker", *ports, "--cores", "2", "--memory", "1g", "--work-dir", str(folder / "work"), url),
+            "registered",
+        )
+        yield url
+    finally:
+        for one in reversed(started):
+            one.terminate()
+            one.wait(timeout=60)
+
+
+def said(log: Path, words: str) -> str:
+    """What a log says behind some words, once it does."""
+    until = time.monotonic() + 120
+    while words not in log.read_text():
+        assert time.monotonic() < until, log.read_text()[-2_000:]
+        time.sleep(0.2)
+    return log.read_text().partition(words)[2]

@@ -164,22 +164,8 @@ class Step:
 
     def side(self, scan: ScanPlan) -> Side:
         """The source as the right side of a co-grouping."""
-        keys = tuple(key.name for key in self.uses[0].view.keys) or (_ALL,)
-        kind = scan.schema
-        for key in self.uses[0].view.keys:
-            kind = kind.set(kind.get_field_index(key.name), pa.field(key.name, key.type.arrow()))
-        kind = kind.append(pa.field(_SEEN, pa.int64())).append(pa.field(_ALL, pa.int8()))
-        prepare = _Prepared(scan.resolve, self.uses[0].view)
-        return Side(
-            scan.sql,
-            scan.relations,
-            keys=keys,
-            time=_SEEN,
-            schema=kind,
-            prepare=prepare,
-            reach=self._reach(),
-            condense=self.condense,
-        )
+        whole = Prepared(scan.resolve, self.uses[0].view).side(scan)
+        return replace(whole, reach=self._reach(), condense=self.condense)
 
     def answers(self, spine: pa.Schema) -> pa.Schema:
         """Columns of the spine with those of the views."""
@@ -251,11 +237,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     """Resolves rows, gives keys their declared types, and adds the instant from which each row can be seen."""
 
     resolve: Callable[[pa.Table], pa.Table]
     view: FeatureView
+
+    def side(self, scan: ScanPlan) -> Side:
+        """The source as the right side of a co-grouping by the view's keys."""
+        kind = scan.schema
+        for key in self.view.keys:
+            kind = kind.set(kind.get_field_index(key.name), pa.field(key.name, key.type.arrow()))
+        kind = kind.append(pa.field(_SEEN, pa.int64())).append(pa.field(_ALL, pa.int8()))
+        keys = tuple(key.name for key in self.view.keys) or (_ALL,)
+        return Side(scan.sql, scan.relations, keys=keys, time=_SEEN, schema=kind, prepare=self)
 
     def __call__(self, raw: pa.Table) -> pa.Table:
         rows = self.resolve(raw)

@@ -46,7 +46,7 @@ def test_spine_and_answer_never_pass_through_the_drivers_memory(tmp_path: Path) 
 
 
 def test_a_cluster_runs_the_drivers_code_in_folders_of_its_own(tmp_path: Path) -> None:
-    small = ["small_bytes=0", "bucket_rows=300", "spark.sql.shuffle.partitions=2"]
+    small = ["small_bytes=0", "spark.sql.shuffle.partitions=2"]
     small += ["spark.executor.cores=1", "spark.executor.memory=512m", "spark.driver.memory=512m"]
     here = ["spark.driver.host=127.0.0.1", "spark.driver.bindAddress=127.0.0.1", f"spark.pyspark.python={sys.executable}"]
     with cluster(tmp_path) as master:

@@ -1,0 +1,95 @@
+"""Keys closed in buckets, wherever that is, are the bytes that closing all of them at once gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.features.ask import memory, view
+from tests.features.bucket_engine import BucketEngine
+
+from tidewheel.backends.duckdb import DuckDB
+from tidewheel.clock import HOUR, Micros
+from tidewheel.features.close_by_engine import Tally, close_by_engine
+from tidewheel.features.closing import Closing, key_rows
+from tidewheel.features.definition import FeatureView, count, entity, last, lookup, mean, sum
+from tidewheel.features.online import OnlineLayout
+from tidewheel.ports.query_engine import QueryEngine
+from tidewheel.sources.definition import Source
+from tidewheel.sources.read import Sources
+
+UNTIL = Micros(30 * HOUR)
+
+
+@pytest.fixture(params=["buckets", pytest.param("spark", marks=pytest.mark.slow)])
+def far(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], QueryEngine]:
+    if request.param == "buckets":
+        return BucketEngine
+    request.getfixturevalue("spark")
+    from tidewheel.backends.spark import Spark
+
+    return lambda: Spark("local[2]", temporary=tmp_path / "spark", small_bytes=0, bucket_rows=300)
+
+
+def rows(size: int) -> pa.Table:
+    """Half of one key, some of none; late ones too."""
+    draw = np.random.default_rng(4)
+    uid = np.where(draw.random(size) < 0.5, 1, draw.integers(2, 30, size))
+    ts = draw.integers(0, 40 * 60, size) * 60_000_000
+    return pa.table(
+        {
+            "uid": pa.array(uid, mask=draw.random(size) < 0.05),
+            "ts": ts,
+            "seen": ts + draw.choice([0, HOUR // 2], size),
+            "x": pa.array(draw.normal(size=size).round(2), mask=draw.random(size) < 0.1),
+            "w": [f"w{n}" for n in draw.integers(0, 9, size)],
+        }
+    )
+
+
+def views(of: Source) -> list[FeatureView]:
+    user = entity("user", uid=int)
+    windows = {"n": count("6h"), "s": sum("x", "6h"), "m": mean("x", "1d"), "l": last("w", "6h")}
+    latest = {"x": lookup("x"), "known": lookup("x", fill="last_known")}
+    return [view(windows, of, user, name="Lately"), view(latest, of, user, name="Latest"), view({"n": count("6h")}, of, None)]
+
+
+def reader(engine: QueryEngine) -> Sources:
+    seen: dict[str, bytes] = {}
+    return Sources(Path("/nowhere"), engine, Path("/nowhere"), seen.get, seen.__setitem__, lambda: Micros(0))
+
+
+@pytest.mark.parametrize("options", [{}, {"available": "seen"}], ids=["at once", "late"])
+def test_in_buckets_or_at_once_the_bytes_are_the_same(options: dict[str, str], far: Callable[[], QueryEngine]) -> None:
+    engine = far()
+    for made in views(memory("f", rows(1_500), **options)):
+        with DuckDB(threads=1) as duckdb:
+            near = reader(duckdb)
+            layout = OnlineLayout(made, 1, near.schema(made.source))
+            names = tuple(dict.fromkeys((*layout.keys.schema.names, *layout.columns)))
+            table = key_rows(layout, near.scan(made.source, names))
+            closing = Closing(layout, table, revision=3, until=UNTIL)
+            piece = closing.piece(0, len(table.keys))
+        sources, tally = reader(engine), Tally()
+        snapshot = sources.snapshot(made.source)
+        pieces = close_by_engine(layout, sources, snapshot=snapshot, start=None, revision=3, until=UNTIL, tally=tally)
+        assert pieces is not None
+        found = list(pieces)
+        assert [row for one in found for row in one.rows] == piece.rows
+        assert sorted(item for one in found for item in one.items) == sorted(piece.items)
+        assert [mark for one in found for mark in one.marks] == list(piece.marks)
+        told = (tally.rows_open, tally.null_keys, tally.rows_read)
+        assert told == (closing.open_rows, table.null_keys, 1_500)
+    engine.close()
+
+
+def test_an_engine_without_workers_says_so() -> None:
+    with DuckDB(threads=1) as duckdb:
+        made = views(memory("f", rows(10)))[0]
+        layout = OnlineLayout(made, 1, reader(duckdb).schema(made.source))
+        snapshot = reader(duckdb).snapshot(made.source)
+        told = close_by_engine(layout, reader(duckdb), snapshot=snapshot, start=None, revision=1, until=0, tally=Tally())
+        assert told is None

@@ -15,17 +15,19 @@ from tidewheel.features.columns import row_schema
 from tidewheel.features.condition import parse_condition
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.feature import Feature
+from tidewheel.features.online_ends import Ends, TooEarly
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.rows import RowCodec
 from tidewheel.features.tile_bytes import unpack_tiles
 from tidewheel.features.tiles import Tiles
 from tidewheel.features.windows import FOREVER, window_start
 from tidewheel.schema import Schema
+from tidewheel.sources.definition import GONE, UNTIL
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tidewheel.features.online import OnlineLayout
+    from tidewheel.features.online import Closed, OnlineLayout
 
 MOST = 50
 """Events that are listed of one feature: the latest; all are counted."""
@@ -36,12 +38,22 @@ Span = tuple[Micros | None, Micros]
 
 @dataclass(frozen=True, slots=True)
 class SeenRow:
-    """A row of the source: its event time, from when it is known, and its columns."""
+    """A row of the source: its event time, from when it is known, and its columns.
+
+    ``gone``: it says that the key is gone; ``until``: from when on it does not stand any more.
+    """
 
     event_time: Micros
     known_from: Micros
     values: Mapping[str, object]
     created: Micros
+    gone: bool = False
+    until: Micros | None = None
+
+    @property
+    def is_event(self) -> bool:
+        """Whether a window folds it: no tombstone, and of changes what is there by now."""
+        return not self.gone and self.until is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ class Evidence:
     events
         Raw events behind the tiles, the latest :data:`MOST` of them; ``count`` is how many there are.
     row
-        What a look-up found.
+        What a look-up found; offline a tombstone, where that is why it found nothing.
     """
 
     tiles: tuple[SeenTile, ...] = ()
@@ -146,7 +158,15 @@ def offline_evidence(view: FeatureView, schema: Schema, rows: pa.Table, *, at: i
     """
     names = [name for name in rows.column_names if not name.startswith("__")]
     seen = [
-        SeenRow(row["__ts"], row["__avail"], {name: row[name] for name in names}, row["__created"]) for row in rows.to_pylist()
+        SeenRow(
+            row["__ts"],
+            row["__avail"],
+            {name: row[name] for name in names},
+            row["__created"],
+            bool(row.get(GONE)),
+            row.get(UNTIL),
+        )
+        for row in rows.to_pylist()
     ]
     return {
         one.name: tuple(_folded(part, rows, seen, at) for part in one.inputs)
@@ -161,7 +181,7 @@ def _folded(feature: Feature, rows: pa.Table, seen: Sequence[SeenRow], at: int) 
     inside = [
         one
         for one in _meeting(feature, rows, seen)
-        if (start is None or start <= one.event_time) and one.event_time < end and one.known_from <= at
+        if one.is_event and (start is None or start <= one.event_time) and one.event_time < end and one.known_from <= at
     ]
     return _tiled(feature, sorted(inside, key=lambda one: one.event_time), at // feature.hop * feature.hop)
 
@@ -187,18 +207,22 @@ def _tiled(feature: Feature, inside: Sequence[SeenRow], opened: int) -> Evidence
 def _greatest(view: FeatureView, schema: Schema, feature: Feature, seen: Sequence[SeenRow], at: int) -> SeenRow | None:
     codec = RowCodec(row_schema(view, schema))
     names = codec.schema.names
-    visible = [
-        one
-        for one in seen
-        if one.event_time <= at
-        and one.known_from <= at
-        and not (feature.fill == "last_known" and feature.column is not None and one.values[feature.column] is None)
-    ]
-    return max(
-        visible,
-        key=lambda one: (one.event_time, one.created, codec.canonical([one.values[name] for name in names])),
-        default=None,
-    )
+
+    def order(one: SeenRow) -> tuple[int, int, bytes]:
+        told: dict[str, object] = {**one.values, GONE: one.gone, UNTIL: one.until}
+        return one.event_time, one.created, codec.canonical([told[name] for name in names])
+
+    visible = [one for one in seen if one.event_time <= at and one.known_from <= at]
+    if view.source.valid_to is not None:  # a row of the same start replaces an earlier one
+        starts: dict[int, SeenRow] = {}
+        for one in sorted(visible, key=order):
+            starts[one.event_time] = one
+        visible = list(starts.values())
+    if view.source.bounded:
+        visible = [one for one in visible if not one.gone and (one.until is None or at < one.until)]
+    says = feature.fill != "last_known" or feature.column is None
+    candidates = [one for one in visible if says or one.gone or one.values[str(feature.column)] is not None]
+    return max(candidates, key=order, default=None)
 
 
 def online_evidence(
@@ -215,16 +239,21 @@ def online_evidence(
 
     view, schema = layout.view, layout.schema
     closed = None if row is None else layout.decode_closed(row)
-    opened = [_seen(layout, one) for one in layout.distinct(items)]
-    columns = {name: [one.values[name] for one in opened] for name in layout.columns}
+    ends = Ends(layout) if layout.ends else None
+    events = layout.distinct(items) if ends is None else [item[:-4] for item in ends.events(items)]
+    opened = [_seen(layout, one) for one in events]
+    plain = [name for name in layout.columns if name not in layout.ends]
+    columns = {name: [one.values[name] for one in opened] for name in plain}
     table = pa.table({name: pa.array(values, schema[name].type.arrow()) for name, values in columns.items()})
     plan = plan_windows(view, schema)
     tiles = unpack_tiles(plan, [None if closed is None else closed.tiles]) if view.windows else []
-    shut = [_seen(layout, one) for one in (closed.lookups if closed is not None else ()) if one]
     watermark = -FOREVER if closed is None else closed.watermark
-    found: dict[str, tuple[Evidence, ...]] = {
-        one.name: (Evidence(row=_greatest(view, schema, one, [*opened, *shut], at)),) for one in view.lookups
-    }
+    if ends is not None:
+        stands = _standing(layout, ends, closed, items, at=at)
+    else:
+        shut = [_seen(layout, one) for one in (closed.lookups if closed is not None else ()) if one]
+        stands = {one.name: _greatest(view, schema, one, [*opened, *shut], at) for one in view.lookups}
+    found: dict[str, tuple[Evidence, ...]] = {name: (Evidence(row=one),) for name, one in stands.items()}
     for one in plan.windows:
         found[one.feature.name] = tuple(
             _stored(part.feature, tiles[part.group], _meeting(part.feature, table, opened), watermark=watermark, at=at)
@@ -245,11 +274,25 @@ def _stored(feature: Feature, tiles: Tiles, events: Sequence[SeenRow], *, waterm
     return Evidence(whole, tuple(inside[-MOST:]), len(inside))
 
 
+def _standing(
+    layout: OnlineLayout, ends: Ends, closed: Closed | None, items: Sequence[bytes], *, at: int
+) -> dict[str, SeenRow | None]:
+    """Of each look-up the row that stands at the instant; of rows that end something, as they are answered from."""
+    try:
+        rows = ends.standing(closed, items, at)
+    except TooEarly:  # said where the answer is
+        rows = (None,) * len(layout.slots)
+    by_slot = dict(zip(layout.slots, rows, strict=True))
+    picked = {one.name: by_slot[one.column if one.fill == "last_known" else None] for one in layout.view.lookups}
+    return {name: None if row is None else _seen(layout, row) for name, row in picked.items()}
+
+
 def _seen(layout: OnlineLayout, row: bytes) -> SeenRow:
     from tidewheel.features.rows import split_order
 
     ts, known = layout.times(row)
     _, created = split_order(row)
-    return SeenRow(
-        Micros(ts), Micros(known), dict(zip(layout.columns, layout.codec.decode(row).values, strict=False)), Micros(created)
-    )
+    values = dict(zip(layout.columns, layout.codec.decode(row).values, strict=False))
+    gone, until = bool(values.pop(GONE, False)), values.pop(UNTIL, None)
+    assert until is None or isinstance(until, int)
+    return SeenRow(Micros(ts), Micros(known), values, Micros(created), gone, None if until is None else Micros(until))

@@ -194,7 +194,8 @@ def features(
             raise Invalid(
                 f"view {cls.__name__} has windows over {source.name}, whose rows have a valid_to",
                 where=where,
-                fix="look columns up; windows fold events, and these rows are states",
+                fix="look columns up; where the start of a state is an event, declare a second source over the same rows with "
+                'time="valid_from\'s column" and event_id=, and put the windows there',
             )
         text = description or inspect.cleandoc(cls.__doc__ or "")
         check_aside(source, expect, where)

@@ -111,8 +111,11 @@ def explain(workspace: Workspace, service: ServiceDefinition, asked: Mapping[str
     layouts = _layouts(workspace, service, schemas) if online is not None else {}
     features: list[Explained] = []
     of_view: dict[str, Explained] = {}
+    # a key may be a feature of another view: each side has its own answer for it
+    sides = tuple({**dict(zip(service.names, one or (), strict=False)), **asked} for one in (offline, online))
     for use in service.uses:
-        for one in _explain_use(workspace, use, schemas[use.view.source.name], asked, at=at, layout=layouts.get(use.view.name)):
+        schema, layout = schemas[use.view.source.name], layouts.get(use.view.name)
+        for one in _explain_use(workspace, use, schema, (sides[0], sides[1]), at=at, layout=layout):
             of_view[one.name] = one
     for place, output in enumerate(service.outputs):
         found = of_view.get(output.name, Explained(output.name, output.origin, output.origin, None))
@@ -163,19 +166,26 @@ def _explain_use(
     workspace: Workspace,
     use: Use,
     schema: Schema,
-    asked: Mapping[str, object],
+    sides: tuple[Mapping[str, object], Mapping[str, object]],
     *,
     at: Micros,
     layout: OnlineLayout | None,
 ) -> list[Explained]:
-    """The features of one use; without evidence where its key is a feature of another view."""
+    """The features of one use; without evidence where its key is null.
+
+    Parameters
+    ----------
+    sides
+        What is known by name offline and online: inputs, and features that are keys of others.
+    """
     view = use.view
-    parts = [asked.get(column.name) for column in use.columns]
-    known = None not in parts
-    offline = offline_evidence(view, schema, _rows(workspace, view, schema, parts, at), at=at) if known else {}
+    parts, parts_online = ([known.get(column.name) for column in use.columns] for known in sides)
+    offline: dict[str, tuple[Evidence, ...]] = {}
+    if None not in parts:
+        offline = offline_evidence(view, schema, _rows(workspace, view, schema, parts, at), at=at)
     online: dict[str, tuple[Evidence, ...]] = {}
-    if known and layout is not None:
-        key = layout.keys.encode(parts)
+    if None not in parts_online and layout is not None:
+        key = layout.keys.encode(parts_online)
         rows, sets = workspace.online.read([key], [key])
         online = online_evidence(layout, rows[0], sets[0], at=at)
     explained = []
@@ -280,4 +290,6 @@ def _row_json(one: SeenRow) -> dict[str, object]:
         "event_time": format_instant(one.event_time),
         "known_from": format_instant(one.known_from),
         "values": dict(one.values),
+        **({"gone": True} if one.gone else {}),
+        **({} if one.until is None else {"until": format_instant(one.until)}),
     }

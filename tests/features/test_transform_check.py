@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewheel.errors import ImpureTransform, Invalid, TransformDiverges
@@ -78,6 +78,7 @@ numbers = st.one_of(st.none(), st.floats(allow_nan=False), st.sampled_from([0.0,
 
 
 @pytest.mark.parametrize("transform", COMPILED, ids=[one.name for one in COMPILED])
+@settings(max_examples=40)
 @given(rows=st.lists(st.tuples(numbers, numbers, numbers), min_size=1, max_size=20))
 def test_by_column_is_to_the_bit_as_row_by_row(
     transform: Transform, rows: list[tuple[float | None, float | None, float | None]]
@@ -123,6 +124,7 @@ WHOLE = [whole, shares, narrow]
 
 
 @pytest.mark.parametrize("transform", WHOLE, ids=[one.name for one in WHOLE])
+@settings(max_examples=40)
 @given(rows=st.lists(st.tuples(integers, integers, integers), min_size=1, max_size=20))
 def test_integers_by_column_are_pythons_and_what_leaves_64_bits_is_told(
     transform: Transform, rows: list[tuple[int | None, int | None, int | None]]
@@ -131,6 +133,7 @@ def test_integers_by_column_are_pythons_and_what_leaves_64_bits_is_told(
     held_to_python(transform, columns, {name: pa.array(column, pa.int64()) for name, column in columns.items()})
 
 
+@settings(max_examples=40)
 @given(rows=st.lists(st.tuples(integers, integers, numbers), min_size=1, max_size=20))
 def test_integers_among_floats_compare_exactly(rows: list[tuple[int | None, int | None, float | None]]) -> None:
     columns = {one.name: [row[place] for row in rows] for place, one in enumerate(least.inputs)}
@@ -159,6 +162,7 @@ STRINGS = [code, size, looks_like]
 
 
 @pytest.mark.parametrize("transform", STRINGS, ids=[one.name for one in STRINGS])
+@settings(max_examples=40)
 @given(rows=st.lists(st.tuples(*[st.none() | st.text(max_size=4) | st.sampled_from(["ß", "İa", " x", "ab"])] * 2), min_size=1))
 def test_strings_by_column_are_pythons(transform: Transform, rows: list[tuple[str | None, str | None]]) -> None:
     columns = {one.name: [row[place] for row in rows] for place, one in enumerate(transform.inputs)}
@@ -178,6 +182,7 @@ def calendar(at: datetime) -> int:
 
 
 @pytest.mark.parametrize("transform", [hour_of_week, calendar], ids=["hour_of_week", "calendar"])
+@settings(max_examples=40)
 @given(times=st.lists(st.none() | st.datetimes(timezones=st.just(UTC)), min_size=1))
 def test_fields_of_instants_by_column_are_pythons(transform: Transform, times: list[datetime | None]) -> None:
     held_to_python(transform, {"at": times}, {"at": pa.array(times, pa.timestamp("us", "UTC"))})

@@ -49,13 +49,12 @@ def moving(items: int, *, seed: int, ttl: str | None = None, **options: str) -> 
     return view({"v": lookup("v")}, memory(f"items{seed}", pa.table(held), **options), ITEM, name=f"Item{seed}", ttl=ttl)
 
 
-@pytest.mark.parametrize("technology", sorted(OPENERS))
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("technology", "metric"), [("memory", "cosine"), *(("usearch", metric) for metric in METRICS)])
 def test_an_index_finds_what_the_exact_search_finds(read: Features, technology: str, metric: Metric) -> None:
-    made = moving(700, seed=1, ttl="30h", available="made", deleted="gone")
+    made = moving(400, seed=1, ttl="30h", available="made", deleted="gone")
     draw = np.random.default_rng(2)
     found = wanted = 0
-    for at in (-1, 3 * HOUR, 40 * HOUR, 41 * HOUR + 1, 99 * HOUR, 110 * HOUR, 500 * HOUR):
+    for at in (-1, 40 * HOUR, 99 * HOUR, 110 * HOUR, 500 * HOUR):
         query = draw.normal(size=WIDTH).tolist()
         exact = read.nearest(made, query, k=10, metric=metric, at=at)
         near = read.nearest(made, query, k=10, metric=metric, at=at, index=technology)
@@ -69,7 +68,7 @@ def test_an_index_finds_what_the_exact_search_finds(read: Features, technology: 
         found += len(set(near["item"].to_pylist()) & set(exact["item"].to_pylist()))
         wanted += exact.num_rows
         assert technology != "memory" or near.equals(exact)
-    assert wanted > 40
+    assert wanted >= 30
     assert found / wanted >= 0.97
 
 

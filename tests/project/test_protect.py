@@ -96,6 +96,7 @@ def test_a_service_that_a_training_set_pins_may_change(workspace: Workspace) -> 
     assert plan(workspace).objections == ()
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_objections_and_applies_what_is_accepted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -289,3 +289,19 @@ def test_the_layout_is_pinned() -> None:
     expected += "8000000000000005" + b"ab".ljust(8, b"\0").hex() + b"ab".hex() + f"{2 ^ encoder.fingerprint:08x}"
     assert encoder.encode(1, 0, [5, "ab"]).hex() == expected
     assert order_prefix(1, 0).hex() == expected[:32]
+
+
+def test_rows_behind_a_lead_are_the_rows_with_the_lead_and_their_numbers() -> None:
+    codec = RowCodec(Schema((Field("a", DataType.FLOAT64), Field("b", DataType.INT32), Field("c", DataType.DECIMAL))))
+    columns = [
+        pa.array([1.5, None]),
+        pa.array([None, -3], pa.int32()),
+        pa.array([Decimal("1.5"), None], DataType.DECIMAL.arrow()),
+    ]
+    ts, created, marks = np.array([5, -6]), np.array([1, 0]), np.array([-7, 1 << 40])
+    encoder = ArrayEncoder(codec)
+    plain = encoder.encode(ts, created, columns=columns)
+    led = encoder.encode(ts, created, columns=columns, lead=bytes(range(28)), marks=marks)
+    expected = [bytes(range(16)) + int(mark).to_bytes(8, "big", signed=True) + bytes(range(24, 28)) for mark in marks]
+    assert led == [lead + row for lead, row in zip(expected, plain, strict=True)]
+    assert encoder.width == len(plain[0])

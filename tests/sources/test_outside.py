@@ -18,7 +18,7 @@ from tidewheel.backends.delta import open_table_format
 from tidewheel.backends.duckdb import DuckDB
 from tidewheel.clock import parse_instant
 from tidewheel.errors import Conflict, Denied, Invalid, NotFound, TidewheelError, Unavailable
-from tidewheel.features.materialize import find_arrivals
+from tidewheel.features.arrivals import find_arrivals
 from tidewheel.sources import Source, source
 from tidewheel.sources.fetch import Outside
 from tidewheel.sources.location import location, query

@@ -19,7 +19,7 @@ from tidewheel.backends.duckdb import DuckDB
 from tidewheel.backends.iceberg import open_table_format
 from tidewheel.clock import system_clock
 from tidewheel.errors import NotFound, Unavailable
-from tidewheel.features.materialize import find_arrivals
+from tidewheel.features.arrivals import find_arrivals
 from tidewheel.sources import Source, source
 from tidewheel.sources.fetch import Outside
 from tidewheel.sources.location import location, query

@@ -264,7 +264,7 @@ def seal_abandoned(folder: Path) -> list[Segment]:
 
 
 def read_journal(
-    folder: Path, *, sealed_only: bool = False, since: Mapping[str, int] = _NO_POSITIONS
+    folder: Path, *, sealed_only: bool = False, since: Mapping[str, int] = _NO_POSITIONS, only: str | None = None
 ) -> Iterator[tuple[str, int, bytes]]:
     """Records of all writers: segment by segment in the order of creation, each in the order of its appends.
 
@@ -274,6 +274,8 @@ def read_journal(
         Leave out the segments that can still grow.
     since
         Offset per segment at which to begin; a segment that is not named is read from its start.
+    only
+        Read this segment alone.
 
     Returns
     -------
@@ -285,7 +287,7 @@ def read_journal(
         When a sealed segment is damaged. What a killed writer left half-written at the end of a growing one is left out.
     """
     for segment in list_segments(folder):
-        if sealed_only and not segment.sealed:
+        if (sealed_only and not segment.sealed) or only not in (None, segment.name):
             continue
         try:
             file = segment.path.open("rb")

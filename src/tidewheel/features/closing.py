@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from tidewheel.clock import Micros
 from tidewheel.features import row_kernel
+from tidewheel.features.carried import Carried
 from tidewheel.features.columns import row_schema
 from tidewheel.features.events import Events, order_rows
 from tidewheel.features.intervals import FOREVER, replaced_until
@@ -22,7 +23,7 @@ from tidewheel.features.plan import WindowPlan, plan_windows
 from tidewheel.features.row_arrays import ArrayEncoder
 from tidewheel.features.rows import order_prefix
 from tidewheel.features.tile_bytes import pack_many
-from tidewheel.features.tiles import Tiles, build_tiles
+from tidewheel.features.tiles import Tiles, build_tiles, compact_tiles, trim_tiles
 from tidewheel.sources.definition import GONE, UNTIL
 
 if TYPE_CHECKING:
@@ -42,15 +43,22 @@ _SAMPLE = 100
 class KeyedRows:
     """Rows of a source and the number of each one's key, from 0; keys are in order.
 
-    ``elsewhere`` are rows that no key gets, with a null in theirs or too old: a correction may have moved an event there.
+    Parameters
+    ----------
+    elsewhere
+        Rows that no key gets, with a null in theirs or too old: a correction may have moved an event there.
+    carried
+        What the store said of the keys before. Its rows stand among the others, and ``shut`` tells those that are closed: they
+        may answer look-ups, and are no events.
     """
 
     rows: pa.Table
     codes: Integers
-    keys: list[bytes]
-    read: int
+    keys: Sequence[bytes]
     elsewhere: pa.Table
     null_keys: int
+    shut: Booleans
+    carried: Carried | None = None
 
     def column(self, name: str) -> Integers:
         """A column of numbers without nulls."""
@@ -66,20 +74,33 @@ class KeyedRows:
             yield from zip(encode_rows(layout, rows.take(pa.array(places))), keys, strict=False)
 
 
-def key_rows(layout: OnlineLayout, rows: pa.Table, touched: set[bytes] | None = None) -> KeyedRows:
-    """Number the keys of rows, drop rows with a null key, and those whose key is not among the touched."""
+def key_rows(
+    layout: OnlineLayout, rows: pa.Table, keys: Sequence[bytes] | None = None, *, carried: Carried | None = None
+) -> KeyedRows:
+    """Number the keys of rows, and drop rows with a null key.
+
+    Parameters
+    ----------
+    keys
+        In order; those of the rows are among them. ``None``: those of the rows.
+    carried
+        Of these keys.
+    """
     numbered = number_keys(layout.keys, rows)
-    keys, codes = numbered.keys, numbered.codes
-    null = codes < 0
+    codes, null = numbered.codes, numbered.codes < 0
     elsewhere = rows.filter(pa.array(null))
-    if touched is not None:
-        wanted = np.array([*(key in touched for key in keys), False], dtype=np.bool_)  # the last one stands for null keys
-        codes = np.where(wanted[codes], (np.cumsum(wanted) - 1)[codes], -1)
-        keys = [key for key in keys if key in touched]
-    kept = codes >= 0
-    if not kept.all():
-        rows, codes = rows.filter(pa.array(kept)), codes[kept]
-    return KeyedRows(rows.combine_chunks(), codes, keys, len(null), elsewhere, int(null.sum()))
+    if keys is not None:
+        places = {key: place for place, key in enumerate(keys)}
+        codes = np.array([*(places[key] for key in numbered.keys), -1], dtype=np.int64)[codes]  # the last one: null keys
+    if len(elsewhere):
+        rows, codes = rows.filter(pa.array(~null)), codes[~null]
+    shut = np.zeros(len(codes), dtype=np.bool_)
+    if carried is not None:
+        more, whose, closed = carried.looked_up(layout, rows.schema)
+        rows, codes = pa.concat_tables([rows, more]), np.concatenate([codes, whose])
+        shut = np.concatenate([shut, closed])
+    known = numbered.keys if keys is None else keys
+    return KeyedRows(rows.combine_chunks(), codes, known, elsewhere, len(elsewhere), shut, carried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +162,7 @@ class Closing:
     def piece(self, low: int, high: int) -> Piece:
         """What to write of the keys from ``low`` up to ``high``."""
         keys, marks = self.table.keys[low:high], self._marks[low:high]
-        slots = [self._found(places[low:high]) for places in self._latest]
-        tiles = pack_many(self._plan, self._tiles, low=low, high=high) if self._plan.windows else None
-        rows = zip(keys, row_kernel.close_rows(self._head, marks, lookups=slots, tiles=tiles), strict=True)
+        rows = zip(keys, self._closed_rows(low, high), strict=True)
         first, last = int(self._open_ends[low]), int(self._open_ends[high])
         items = self._numbered(self._encoded(self._open[first:last]), self.table.codes[self._open[first:last]])
         return Piece(list(rows), items, marks.tolist())
@@ -154,7 +173,7 @@ class Closing:
         """Of each key: the run's, or earlier where an old event was not visible yet."""
         table, hop = self.table, self.layout.hop
         marks = np.full(len(table.keys), self.layout.watermark(self._until), dtype=np.int64)
-        pending = table.column("__avail") > self._until
+        pending = (table.column("__avail") > self._until) & ~table.shut
         if pending.any():
             np.minimum.at(marks, table.codes[pending], table.column("__ts")[pending] // hop * hop)
         if self._standing is not None:  # what may answer when another row has ended stays open
@@ -192,8 +211,12 @@ class Closing:
         for name in layout.slots:
             mask = visible if name is None else visible & (table.rows[name].is_valid().to_numpy() | tombstones)
             place = np.where(mask[ordered.order], np.arange(len(ordered.order)), -1)
-            last = np.maximum.reduceat(place, ordered.offsets[:-1])
-            found.append(np.where(last >= 0, ordered.order[last], -1))
+            last = np.full(len(table.keys), -1, dtype=np.int64)
+            some = np.flatnonzero(np.diff(ordered.offsets))
+            if len(some):
+                last[some] = np.maximum.reduceat(place, ordered.offsets[some])
+                last[some] = np.where(last[some] >= 0, ordered.order[last[some]], -1)
+            found.append(last)
         return found
 
     def _closed_tiles(self) -> list[Tiles]:
@@ -202,7 +225,7 @@ class Closing:
         if not plan.windows:
             return []
         ts, marks = table.column("__ts"), self._marks[table.codes]
-        wanted = (ts < marks) & (ts >= marks - plan.longest)
+        wanted = (ts < marks) & (ts >= marks - plan.longest) & ~table.shut
         if GONE in self.layout.ends:
             wanted &= ~table.rows[GONE].to_numpy()
         if UNTIL in self.layout.ends:
@@ -211,20 +234,39 @@ class Closing:
         rows = _take(table.rows.select(list(plan.events.names)), places)
         times, known = ts[places], table.column("__avail")[places]
         ordered = order_rows(table.codes[places], len(table.keys), ts=times, created=None, rows=rows, schema=plan.events)
-        return build_tiles(
+        tiles = build_tiles(
             plan, Events(ordered.offsets, times[ordered.order], known[ordered.order], _take(rows, ordered.order))
         )
+        if table.carried is not None:
+            tiles = table.carried.tiles(self.layout, plan, tiles)
+        return [self._within_reach(number, one) for number, one in enumerate(tiles)]
+
+    def _within_reach(self, number: int, tiles: Tiles) -> Tiles:
+        """Tiles that a window can still tell apart; of those before, a window without a start keeps what they fold to."""
+        group = self._plan.groups[number]
+        reach, endless = self._plan.reach(number)
+        since = (self._marks - reach) // group.hop * group.hop
+        return compact_tiles(group, tiles, since) if endless else trim_tiles(tiles, since)
 
     def _opened(self) -> tuple[Integers, Integers]:
         """Rows that stay open, in order of their keys, and where those of each key begin."""
         table = self.table
-        places = np.flatnonzero(table.column("__ts") >= self._marks[table.codes])
+        places = np.flatnonzero((table.column("__ts") >= self._marks[table.codes]) & ~table.shut)
         codes = table.codes[places]
         places = places[np.argsort(codes, kind="stable")]
         ends = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(table.keys)))]).astype(np.int64)
         return places.astype(np.int64), ends
 
     # ── some keys ────────────────────────────────────────────────────────────────────────────────
+
+    def _closed_rows(self, low: int, high: int) -> list[bytes]:
+        marks, places = self._marks[low:high], [one[low:high] for one in self._latest]
+        if len(places) == 1 and not self._plan.windows and self._encoder.width is not None and (places[0] >= 0).all():
+            lead = self._head + bytes(8) + self._encoder.width.to_bytes(4, "big")
+            return encode_rows(self.layout, self.table.rows.take(pa.array(places[0])), self._encoder, lead=lead, marks=marks)
+        slots = [self._found(one) for one in places]
+        tiles = pack_many(self._plan, self._tiles, low=low, high=high) if self._plan.windows else None
+        return row_kernel.close_rows(self._head, marks, lookups=slots, tiles=tiles)
 
     def _found(self, places: Integers) -> list[bytes | None]:
         if (places >= 0).all():
@@ -256,12 +298,20 @@ def first_needed(layout: OnlineLayout, plan: WindowPlan, until: int) -> Micros |
     return Micros(layout.watermark(until) - plan.longest)
 
 
-def encode_rows(layout: OnlineLayout, rows: pa.Table, encoder: ArrayEncoder | None = None) -> list[bytes]:
-    """The bytes of rows as a scan gives them, for the store."""
+def encode_rows(
+    layout: OnlineLayout,
+    rows: pa.Table,
+    encoder: ArrayEncoder | None = None,
+    *,
+    lead: bytes = b"",
+    marks: Integers | None = None,
+) -> list[bytes]:
+    """The bytes of rows as a scan gives them, for the store; with a ``lead``, each behind it (:meth:`ArrayEncoder.encode`)."""
     names = [*layout.columns, *(_SYSTEM[2:] if layout.delayed else ())]
-    if rows.num_rows > _FEW:
+    if rows.num_rows > _FEW or lead:
         ts, created = (rows[name].to_numpy() for name in _SYSTEM[:2])
-        return (encoder or ArrayEncoder(layout.codec)).encode(ts, created, columns=[rows[name] for name in names])
+        columns = [rows[name] for name in names]
+        return (encoder or ArrayEncoder(layout.codec)).encode(ts, created, columns=columns, lead=lead, marks=marks)
     times, creation = (rows[name].to_pylist() for name in _SYSTEM[:2])
     columns = [rows[name].to_pylist() for name in names]
     values: Sequence[Sequence[object]] = list(zip(*columns, strict=True)) if columns else [()] * rows.num_rows

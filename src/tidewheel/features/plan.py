@@ -55,6 +55,13 @@ class WindowPlan:
         folded = (one.feature for one in (*self.windows, *self.parts))
         return max((one.window + one.hop + one.offset for one in folded), default=0)
 
+    def reach(self, group: int) -> tuple[int, bool]:
+        """Of one group: microseconds back from a query's time that its windows can tell one tile from another, and whether one
+        of them goes on from there to the first event."""
+        own = [one.feature for one in (*self.windows, *self.parts) if one.group == group]
+        endless = any(one.window >= FOREVER for one in own)
+        return max((one.window % FOREVER + one.hop + one.offset for one in own), default=0), endless
+
     @property
     def endless(self) -> bool:
         """Whether a window reaches back to the first event."""

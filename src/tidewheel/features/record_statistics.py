@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from tidewheel.clock import DAY, Clock, Micros
 from tidewheel.database.open import Database
+from tidewheel.features.arrivals import find_arrivals
 from tidewheel.features.columns import view_columns
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use, outputs_of
-from tidewheel.features.materialize import find_arrivals
 from tidewheel.features.retrieve import retrieve
 from tidewheel.features.statistics import ColumnStatistics, describe_column, merge
 from tidewheel.features.tables import view_statistics

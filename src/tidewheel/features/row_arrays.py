@@ -56,9 +56,17 @@ class ArrayEncoder:
         self._codec = codec
         self._slots = [codec.slot(place) for place in range(len(codec.schema))]
         self._head = codec.encode(0, 0, [None] * len(codec.schema))[: codec.size]
+        self.width = None if codec.strings else len(self._head)
+        """Bytes of every row, where all have as many."""
 
     def encode(
-        self, ts: npt.NDArray[np.int64], created: npt.NDArray[np.int64], *, columns: Sequence[pa.Array | pa.ChunkedArray]
+        self,
+        ts: npt.NDArray[np.int64],
+        created: npt.NDArray[np.int64],
+        *,
+        columns: Sequence[pa.Array | pa.ChunkedArray],
+        lead: bytes = b"",
+        marks: npt.NDArray[np.int64] | None = None,
     ) -> list[bytes]:
         """The bytes of every row, in order.
 
@@ -68,16 +76,19 @@ class ArrayEncoder:
             Microseconds UTC.
         columns
             One per column of the schema, of its Arrow type.
+        lead
+            Stands before each row; not for rows of columns of any length.
+        marks
+            A number of each row, which takes the lead's bytes 16 to 24: so a closed row of one slot is written in one go.
 
         Raises
         ------
         TypeMismatch
             Naming the column whose value does not fit its type: a decimal of more than 9 places.
         """
-        size = len(self._head)
+        size, shift = len(lead) + len(self._head), len(lead)
         puts: list[_Put] = [
-            (_contiguous(times), None, (size, 8 * place, 8, row_kernel.WHOLE, 0, 0, 0))
-            for place, times in enumerate((ts, created))
+            (_contiguous(times), None, (8 * place, 8, row_kernel.WHOLE, 0, 0, 0)) for place, times in enumerate((ts, created))
         ]
         pieces = []
         for place, column in enumerate(columns):
@@ -90,9 +101,12 @@ class ArrayEncoder:
         made: list[bytes] = []
         for low in range(0, len(ts), step):
             high = min(low + step, len(ts))
-            block = bytearray(self._head * (high - low))
-            for numbers, valid, where in puts:
+            block = bytearray((lead + self._head) * (high - low))
+            if marks is not None:
+                row_kernel.put_column(block, marks[low:high], valid=None, place=(size, 16, 8, row_kernel.RAW, 0, 0, 0))
+            for numbers, valid, (offset, width, form, presence, mask, empty) in puts:
                 there = None if valid is None else valid[low:high]
+                where = (size, offset + shift, width, form, presence + shift, mask, empty)
                 row_kernel.put_column(block, numbers[low:high], valid=there, place=where)
             if pieces:
                 made += row_kernel.join_pieces(bytes(block), size, slots=offsets, pieces=[one[low:high] for one in pieces])
@@ -102,18 +116,18 @@ class ArrayEncoder:
 
     def _puts(self, place: int, column: pa.Array) -> list[_Put]:
         """What to write into the slot of one column: numbers, which of them are there, and where they go."""
-        kind, slot, size = self._codec.schema.fields[place].type, self._slots[place], len(self._head)
+        kind, slot = self._codec.schema.fields[place].type, self._slots[place]
         valid = column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8) if column.null_count else None
         if place in self._codec.strings:
             nothing = np.zeros(len(column), dtype=np.int64)
-            return [(nothing, valid, (size, 0, 0, row_kernel.RAW, slot.presence, slot.mask, 0))]
+            return [(nothing, valid, (0, 0, row_kernel.RAW, slot.presence, slot.mask, 0))]
         if kind is DataType.DECIMAL:
             words = np.frombuffer(column.buffers()[1] or b"", "<i8").reshape(-1, 2)[column.offset : column.offset + len(column)]
-            high = (size, slot.offset, 8, row_kernel.WHOLE, slot.presence, slot.mask, 0)
-            low = (size, slot.offset + 8, 8, row_kernel.RAW, 0, 0, 0)
+            high = (slot.offset, 8, row_kernel.WHOLE, slot.presence, slot.mask, 0)
+            low = (slot.offset + 8, 8, row_kernel.RAW, 0, 0, 0)
             return [(_contiguous(words[:, 0]), valid, low), (_contiguous(words[:, 1]), valid, high)]
         numbers, form = _bits(column, kind)
-        where = (size, slot.offset, slot.size, form, slot.presence, slot.mask, _EMPTY.get(kind, 0))
+        where = (slot.offset, slot.size, form, slot.presence, slot.mask, _EMPTY.get(kind, 0))
         return [(numbers, valid, where)]
 
 

@@ -1,8 +1,8 @@
-"""Tables of the online side: which number a view's version has in the store, and how far it is materialised."""
+"""Tables of the online side: numbers of views' versions in the store, how far they are materialised, runs that are at work."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, Table, Text
 
 from tidewheel.database.tables import metadata
 
@@ -25,6 +25,20 @@ online_bookmarks = Table(
     Column("closed", BigInteger, nullable=False),
     Column("snapshot", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+)
+
+online_runs = Table(
+    "online_runs",
+    metadata,
+    Column("view", Integer, ForeignKey("online_views.id"), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("closed", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("full", Boolean, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("schema", BigInteger, nullable=False),
+    Column("bounds", LargeBinary, nullable=False),
+    Column("done", LargeBinary, nullable=False),
 )
 
 view_statistics = Table(

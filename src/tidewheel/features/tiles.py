@@ -27,6 +27,7 @@ from tidewheel.features.events import Events
 from tidewheel.features.maps import Maps, When, tile_maps, window_maps
 from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
 from tidewheel.features.state import State
+from tidewheel.features.windows import FOREVER
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -210,6 +211,58 @@ def join_tiles(closed: Tiles, later: Tiles) -> Tiles:
         dictionary=closed.dictionary,
         maps=maps,
     )
+
+
+def trim_tiles(tiles: Tiles, since: Integers) -> Tiles:
+    """Of each key the tiles that begin at an instant or later."""
+    kept = tiles.start >= np.repeat(since, np.diff(tiles.offsets))
+    return tiles if kept.all() else _pick(tiles, np.flatnonzero(kept))
+
+
+def carry_tiles(closed: Tiles, later: Tiles, *, until: Integers) -> Tiles:
+    """Of each key the closed tiles that begin before an instant, and then the later ones, in one dictionary."""
+    kept = closed.start < np.repeat(until, np.diff(closed.offsets))
+    if not kept.all():
+        closed = _pick(closed, np.flatnonzero(kept))
+    if closed.dictionary is not None and later.dictionary is not None:
+        both = sorted_unique([closed.dictionary, later.dictionary])
+        closed = _moved(closed, ranks(closed.dictionary, both), both)
+        later = _moved(later, ranks(later.dictionary, both), both)
+    return join_tiles(closed, later)
+
+
+def compact_tiles(group: TileGroup, tiles: Tiles, before: Integers) -> Tiles:
+    """Tiles of which all of a key that end at or before an instant are one: of windows without a start.
+
+    A window folds its tiles from the first on, so what it has folded of the first ones is where it goes on from.
+
+    Parameters
+    ----------
+    before
+        One instant per key, on a border of tiles.
+    """
+    counts = np.diff(tiles.offsets)
+    old = tiles.start < np.repeat(before, counts)
+    ends = np.concatenate([[0], np.cumsum(old)])[tiles.offsets]
+    many = np.flatnonzero(np.diff(ends) > 1)
+    if not len(many):
+        return tiles
+    keys = len(counts)
+    none = np.empty(0, dtype=np.int64)
+    nothing = Encoded(none, np.empty(0), None, none if group.state.merge is not None else None)
+    raw = _Valued(np.zeros(keys + 1, dtype=np.int64), none, none, nothing)
+    blocked = np.zeros(len(many), dtype=np.uint8)
+    span = (int(FOREVER), 0)
+    stands = replace(tiles, known=np.full(len(tiles.known), -FOREVER, dtype=np.int64))
+    ints, floats, maps = _run(group, span, stands, raw, many.astype(np.int64), before[many], blocked)
+    gone = old & np.repeat(np.diff(ends) > 1, counts)
+    sizes = np.diff(ends)[many]
+    known = np.maximum.reduceat(tiles.known[gone], np.cumsum(sizes) - sizes)
+    offsets = np.concatenate([[0], np.cumsum(np.diff(ends) > 1)]).astype(np.int64)
+    nowhere = np.full(len(many), -1, dtype=np.int64)
+    start = tiles.start[tiles.offsets[many]]
+    whole = Tiles(offsets, start, known, nowhere, ints, floats, tiles.dictionary, maps)
+    return join_tiles(whole, _pick(tiles, np.flatnonzero(~gone)))
 
 
 def _one_dictionary(closed: Tiles, later: Tiles, values: Encoded) -> tuple[Tiles, Tiles, Encoded]:

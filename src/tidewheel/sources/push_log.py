@@ -1,13 +1,15 @@
 """The journal of pushed rows: durable when ``append`` returns, read as one table with the source's files.
 
 A record is one accepted push: ``[1, names, columns]`` in MessagePack, column by column; times are integers of microseconds.
+Finished segments are compacted (:mod:`tidewheel.sources.compact_pushes`), and read from there under the same names.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -16,13 +18,12 @@ import pyarrow.compute as pc
 
 from tidewheel.artifacts.journal import Journal, Segment, list_segments, read_journal, seal_abandoned
 from tidewheel.digest import Digest, digest_bytes
-from tidewheel.errors import Conflict, Corrupt, Invalid
+from tidewheel.errors import Conflict, Corrupt, Invalid, Unavailable
+from tidewheel.sources.compact_pushes import FORMAT, FRAME_BYTES, Columns, list_covers, read_cover
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import PushSnapshot
 
-_FORMAT = 1
-_FRAME_BYTES = 8
-_Columns = tuple[int, list[str], list[list[object]]]
+_ATTEMPTS = 20
 
 
 class PushLog:
@@ -72,7 +73,7 @@ class PushLog:
 def encode_rows(table: pa.Table) -> bytes:
     """One record."""
     columns = [_plain(column) for column in table.columns]
-    return msgspec.msgpack.encode((_FORMAT, table.column_names, columns))
+    return msgspec.msgpack.encode((FORMAT, table.column_names, columns))
 
 
 def _plain(column: pa.ChunkedArray) -> list[object]:
@@ -97,12 +98,55 @@ def read_pushes(folder: Path, schema: pa.Schema, pushes: Sequence[PushSnapshot] 
     ----------
     pushes
         Read exactly these parts of the segments; ``None`` reads all there is.
+
+    Raises
+    ------
+    Conflict
+        When some are no longer there.
     """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _read(folder, schema, None if pushes is None else {push.segment: push for push in pushes})
+        except FileNotFoundError:  # a compaction has moved what was about to be read
+            continue
+    raise Unavailable(f"{folder} changes faster than it can be read", where=str(folder), fix="try again")
+
+
+def _read(folder: Path, schema: pa.Schema, wanted: Mapping[str, PushSnapshot] | None) -> pa.Table:
+    # The journal first: a segment that is gone by then is covered by a file that the listing afterwards finds.
+    found: dict[str, pa.Table] = {}
+    starts = {} if wanted is None else {name: push.start for name, push in wanted.items()}
+    for name, records in groupby(read_journal(folder, since=starts), key=itemgetter(0)):
+        push = None if wanted is None else wanted.get(name)
+        if wanted is None or push is not None:
+            table, end = _decoded(folder, schema, (one[1:] for one in records), push)
+            if push is None or end == push.size_bytes:
+                found[name] = table
+    for name, cover in list_covers(folder).items():
+        push = None if wanted is None else wanted.get(name)
+        if wanted is None or (push is not None and push.size_bytes <= cover.size_bytes):
+            start, end = (0, cover.size_bytes) if push is None else (push.start, push.size_bytes)
+            found[name] = _of_cover(read_cover(cover, schema.names, start=start, end=end), schema)
+    for name, push in (wanted or {}).items():
+        if name not in found and push.size_bytes > push.start:
+            raise Conflict(f"pushed rows {name} are no longer there", where=str(folder), fix="take a new snapshot")
+    nullable = pa.schema([field.with_nullable(True) for field in schema])
+    return pa.concat_tables([nullable.empty_table(), *(found[name] for name in sorted(found))]).combine_chunks()
+
+
+def _decoded(
+    folder: Path, schema: pa.Schema, records: Iterable[tuple[int, bytes]], push: PushSnapshot | None
+) -> tuple[pa.Table, int]:
+    """Rows of one segment, and where the last of their records ended."""
     gathered: dict[str, list[object]] = {name: [] for name in schema.names}
-    rows = 0
-    for record in _records(folder, pushes):
-        form, names, columns = msgspec.msgpack.decode(record, type=_Columns)
-        if form != _FORMAT:
+    last = 0 if push is None else push.start
+    for offset, record in records:
+        end = offset + FRAME_BYTES + len(record)
+        if push is not None and end > push.size_bytes:
+            continue
+        last = end
+        form, names, columns = msgspec.msgpack.decode(record, type=Columns)
+        if form != FORMAT:
             raise Corrupt(
                 f"a push in {folder} has format {form}", where=str(folder), fix="read it with the version that wrote it"
             )
@@ -110,9 +154,22 @@ def read_pushes(folder: Path, schema: pa.Schema, pushes: Sequence[PushSnapshot] 
         known = dict(zip(names, columns, strict=True))
         for name, values in gathered.items():
             values.extend(known.get(name) or [None] * size)
-        rows += size
     arrays = [_typed(gathered[field.name], field.type) for field in schema]
-    return pa.Table.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))
+    return pa.Table.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema])), last
+
+
+def _of_cover(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = []
+    for field in schema:
+        if field.name not in table.column_names or pa.types.is_null(table[field.name].type):
+            columns.append(pa.nulls(table.num_rows, field.type))
+        elif table[field.name].type == field.type:
+            columns.append(table[field.name])
+        elif pa.types.is_timestamp(field.type) and pa.types.is_int64(table[field.name].type):
+            columns.append(table[field.name].cast(pa.timestamp("us", field.type.tz)).cast(field.type))
+        else:
+            columns.append(_typed(table[field.name].to_pylist(), field.type))
+    return pa.table(columns, schema=pa.schema([field.with_nullable(True) for field in schema]))
 
 
 def _typed(values: list[object], kind: pa.DataType) -> pa.Array:
@@ -155,30 +212,21 @@ def _objects(column: pa.StructArray) -> list[object]:
     return [{name: part[row] for name, part in parts.items()} if held else None for row, held in enumerate(there)]
 
 
-def _records(folder: Path, pushes: Sequence[PushSnapshot] | None) -> Iterator[bytes]:
-    if pushes is None:
-        yield from (record for _, _, record in read_journal(folder))
-        return
-    wanted = {push.segment: push for push in pushes if push.size_bytes > push.start}
-    if not wanted:
-        return
-    starts = {name: push.start for name, push in wanted.items()}
-    seen = dict.fromkeys(wanted, 0)
-    for segment, offset, record in read_journal(folder, since=starts):
-        push = wanted.get(segment)
-        end = offset + _FRAME_BYTES + len(record)
-        if push is not None and end <= push.size_bytes:
-            seen[segment] = end
-            yield record
-    for name, push in wanted.items():
-        if seen[name] != push.size_bytes:
-            raise Conflict(f"pushed rows {name} are no longer there", where=str(folder), fix="take a new snapshot")
-
-
 def snapshot_pushes(
     folder: Path, recall: Callable[[str], bytes | None], remember: Callable[[str, bytes], None]
 ) -> tuple[PushSnapshot, ...]:
     """What has been pushed until now, whole records only; the digests of sealed segments are remembered."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return _snapshot(folder, recall, remember)
+        except FileNotFoundError:  # a compaction has moved a segment
+            continue
+    raise Unavailable(f"{folder} changes faster than it can be read", where=str(folder), fix="try again")
+
+
+def _snapshot(
+    folder: Path, recall: Callable[[str], bytes | None], remember: Callable[[str, bytes], None]
+) -> tuple[PushSnapshot, ...]:
     segments = list_segments(folder)
     known: dict[str, tuple[int, Digest]] = {}
     for segment in segments:
@@ -188,13 +236,15 @@ def snapshot_pushes(
             known[segment.name] = (int(written), Digest(text))
     ends: dict[str, int] = {}
     for name, offset, record in read_journal(folder, since={name: size for name, (size, _) in known.items()}):
-        ends[name] = offset + _FRAME_BYTES + len(record)
+        ends[name] = offset + FRAME_BYTES + len(record)
     for segment in segments:
         end = ends.get(segment.name)
         if segment.name not in known and end is not None:
             known[segment.name] = (end, digest_bytes(_head(segment, end)))
             if segment.sealed:
                 remember(_memory(segment), f"{end} {known[segment.name][1]}".encode())
+    # Listed last, as a segment that was gone before it was read is covered by then.
+    known |= {name: (cover.size_bytes, cover.digest) for name, cover in list_covers(folder).items()}
     return tuple(PushSnapshot(name, size, content) for name, (size, content) in sorted(known.items()))
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Real PostgreSQL, Redis and NATS for the tests: on free ports of their own, on 127.0.0.1 only, with their data in a temporary folder.
+# Real PostgreSQL, Redis and NATS for the tests, and moto, which plays S3: on free ports of their own, on 127.0.0.1 only, with their
+# data in a temporary folder.
 #
-#   eval "$(.ci/servers.sh start)"    exports TIDEWHEEL_TEST_POSTGRES, _REDIS, _NATS and _SERVERS
+#   eval "$(.ci/servers.sh start)"    exports TIDEWHEEL_TEST_POSTGRES, _REDIS, _NATS, _S3 and _SERVERS
 #   .ci/servers.sh stop               stops the servers under TIDEWHEEL_TEST_SERVERS and removes the folder
 set -euo pipefail
 
@@ -28,16 +29,36 @@ install_absent() {
   { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${absent[@]}"; } >&2
 }
 
+# An environment of its own, kept between runs: moto brings packages that nothing else here needs.
+install_moto() {
+  moto_home=${XDG_CACHE_HOME:-$HOME/.cache}/tidewheel-test-servers/moto-5.2.5
+  [ ! -f "$moto_home/ready" ] || return 0
+  say "installing moto"
+  { rm -rf "$moto_home" && python3 -m venv "$moto_home" && "$moto_home/bin/pip" install --quiet --disable-pip-version-check \
+    "moto[s3]==5.2.5" "flask>=3.1,<4" "flask-cors>=6,<7" && touch "$moto_home/ready"; } >&2
+}
+
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+# Wait until somebody listens on port $1, for $2 seconds at most.
+await_port() {
+  for _ in $(seq "$2"0); do
+    (echo >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+    sleep 0.1
+  done
+  say "nobody listens on port $1"
+  return 1
+}
+
 clean_up() {
-  cat "$folder"/redis.log "$folder"/nats.log "$folder"/postgres/log >&2 2>/dev/null || true
+  cat "$folder"/redis.log "$folder"/nats.log "$folder"/moto.log "$folder"/postgres/log >&2 2>/dev/null || true
   TIDEWHEEL_TEST_SERVERS=$folder stop
 }
 
 start() {
   install_absent
-  local bin port
+  local bin port moto_home=
+  install_moto || say "moto cannot be installed: what needs S3 is skipped"
   folder=$(mktemp -d "${TMPDIR:-/tmp}/tidewheel-servers.XXXXXX")
   trap clean_up EXIT
   chmod 755 "$folder"
@@ -65,14 +86,19 @@ start() {
   port=$(free_port)
   nats-server --addr 127.0.0.1 --port "$port" --jetstream --store_dir "$folder/nats" --pid "$folder/nats.pid" \
     --log "$folder/nats.log" >/dev/null 2>&1 </dev/null &
-  for _ in $(seq 100); do
-    (echo >"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
-    sleep 0.1
-  done
-  (echo >"/dev/tcp/127.0.0.1/$port")
+  await_port "$port" 10
+  local nats=nats://127.0.0.1:$port
+
+  if [ -f "$moto_home/ready" ]; then
+    port=$(free_port)
+    MOTO_S3_DEFAULT_MAX_KEYS=20 "$moto_home/bin/moto_server" -H 127.0.0.1 -p "$port" >"$folder/moto.log" 2>&1 </dev/null &
+    echo $! >"$folder/moto.pid"
+    await_port "$port" 60
+    echo "export TIDEWHEEL_TEST_S3=http://127.0.0.1:$port"
+  fi
   echo "export TIDEWHEEL_TEST_POSTGRES=$postgres"
   echo "export TIDEWHEEL_TEST_REDIS=$redis"
-  echo "export TIDEWHEEL_TEST_NATS=nats://127.0.0.1:$port"
+  echo "export TIDEWHEEL_TEST_NATS=$nats"
   echo "export TIDEWHEEL_TEST_SERVERS=$folder"
   trap - EXIT
 }
@@ -81,7 +107,7 @@ stop() {
   local folder=${TIDEWHEEL_TEST_SERVERS:-}  # given by what start has printed
   [ -n "$folder" ] && [ -d "$folder" ] || { say "nothing to stop: TIDEWHEEL_TEST_SERVERS names no folder"; return; }
   as_postgres "$(find_postgres)/pg_ctl -D '$folder/postgres/data' -m immediate stop" >&2 || true
-  for server in redis nats; do
+  for server in redis nats moto; do
     [ ! -f "$folder/$server.pid" ] || kill "$(cat "$folder/$server.pid")" || true
   done
   rm -rf "$folder"

@@ -19,6 +19,7 @@ from tidewheel.backends.redis import open_online_store as open_redis
 from tidewheel.ports.online_store import OnlineStore
 
 POSTGRES, REDIS, NATS = "TIDEWHEEL_TEST_POSTGRES", "TIDEWHEEL_TEST_REDIS", "TIDEWHEEL_TEST_NATS"
+S3 = "TIDEWHEEL_TEST_S3"
 EMBEDDED = ["memory", "lmdb"]
 SERVERS = [pytest.param("redis", marks=pytest.mark.slow), pytest.param("postgres", marks=pytest.mark.slow)]
 STORES = [*EMBEDDED, *SERVERS]

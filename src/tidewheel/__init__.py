@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from tidewheel.features.definition import features as features
 
 if TYPE_CHECKING:
+    from tidewheel.artifacts.file import File as File
     from tidewheel.artifacts.table import Table as Table
     from tidewheel.datasets.definition import by_time as by_time
     from tidewheel.datasets.definition import spine as spine
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from tidewheel.sources.location import query as query
 
 _HOMES = {
+    "tidewheel.artifacts.file": ("File",),
     "tidewheel.artifacts.table": ("Table",),
     "tidewheel.datasets.definition": ("by_time", "spine", "training_set"),
     "tidewheel.errors": ("TidewheelError",),

@@ -259,4 +259,22 @@ CASES: dict[str, Case] = {
         "",
         None,
     ),
+    "a typed handle of the module": Case(
+        {
+            "steps.py": "import polars as pl\nimport tidewheel as tw\nF = tw.File('d.csv')\ndef run(): return pl.read_csv(F.path)['a'][0]",
+            "d.csv": "a\n1\n",
+        },
+        "d.csv",
+        "1",
+        "2",
+    ),
+    "a typed handle as an argument": Case(
+        {
+            "steps.py": "import polars as pl\nimport tidewheel as tw\n@tw.step\ndef load(f: tw.File): return pl.read_csv(f.path)['a'][0]\ndef run(): return load(tw.File('d.csv'))",
+            "d.csv": "a\n1\n",
+        },
+        "d.csv",
+        "1",
+        "2",
+    ),
 }

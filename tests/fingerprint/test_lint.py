@@ -17,6 +17,19 @@ CASES = {
     "reader-polars": ("reader", "import polars as pl\ndef run(x): return pl.scan_parquet('x')"),
     "reader-pyarrow": ("reader", "from pyarrow.parquet import read_table\ndef run(x): return read_table('x')"),
     "reader-pandas": ("reader", "import pandas as pd\ndef run(x): return pd.read_parquet('x')"),
+    "reader-beside-a-handle": (
+        "reader",
+        "import polars as pl\nimport tidewheel as tw\ndef run(x: tw.File, y): return pl.read_csv(x.path), pl.read_csv(y.path)",
+    ),
+    "reader-of-a-name-that-was-a-handle": (
+        "reader",
+        "import polars as pl\nimport tidewheel as tw\ndef run(x: tw.File):\n    x = 'a.csv'\n    return pl.read_csv(x)",
+    ),
+    "reader-handed-on": (
+        "reader",
+        "import polars as pl\nfrom tidewheel import File\n"
+        "def run(x: File): return pl.read_csv(x.path), list(map(pl.read_csv, [x]))",
+    ),
     "reader-imported-inside": ("reader", "def run(x):\n    import xgboost\n    return xgboost.DMatrix('x')"),
     "network": ("network", "import urllib.request\ndef run(x): return urllib.request.urlopen(x)"),
     "process": ("process", "import subprocess\ndef run(x): return subprocess.run(x)"),
@@ -42,6 +55,16 @@ CASES = {
 }
 
 CLEAN = {
+    "a file that is handed over": (
+        "import polars as pl\nimport tidewheel as tw\ndef run(x: tw.File): return pl.read_csv(x.path)"
+    ),
+    "a file made inside": (
+        "import pyarrow.csv as pc\nfrom tidewheel import File\n"
+        "def run(x):\n    y = File(x)\n    return pc.read_csv(y.path), pc.read_csv(File(x).path)"
+    ),
+    "a file of the module": (
+        "import polars as pl\nimport tidewheel as tw\nZONES = tw.File(__file__)\ndef run(): return pl.read_csv(ZONES.path)"
+    ),
     "seeded": "import random\ndef run(x):\n    random.seed(1)\n    return random.random()",
     "a generator of its own": "import random\ndef run(x): return random.Random(3).random()",
     "a seeded NumPy generator": "import numpy as np\ndef run(x): return np.random.default_rng(3).random()",

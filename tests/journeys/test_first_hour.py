@@ -57,6 +57,16 @@ def test_edit_of_a_helper_names_all_that_hangs_on_it_and_a_comment_changes_nothi
     assert [r["component"] for r in why["reasons"]] == [reason["component"]]
 
 
+_UNTRACKED = """
+import polars
+
+
+@tw.step
+def rows(path: str) -> int:
+    return len(polars.read_csv(path))
+"""
+
+
 def test_metadata_rebuilds_nothing(fresh: Project) -> None:
     fresh.run("apply", "--yes")
     fresh.edit("bakery/definitions.py", 'owner="me"', 'owner="you"')
@@ -74,6 +84,26 @@ def test_a_model_run_on_new_data_leaves_nothing_to_plan(fresh: Project) -> None:
     told = fresh.json("run", "model:amount", code=3)  # one order more does not make a better model: the gate says so
     assert "monitor:amount" in {step["node"] for step in told["steps"]}
     assert fresh.json("plan")["changes"] == []
+    compared = fresh.json("why", "amount:1", "amount:2")
+    assert [reason["component"] for reason in compared["reasons"]] == ["upstream:training_set:basket"]
+    assert compared["verdict"] == "1 components differ, and gave other content"
+    ids = compared["old"]["id"][:8], compared["new"]["id"][:8]
+    assert fresh.json("why", *ids) == compared
+    assert "upstream:training_set:basket" in fresh.run("why", *ids)
+    assert json.loads(fresh.run("why", "amount:1", "zzzz", "--json", code=1))["code"] == "NotFound"
+
+
+def test_strict_refuses_what_cannot_be_followed_with_file_and_line(fresh: Project) -> None:
+    definitions = (fresh.root / "bakery/definitions.py").read_text()
+    fresh.edit("bakery/definitions.py", "import tidewheel as tw\n", f"import tidewheel as tw\n{_UNTRACKED}")
+    lines = (fresh.root / "bakery/definitions.py").read_text().splitlines()
+    place = f"bakery/definitions.py:{lines.index('    return len(polars.read_csv(path))') + 1}"
+    for verb in (("plan",), ("apply", "--yes"), ("run", "model:amount")):
+        refused = json.loads(fresh.run(*verb, "--strict", "--json", code=1))
+        assert (refused["code"], refused["field"]) == ("Invalid", place)
+        assert "read_csv" in refused["error"]
+    (fresh.root / "bakery/definitions.py").write_text(definitions)
+    fresh.run("plan", "--strict", code=2)
 
 
 def test_a_saved_plan_is_applied_exactly_or_refused(fresh: Project) -> None:

@@ -99,14 +99,28 @@ def diff(left: str, right: str, folder: Path, workspace: str | None, as_json: bo
 
 @click.command()
 @click.argument("node")
+@click.argument("other", required=False)
 @click.option("--environment", "-e", default=None, help="Compare with this environment.  [default: as in tidewheel.toml]")
 @project_options
-def why(node: str, environment: str | None, folder: Path, workspace: str | None, as_json: bool) -> None:
-    """Say which part of NODE's recipe changed, old and new, with file and line; or why nothing would be built."""
-    from tidewheel.cli.render import render_why
+def why(node: str, other: str | None, environment: str | None, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Say which part of NODE's recipe changed, old and new, with file and line; or why nothing would be built.
+
+    With OTHER, NODE and OTHER are builds (ids, recipes, the first characters of them, or model versions such as eta:3 or
+    eta@champion), and what differs between the two is shown. Of a step, its newest build is compared with the one before.
+    """
+    from tidewheel.cli.render import render_comparison, render_why
     from tidewheel.project.show import explain_node
+    from tidewheel.project.why import compare_builds, compare_newest
 
     project, opened = open_project(folder, workspace)
+    if other is not None:
+        compared = compare_builds(opened, node, other)
+        emit(compared.to_json()) if as_json else click.echo(render_comparison(compared))
+        return
+    newest = compare_newest(opened, project.graph.find(node).id) if project.graph.find(node).kind == "step" else None
+    if newest is not None:
+        emit(newest.to_json()) if as_json else click.echo(render_comparison(newest))
+        return
     found = explain_node(project, opened, node, environment=environment or project.configuration.environment)
     emit(found.to_json()) if as_json else click.echo(render_why(found))
 

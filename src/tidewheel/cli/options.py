@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tidewheel.project.open import Workspace
 
 _ACCEPTED = "tidewheel.accept"
+_STRICT = "tidewheel.strict"
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -51,15 +52,32 @@ def accepted() -> tuple[NodeId, ...]:
     return tuple(click.get_current_context().meta.get(_ACCEPTED, ()))
 
 
+def strict_option(function: F) -> F:
+    """``--strict``; :func:`open_project` refuses then what cannot be followed."""
+
+    def keep(context: click.Context, _: click.Parameter, value: bool) -> None:
+        context.meta[_STRICT] = value
+
+    text = "Refuse code whose result depends on what cannot be followed: paths that C++ opens, clock, network, draws."
+    return click.option("--strict", is_flag=True, expose_value=False, callback=keep, help=text)(function)
+
+
 def open_project(folder: Path, workspace: str | None) -> tuple[Project, Workspace]:
-    """Load the project and open its workspace; click closes the workspace when the verb ends."""
+    """Load the project and open its workspace; click closes the workspace when the verb ends.
+
+    Under ``--strict`` a project is refused that uses what cannot be followed.
+    """
+    from tidewheel.project.check import refuse_untracked
     from tidewheel.project.load import find_root, load_project
     from tidewheel.project.open import open_workspace
 
     root = find_root(folder)
     project = load_project(root)
     opened = open_workspace(root, workspace)
-    click.get_current_context().call_on_close(opened.close)
+    context = click.get_current_context()
+    context.call_on_close(opened.close)
+    if context.meta.get(_STRICT):
+        refuse_untracked(project, opened.fingerprinter)
     return project, opened
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tidewheel.project.reproduce import Reproduction
     from tidewheel.project.run import Monitoring
     from tidewheel.project.show import Difference, Explanation, NodeDescription, ProjectDescription
+    from tidewheel.project.why import Comparison
 
 _SIGNS = {"add": "+", "change": "~", "follow": ">", "finish": "!", "remove": "-", "metadata": "i"}
 _COLOURS = {"add": "green", "change": "yellow", "follow": "cyan", "finish": "magenta", "remove": "red", "metadata": "blue"}
@@ -193,6 +194,11 @@ def render_why(found: Explanation) -> str:
     """Why a node would be built, or not."""
     lines = [f"{found.node}: {found.verdict}", *_reasons(found.reasons, "  ")]
     return "\n".join(lines + [f"  because of {node}: {text}" for node, text in found.causes])
+
+
+def render_comparison(found: Comparison) -> str:
+    """What differs between two builds."""
+    return "\n".join([f"old: {found.old}", f"new: {found.new}", found.verdict, *_reasons(found.reasons, "  ")])
 
 
 def render_reproduction(found: Reproduction) -> str:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from tidewheel.cli.options import accept_option, accepted, emit, environment_argument, open_project, project_options
+from tidewheel.cli.options import (
+    accept_option,
+    accepted,
+    emit,
+    environment_argument,
+    open_project,
+    project_options,
+    strict_option,
+)
 
 
 @click.command()
@@ -29,6 +37,7 @@ def init(name: str, as_json: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, to be applied exactly or not at all."
 )
+@strict_option
 @project_options
 def plan(environment: str | None, out: Path | None, folder: Path, workspace: str | None, as_json: bool) -> int:
     """Show what differs between the files and ENVIRONMENT, and why. Exit code 2 when something does."""
@@ -56,6 +65,7 @@ def plan(environment: str | None, out: Path | None, folder: Path, workspace: str
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--reason", default="", help="Kept in the environment's history.")
 @accept_option
+@strict_option
 @project_options
 def apply(
     environment: str | None,
@@ -96,6 +106,7 @@ def apply(
 @click.option("--environment", "-e", default=None, help="Environment to run for.  [default: as in tidewheel.toml]")
 @click.option("--reason", default="by hand", help="Kept with what is built.")
 @click.option("--dry-run", is_flag=True, help="Show what would be built and stop.")
+@strict_option
 @project_options
 def run(
     node: str, environment: str | None, reason: str, dry_run: bool, folder: Path, workspace: str | None, as_json: bool

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
+from tidewheel.artifacts.file import File
+from tidewheel.fingerprint.normal import Chain, Normal
 from tidewheel.fingerprint.reach import Reached, Unloaded
 
 Kind = Literal["reader", "network", "process", "clock", "time", "random", "opaque"]
@@ -37,7 +39,7 @@ class Finding:
 
 
 _MESSAGES: Mapping[Kind, str] = {
-    "reader": "opens files inside a C++ library, which cannot be followed: pass a tw.Table, or name the files in reads=",
+    "reader": "opens files where Python does not see it: hand it a tw.File or a tw.Table, or name the files in reads=",
     "network": "reads the network, which cannot be followed: say for how long an answer holds, fresh='1h'",
     "process": "runs in another process, which cannot be followed: name what it reads in reads=, an empty list for nothing",
     "time": "reads when a file was changed, which a copy of the project does not keep: read what is in it",
@@ -78,7 +80,11 @@ def findings(reached: Reached) -> list[Finding]:
 
     A call that seeds a generator of a module allows that module's random functions.
     """
-    names = [(name, line, unit.where) for _, unit, spaces in reached.units for name, line in _names(unit.normal.lines, spaces)]
+    names = [
+        (name, line, unit.where)
+        for _, unit, spaces in reached.units
+        for name, line in _names(_not_handed(unit.normal, spaces), spaces)
+    ]
     used = {name for name, _, _ in names}
     bare = {name for _, unit, spaces in reached.units for name, _ in _names(dict.fromkeys(unit.normal.bare_calls, 1), spaces)}
     names += [(name, 0, unit.where) for _, unit, _ in reached.units for name in _times(unit.normal.attributes)]
@@ -104,6 +110,38 @@ def _times(attributes: Set[str]) -> list[str]:
     """Attributes that tell a file's time, or, of an entry of a listing, its size."""
     found = sorted(attributes & _FILE_TIMES)
     return [f"os.stat_result.{name}" for name in (*found, *(["st_size"] if {"scandir", "st_size"} <= attributes else []))]
+
+
+def _not_handed(normal: Normal, spaces: tuple[Mapping[str, object], ...]) -> Mapping[Chain, int]:
+    """Names by line, without those that are only ever called with a typed handle: what that points at is followed."""
+    safe = {
+        chain
+        for chain, handles in normal.handed.items()
+        if len(handles) == normal.mentions[chain] and all(_is_file(handle, normal, spaces) for handle in handles)
+    }
+    return {chain: line for chain, line in normal.lines.items() if chain not in safe} if safe else normal.lines
+
+
+def _is_file(handle: Chain, normal: Normal, spaces: tuple[Mapping[str, object], ...]) -> bool:
+    if not handle:
+        return False
+    if handle[-1] == "()":
+        return _value(handle[:-1], spaces) is File
+    kinds = normal.typed.get(handle[0]) if len(handle) == 1 else None
+    if kinds is not None:
+        return all(_value(kind, spaces) is File for kind in kinds)
+    return isinstance(_value(handle, spaces), File)
+
+
+def _value(chain: Chain, spaces: tuple[Mapping[str, object], ...]) -> object:
+    """What a dotted name means, as far as it is known before the code runs."""
+    for space in spaces:
+        if chain and chain[0] in space:
+            value = space[chain[0]]
+            for name in chain[1:]:
+                value = getattr(value, name, None) if isinstance(value, types.ModuleType) else None
+            return value
+    return None
 
 
 def _names(lines: Mapping[tuple[str, ...], int], spaces: tuple[Mapping[str, object], ...]) -> list[tuple[str, int]]:

@@ -42,7 +42,9 @@ class Normal:
     ``text`` leaves annotations out and ``annotated`` holds them; the walk takes the second when something in the closure reads
     annotations. ``literals`` are first arguments and subscripts that are constant strings, by the name that is called or
     subscripted; ``bare_calls`` are calls without arguments; ``lines`` says where a name is first used; ``strings`` are all
-    constant strings; ``imports`` the import statements inside functions.
+    constant strings; ``imports`` the import statements inside functions. ``handed`` tells of each call what its first argument
+    is, when that is a name or the ``path`` of one; ``mentions`` how often a name occurs; ``typed`` what makes or annotates a
+    local name.
     """
 
     text: str = ""
@@ -56,6 +58,9 @@ class Normal:
     strings: set[str] = field(default_factory=set)
     attributes: set[str] = field(default_factory=set)
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
+    handed: dict[Chain, list[Chain]] = field(default_factory=dict)
+    mentions: dict[Chain, int] = field(default_factory=dict)
+    typed: dict[str, set[Chain]] = field(default_factory=dict)
 
 
 def chain_of(node: ast.AST) -> Chain | None:
@@ -194,6 +199,7 @@ class _Writer:
 
     def _argument(self, node: ast.arg) -> None:
         self.out.append(f"arg({node.arg!r}")
+        self._typed(node.arg, node.annotation)
         if self.annotations and node.annotation is not None:
             self.write(node.annotation)
         self.out.append(")")
@@ -228,13 +234,25 @@ class _Writer:
     def _chain(self, chain: Chain, line: int) -> None:
         self.chains.add(chain)
         self.normal.lines.setdefault(chain, line)
+        self.normal.mentions[chain] = self.normal.mentions.get(chain, 0) + 1
 
     def _call(self, node: ast.Call) -> None:
         chain = chain_of(node.func)
         if chain is not None and not node.args and not node.keywords:
             self.normal.bare_calls.add(chain)
+        if chain is not None and node.args:
+            self.normal.handed.setdefault(chain, []).append(_handle_of(node.args[0]))
         self._literal(chain, node.args[0] if node.args else None)
         self._generic(node)
+
+    def _assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self._typed(target.id, node.value.func if isinstance(node.value, ast.Call) else None)
+        self._generic(node)
+
+    def _typed(self, name: str, kind: ast.expr | None) -> None:
+        self.normal.typed.setdefault(name, set()).add((kind is not None and chain_of(kind)) or ())
 
     def _subscript(self, node: ast.Subscript) -> None:
         self._literal(chain_of(node.value), node.slice)
@@ -253,8 +271,19 @@ class _Writer:
         self._generic(node)
 
 
+def _handle_of(node: ast.expr) -> Chain:
+    """The name, or the call, that an argument is or is the ``path`` of; empty for anything else."""
+    if isinstance(node, ast.Attribute) and node.attr == "path":
+        node = node.value
+    if isinstance(node, ast.Call):
+        made = chain_of(node.func)
+        return (*made, "()") if made is not None else ()
+    return chain_of(node) or ()
+
+
 _SPECIAL: Mapping[type[ast.AST], Callable[[_Writer, Any], None]] = {
     ast.AnnAssign: _Writer._annotated_statement,
+    ast.Assign: _Writer._assign,
     ast.AsyncFunctionDef: _Writer._function,
     ast.Attribute: _Writer._attribute,
     ast.Call: _Writer._call,

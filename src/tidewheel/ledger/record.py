@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
-from tidewheel.digest import Digest
+from tidewheel.digest import PREFIX, Digest
 from tidewheel.errors import NotFound
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Component, Recipe
@@ -152,6 +152,14 @@ class Ledger:
         query = sa.select(builds).where(builds.c.node == node, builds.c.live.is_not(None))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(builds.c.number.desc()).limit(limit)).all()
+        return [_load_build(row) for row in rows]
+
+    def builds_like(self, beginning: str, *, limit: int = 10) -> list[Build]:
+        """Builds whose id or recipe begins with some characters, retired ones too, newest first."""
+        prefix = beginning if beginning.startswith(PREFIX) else PREFIX + beginning
+        same = sa.or_(builds.c.id.startswith(beginning, autoescape=True), builds.c.recipe.startswith(prefix, autoescape=True))
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(builds).where(same).order_by(builds.c.number.desc()).limit(limit)).all()
         return [_load_build(row) for row in rows]
 
     def retire_build(self, recipe: Digest, *, actor: str, reason: str) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import msgspec
 
+from tidewheel.artifacts.file import File, open_file
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.artifacts.table import Table
 from tidewheel.datasets.handle import Dataset, Split
@@ -52,7 +53,7 @@ class Codec:
 
     Knows ``None``, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, dates and times, Decimal, paths,
     enums, dataclasses, named tuples, functions and classes by name, NumPy arrays and scalars, Arrow, pandas and Polars
-    frames, tables and splits by reference, and models of the given formats.
+    frames, files, tables and splits by reference, and models of the given formats.
 
     Examples
     --------
@@ -140,6 +141,9 @@ class _Writer:
             self.handles = True
             told = value.content if isinstance(value, Dataset) else value.digest
             return {"$": kind.__name__, "v": told, "place": self.blob(_text(value.to_json()))}
+        if isinstance(value, File):
+            self.handles = True
+            return {"$": "File", "v": value.digest, "place": value.path}
         if isinstance(value, Enum):
             return {"$": "enum", "type": self._named(kind), "v": value.name}
         if is_dataclass(value) and not isinstance(value, type):
@@ -211,6 +215,8 @@ class _Reader:
         if tag in ("bytes", "bytearray"):
             data = self.blob(node["v"])
             return data if tag == "bytes" else bytearray(data)
+        if tag == "File":
+            return open_file(node["place"], Digest(node["v"]))
         if tag in _HANDLES:
             return _HANDLES[tag](self.codec.store, self.blob(node["place"]).decode())
         if tag == "name":

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidewheel.errors import Invalid
 from tidewheel.features.retrieve import retrieve
 from tidewheel.fingerprint.walk import Fingerprinter
-from tidewheel.ledger.definition import node_id
+from tidewheel.ledger.definition import Declaration, node_id
+from tidewheel.pipelines.definition import Step
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.parity import Mismatch, Parity, compare_features, spine_of
@@ -76,9 +78,33 @@ def check_project(
 def lint_project(project: Project, fingerprinter: Fingerprinter) -> Iterator[Finding]:
     """What the code of the definitions uses that no recipe can hold: clocks, unseeded draws, paths that C++ readers open."""
     for declaration in project.graph.nodes.values():
-        if declaration.functions:
+        if declaration.functions and not _told(declaration):
             for found in fingerprinter.findings(declaration.functions):
                 yield Finding("warning", found.where or declaration.where, f"{declaration.id}: {found.message}")
+
+
+def refuse_untracked(project: Project, fingerprinter: Fingerprinter) -> None:
+    """Refuse what ``--strict`` refuses: code whose result depends on something that no recipe can hold.
+
+    Raises
+    ------
+    Invalid
+        With the file and line of each use, and how to make it one that can be followed.
+    """
+    found = list(lint_project(project, fingerprinter))
+    if found:
+        listed = "".join(f"\n  {one.where}: {one.message}" for one in found)
+        raise Invalid(
+            f"{len(found)} uses cannot be followed, and --strict allows none:{listed}",
+            where=found[0].where,
+            fix="hand over a tw.File or a tw.Table, name what is read in reads=, give a seed, or say fresh= how long it holds",
+        )
+
+
+def _told(declaration: Declaration) -> bool:
+    """Whether a step says itself what it reads, or for how long its result holds."""
+    definition = declaration.definition
+    return isinstance(definition, Step) and (definition.policy.fresh is not None or definition.policy.reads is not None)
 
 
 def replay(

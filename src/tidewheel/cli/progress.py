@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tidewheel.project.progress import progress_text
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -29,8 +31,15 @@ def progress() -> Iterator[TerminalProgress | PlainProgress]:
         yield TerminalProgress(shown)
 
 
+_SECONDS = 10.0
+"""How long a part of a build says nothing more."""
+
+
 class PlainProgress:
-    """One line per thing done; for logs and pipes."""
+    """One line per thing done, and one for a part of it that takes long, now and then; for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
 
     def total(self, count: int) -> None:
         """How many builds there will be."""
@@ -39,7 +48,7 @@ class PlainProgress:
 
     @contextmanager
     def _doing(self, what: str) -> Iterator[None]:
-        start = time.monotonic()
+        start = self._told = time.monotonic()
         click.echo(f"{what} ...", err=True)
         yield
         click.echo(f"{what} done in {time.monotonic() - start:.1f} s", err=True)
@@ -49,7 +58,10 @@ class PlainProgress:
         return self._doing(what)
 
     def step(self, what: str, done: int, of: int | None) -> None:
-        """Parts of a build are not worth a line each."""
+        """How far a part of the current work is."""
+        if time.monotonic() - self._told >= _SECONDS:
+            self._told = time.monotonic()
+            click.echo(f"  {progress_text(what, done, of)}", err=True)
 
     def note(self, text: str) -> None:
         """One line for a person."""

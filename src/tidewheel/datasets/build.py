@@ -16,6 +16,7 @@ from tidewheel.clock import format_duration
 from tidewheel.datasets.definition import Spine, TrainingSet
 from tidewheel.datasets.handle import Dataset, Split
 from tidewheel.datasets.report import FeatureReport, Report, ViewReport, delay_text
+from tidewheel.datasets.sort_rows import sort_rows
 from tidewheel.datasets.spines import SpineRows, check_leaks, check_names, spine_table
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import FutureLeak, MissingColumns, near_miss
@@ -176,12 +177,48 @@ def _spine_rows(definition: TrainingSet, sources: Sources, snapshot: Snapshot) -
             what = f"source {spine.source.name} has no column {name!r}, which training set {definition.name} needs"
             raise MissingColumns(what, where=name, fix=near_miss(name, schema.names))
     sortable = [name for name in names if name in schema]
-    found = sources.scan(spine.source, names, snapshot=snapshot, where=spine.where, order_by=[*sortable, AVAILABLE])
+    tally = _Tally(spine, label, int(sources.clock()))
+    rows = (tally.known(batch) for batch in sources.batches(spine.source, names, snapshot=snapshot, where=spine.where))
+    table = sort_rows(rows, [*sortable, AVAILABLE], budget=sources.budget, keep=tally.recent)
     counted = sources.counts[spine.source.name]
     counts = {"NaN taken for null": counted.nan, "rows of the source without a time": counted.null_time}
-    table, dropped = _known(found, spine, label, int(sources.clock()))
     early = _own_labels(definition, table)
-    return _Rows(table.drop_columns([TS, CREATED]).rename_columns({AVAILABLE: _KNOWN}), dropped, counts, early)
+    return _Rows(table.drop_columns([TS, CREATED]).rename_columns({AVAILABLE: _KNOWN}), tally.dropped, counts, early)
+
+
+class _Tally:
+    """Keeps the rows of a spine that can be learnt from, and counts the others by what they lack."""
+
+    def __init__(self, spine: Spine, label: str, now: int) -> None:
+        self.dropped: dict[str, int] = {}
+        self._spine = spine
+        self._label = label
+        self._now = now
+        self._newest: int | None = None
+
+    def known(self, found: pa.Table) -> pa.Table:
+        """Rows whose label and time are known by now."""
+        found = self._keep(found, pc.less_equal(found[AVAILABLE], self._now), "label not known yet")
+        found = self._keep(found, pc.is_valid(found[self._label]), "no label")
+        found = self._keep(found, pc.is_valid(found[self._spine.time]), f"no {self._spine.time}")
+        newest = pc.max(found[AVAILABLE]).as_py()
+        if newest is not None:
+            self._newest = newest if self._newest is None else max(newest, self._newest)
+        return found
+
+    def recent(self, found: pa.Table) -> pa.Table:
+        """Of these, when all have been seen, rows within the span before the newest label."""
+        newest, last = self._newest, self._spine.last
+        if last is None or newest is None:
+            return found
+        times = found[self._spine.time].cast(pa.int64())
+        inside = pc.and_(pc.greater(times, newest - last), pc.less_equal(times, newest))
+        return self._keep(found, inside, "outside of the last span")
+
+    def _keep(self, found: pa.Table, mask: pa.ChunkedArray, why: str) -> pa.Table:
+        kept = found.filter(mask)
+        self.dropped[why] = self.dropped.get(why, 0) + found.num_rows - kept.num_rows
+        return kept
 
 
 def _own_labels(definition: TrainingSet, table: pa.Table) -> int:
@@ -193,48 +230,34 @@ def _own_labels(definition: TrainingSet, table: pa.Table) -> int:
         When a feature looks the label up in rows that may be the spine's own.
     """
     spine = definition.spine
-    times = table[spine.time].cast(pa.int64())
-    visible = pc.less_equal(table[AVAILABLE], times)
     own = [view for view in definition.features.views if view.source.name == spine.source.name]
-    for view in own:
-        for feature in view.lookups:
-            rows = pc.sum(pc.and_(visible, pc.less_equal(table[TS], times))).as_py() or 0
-            if feature.column == definition.label and rows:
-                raise FutureLeak(
-                    f"{view.name}.{feature.name} looks up the label {definition.label}, and {rows} rows would see their own",
-                    where=feature.name,
-                    fix="use a window, which leaves out the row's own time, or a spine time before the source's",
-                )
-    if not any(view.windows for view in own):
+    looking = [(view, one) for view in own for one in view.lookups if one.column == definition.label]
+    if not looking and not any(view.windows for view in own):
         return 0
-    return int(pc.sum(pc.and_(visible, pc.less(table[TS], times))).as_py() or 0)
-
-
-def _known(found: pa.Table, spine: Spine, label: str, now: int) -> tuple[pa.Table, dict[str, int]]:
-    dropped: dict[str, int] = {}
-
-    def keep(mask: pa.ChunkedArray, why: str) -> None:
-        nonlocal found
-        before = found.num_rows
-        found = found.filter(mask)
-        dropped[why] = before - found.num_rows
-
-    keep(pc.less_equal(found[AVAILABLE], now), "label not known yet")
-    keep(pc.is_valid(found[label]), "no label")
-    keep(pc.is_valid(found[spine.time]), f"no {spine.time}")
-    if spine.last is not None and found.num_rows:
-        newest = pc.max(found[AVAILABLE]).as_py()
-        times = found[spine.time].cast(pa.int64())
-        keep(pc.and_(pc.greater(times, newest - spine.last), pc.less_equal(times, newest)), "outside of the last span")
-    return found, dropped
+    looked = folded = 0
+    for batch in table.select([spine.time, AVAILABLE, TS]).to_batches():
+        times = batch[spine.time].cast(pa.int64())
+        visible = pc.less_equal(batch[AVAILABLE], times)
+        looked += pc.sum(pc.and_(visible, pc.less_equal(batch[TS], times))).as_py() or 0
+        folded += pc.sum(pc.and_(visible, pc.less(batch[TS], times))).as_py() or 0
+    if looked and looking:
+        view, feature = looking[0]
+        raise FutureLeak(
+            f"{view.name}.{feature.name} looks up the label {definition.label}, and {looked} rows would see their own",
+            where=feature.name,
+            fix="use a window, which leaves out the row's own time, or a spine time before the source's",
+        )
+    return int(folded) if any(view.windows for view in own) else 0
 
 
 def _split(definition: TrainingSet, joined: pa.Table) -> tuple[pa.Table, pa.Table]:
-    times = joined[definition.spine.time].cast(pa.int64())
+    """Rows are in order of time, so both parts are slices."""
     if definition.split is None or not joined.num_rows:
         return joined, joined.slice(0, 0)
-    cut = pc.max(times).as_py() - definition.split.test
-    return joined.filter(pc.less_equal(times, cut)), joined.filter(pc.greater(times, cut))
+    times = joined[definition.spine.time]
+    cut = times[-1].cast(pa.int64()).as_py() - definition.split.test
+    first = sum(pc.sum(pc.less_equal(chunk.cast(pa.int64()), cut)).as_py() or 0 for chunk in times.chunks)
+    return joined.slice(0, first), joined.slice(first)
 
 
 def _overlap(train: pa.Table, test: pa.Table, time: str) -> int:

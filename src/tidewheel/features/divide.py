@@ -7,7 +7,7 @@ merged back into the spine's order. Nobody sees a difference but in the time tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from tidewheel.features.view_answer import Asked, Met, ViewAnswer, ViewReport, s
 from tidewheel.schema import Schema
 from tidewheel.sources.query import SYSTEM
 from tidewheel.sources.spill import Spill, Strip
+from tidewheel.sources.watch import Watch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     Words = npt.NDArray[np.uint64]
 
 Answers = dict[Use, tuple[dict[str, pa.ChunkedArray], ViewReport]]
-Watch = Callable[[str, int, int | None], None]
-"""Is told what is done, how far it is, and of how much, where that is known."""
 
 ROW, TIME = "__row", "__time"
 SLICE_ROWS = 1 << 17

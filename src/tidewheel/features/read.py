@@ -15,6 +15,7 @@ from tidewheel.clock import Micros, format_instant, parse_duration, parse_instan
 from tidewheel.errors import Conflict, Invalid, MissingColumns, TypeMismatch
 from tidewheel.features.columns import feature_type, view_columns
 from tidewheel.features.definition import Feature, FeatureView, ServiceDefinition, Use, outputs_of, view_of
+from tidewheel.features.divide import SLICE_ROWS, piece_of
 from tidewheel.features.index_vectors import VectorIndexes, Wanted
 from tidewheel.features.intervals import FOREVER
 from tidewheel.features.match import KeyIndex, key_column, one_key
@@ -185,8 +186,13 @@ class Features:
             if found is not None:
                 return found
         held = self.snapshot(made, at=moment)
-        column = held[wanted.name].combine_chunks()
-        places, distances = find_nearest(column, numbers, k=k, metric=metric, where=f"{made.name}.{wanted.name}")
+        places, distances = np.empty(0, dtype=np.int64), np.empty(0)
+        for start in range(0, max(held.num_rows, 1), SLICE_ROWS):  # the nearest of all are among the nearest of each piece
+            column = piece_of(held[wanted.name], start, SLICE_ROWS)
+            near, far = find_nearest(column, numbers, k=k, metric=metric, where=f"{made.name}.{wanted.name}")
+            places, distances = np.concatenate([places, start + near]), np.concatenate([distances, far])
+            order = np.argsort(distances, kind="stable")[:k]
+            places, distances = places[order], distances[order]
         keys = held.select([key.name for key in made.keys]).take(pa.array(places))
         return keys.append_column("distance", pa.array(distances))
 
@@ -251,17 +257,17 @@ class Features:
             raise Invalid(f"the views of {service.name} have different keys", where=service.name, fix="give keys=")
         if not names:
             return _nothing(1)
-        found = []
+        together = pa.table({key.name: pa.array([], key.type.arrow()) for key in service.keys})
         for use in uses:
-            rows = self.sources.scan(use.view.source, [key.name for key in use.view.keys], end=Micros(at + 1))
-            rows = rows.filter(pc.less_equal(rows["__avail"], at))
-            if GONE in rows.column_names:
-                rows = rows.filter(pc.invert(rows[GONE]))
-            held = {
-                column.name: key_column(rows[key.name], key) for column, key in zip(use.columns, use.view.keys, strict=True)
-            }
-            found.append(pa.table(held).select(names).drop_null())
-        together = pa.concat_tables(found).group_by(names).aggregate([])
+            for rows in self.sources.batches(use.view.source, [key.name for key in use.view.keys], end=Micros(at + 1)):
+                rows = rows.filter(pc.less_equal(rows["__avail"], at))
+                if GONE in rows.column_names:
+                    rows = rows.filter(pc.invert(rows[GONE]))
+                held = {
+                    column.name: key_column(rows[key.name], key) for column, key in zip(use.columns, use.view.keys, strict=True)
+                }
+                new = pa.table(held).select(names).drop_null()
+                together = pa.concat_tables([together.select(names), new]).group_by(names).aggregate([])
         return together.select(names).sort_by([(name, "ascending") for name in names])
 
     def _changes(self, service: ServiceDefinition, keys: pa.Table, first: int, last: int) -> tuple[Integers, Integers]:

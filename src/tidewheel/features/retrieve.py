@@ -14,7 +14,7 @@ from tidewheel.features.columns import service_schema, view_columns
 from tidewheel.features.compiled import run_compiled
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use
 from tidewheel.features.distribute import answer_by_engine
-from tidewheel.features.divide import SLICE_ROWS, DividedAnswer, Watch, cost_of, piece_of
+from tidewheel.features.divide import SLICE_ROWS, DividedAnswer, cost_of, piece_of
 from tidewheel.features.match import key_column
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_sum import RowSum
@@ -27,6 +27,7 @@ from tidewheel.sources.query import SYSTEM, TS
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
 from tidewheel.sources.spill import Spill
+from tidewheel.sources.watch import unwatched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,10 +81,6 @@ class Retrieved:
     contents: Mapping[str, Digest] = field(default_factory=dict)
 
 
-def _unwatched(what: str, done: int, of: int | None) -> None:
-    """Nobody looks."""
-
-
 def retrieve(
     service: ServiceDefinition,
     spine: pa.Table,
@@ -92,7 +89,6 @@ def retrieve(
     sources: Reader,
     snapshots: Mapping[str, Snapshot] | None = None,
     measure: Collection[str] = (),
-    watch: Watch = _unwatched,
 ) -> Retrieved:
     """Answer a service for every row of a spine.
 
@@ -106,8 +102,6 @@ def retrieve(
         What to read of each source, by its name; what there is now by default.
     measure
         Views whose rows are digested while they are read (:class:`~tidewheel.features.row_sum.RowSum`), those out of reach too.
-    watch
-        Is told how far the work is.
 
     Raises
     ------
@@ -124,7 +118,7 @@ def retrieve(
     asked = {key.name: key_column(spine.column(key.name), key) for key in service.keys}
     reports: list[ViewReport] = []
     sums = {name: RowSum() for name in measure}
-    with _Room(sources, watch) as room:
+    with _Room(sources) as room:
         for uses in service.rounds:
             fresh = {name: one for name, one in sums.items() if name not in {report.view for report in reports}}
             for made, report in _answers(uses, schemas, Asked(asked, times), room, snapshots=snapshots or {}, sums=fresh):
@@ -141,9 +135,9 @@ def retrieve(
 class _Room:
     """Where rows come from, what may be held of them, and a folder for the rest, which is made when it is needed."""
 
-    def __init__(self, sources: Reader, watch: Watch) -> None:
+    def __init__(self, sources: Reader) -> None:
         self.sources = sources
-        self.watch = watch
+        self.watch = sources.watch if isinstance(sources, Sources) else unwatched
         self.budget = sources.budget if isinstance(sources, Sources) else None
         self._spill: Spill | None = None
 
@@ -222,7 +216,8 @@ def _answers(
             for answer in answers:
                 answer.add(reached)
             read += rows.num_rows
-            room.watch(f"read {source.name}", read, about)
+            room.watch(f"read {source.name}", read, None if about is None else max(about, read))
+        room.watch(f"read {source.name}", read, read)
         while answers:
             found |= answers.pop(0).finish()
     ordered = dict.fromkeys(alias.view.name for alias in uses)

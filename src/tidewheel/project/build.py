@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.clock import Micros, format_instant
@@ -93,7 +92,9 @@ def build_view(context: BuildContext, declaration: Declaration, recipe: Recipe) 
     """Bring the view into the online store, up to the newest row that is known."""
     view = _view(declaration)
     until = _newest(context.workspace, view.source)
-    report = context.workspace.materializer.materialize(view, until=until or Micros(0))
+    materializer = context.workspace.materializer
+    materializer.progress = lambda done, of: context.progress.step(f"materialise {view.name}", done, of)
+    report = materializer.materialize(view, until=until or Micros(0))
     if until is None:  # online all the same: what a stream or a push brings is served at once
         return Built(recipe.digest, b"{}", "its source has no rows yet")
     context.workspace.statistics.record(view, context.surveyor.snapshots.get(node_id("source", view.source.name)))
@@ -108,9 +109,9 @@ def _view(declaration: Declaration) -> FeatureView:
 
 
 def _newest(workspace: Workspace, source: Source) -> Micros | None:
-    times = workspace.sources.scan(source, [])["__ts"]
-    newest = pc.min(pa.array([pc.max(times).as_py(), int(workspace.clock())])).as_py() if len(times) else None
-    return None if newest is None else Micros(newest)
+    batches = workspace.sources.batches(source, [])
+    found = [most for rows in batches if (most := pc.max(rows["__ts"]).as_py()) is not None]
+    return Micros(min(max(found), int(workspace.clock()))) if found else None
 
 
 def build_dataset(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
@@ -121,7 +122,7 @@ def build_dataset(context: BuildContext, declaration: Declaration, recipe: Recip
     previous = Dataset.from_json(context.workspace.artifacts, builds[0].output) if builds else None
     dataset = build_training_set(
         definition,
-        sources=context.workspace.sources,
+        sources=replace(context.workspace.sources, watch=context.progress.step),
         artifacts=context.workspace.artifacts,
         snapshots={node.partition(":")[2]: snapshot for node, snapshot in context.surveyor.snapshots.items()},
         previous=previous,

@@ -210,6 +210,7 @@ class Workspace:
     @cached_property
     def sources(self) -> Sources:
         """Raw data and its snapshots."""
+        from tidewheel.project.progress import Teller
         from tidewheel.sources.budget import Budget
         from tidewheel.sources.fetch import Outside
         from tidewheel.sources.read import Sources
@@ -223,6 +224,7 @@ class Workspace:
             clock=self.clock,
             outside=Outside(self.home / "fetched", os.environ, self._open_table),
             budget=Budget(self.memory_limit // 2, self.home / "spill"),
+            watch=Teller(),
         )
 
     @cached_property

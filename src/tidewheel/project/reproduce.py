@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from tidewheel.artifacts.table import Table
 from tidewheel.datasets.build import build_training_set
@@ -66,15 +66,18 @@ def reproduce(project: Project, workspace: Workspace, name: str, *, progress: Pr
         )
     with progress.doing(f"build {declaration.id} again"):
         if isinstance(declaration.definition, TrainingSet):
-            return _dataset(workspace, surveyor, declaration, build)
+            return _dataset(workspace, surveyor, declaration, build, progress)
         return _model(workspace, declaration, build, survey.builds)
 
 
-def _dataset(workspace: Workspace, surveyor: Surveyor, declaration: Declaration, build: Build) -> Reproduction:
+def _dataset(
+    workspace: Workspace, surveyor: Surveyor, declaration: Declaration, build: Build, progress: Progress
+) -> Reproduction:
     definition = declaration.definition
     assert isinstance(definition, TrainingSet)
     snapshots = {node.partition(":")[2]: snapshot for node, snapshot in surveyor.snapshots.items()}
-    again = build_training_set(definition, sources=workspace.sources, artifacts=workspace.artifacts, snapshots=snapshots)
+    sources = replace(workspace.sources, watch=progress.step)
+    again = build_training_set(definition, sources=sources, artifacts=workspace.artifacts, snapshots=snapshots)
     recorded = Dataset.from_json(workspace.artifacts, build.output)
     notes = [
         *_columns("train", recorded.train.table, again.train.table),

@@ -51,6 +51,7 @@ from tidewheel.sources.select import parse_select, quoted
 from tidewheel.sources.snapshot import FileSnapshot, Snapshot
 from tidewheel.sources.times import to_utc_micros
 from tidewheel.sources.validate import Validator, Verdict, enforce, without_rules
+from tidewheel.sources.watch import Watch, unwatched
 
 _CHUNK_BYTES = 1 << 20
 _RACY_NS = 2_000_000_000
@@ -108,6 +109,8 @@ class Sources:
         How to reach object stores, tables and databases; without it what is fetched is kept beside the pushes.
     budget
         What work on the rows may hold in memory; without it anything.
+    watch
+        Is told how far long work on the rows is.
 
     Examples
     --------
@@ -129,6 +132,7 @@ class Sources:
     clock: Clock
     outside: Outside | None = None
     budget: Budget | None = None
+    watch: Watch = unwatched
     counts: dict[str, Counts] = field(default_factory=dict)
     _fetcher: Fetcher = field(init=False)
     _schemas: dict[object, pa.Schema] = field(default_factory=dict)
@@ -234,10 +238,11 @@ class Sources:
         snapshot: Snapshot | None = None,
         start: Micros | None = None,
         end: Micros | None = None,
+        where: str | None = None,
     ) -> Iterator[pa.Table]:
         """What :meth:`scan` gives, in batches that together need not fit in memory; at least one, be it empty."""
         relations = self._relations(source, snapshot)
-        yield from self._batches(source, columns, relations, start=start, end=end, where=None)
+        yield from self._batches(source, columns, relations, start=start, end=end, where=where)
 
     def plan_scan(
         self,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from tests.features.ask import sources
 
 import tidewheel as tw
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use, service, view_of
+from tidewheel.features.read import Features
 from tidewheel.features.retrieve import Retrieved, retrieve
 from tidewheel.sources.budget import Budget
 from tidewheel.sources.definition import Source, source
@@ -170,3 +173,35 @@ def test_an_error_of_one_part_is_the_error_and_leaves_no_files(reader: Reader) -
     for budget in (None, 1):
         with pytest.raises(tw.errors.AmbiguousRows):
             answered(reader, service("s", made), spine([(1, HOUR, "a")]), budget)
+
+
+@settings(max_examples=10)
+@given(rows=_rows, asked=_asked, budget=_budgets)
+def test_snapshots_and_histories_do_not_differ_either(reader: Reader, rows: list[Row], asked: list[Row], budget: int) -> None:
+    made = latest(source("f", table(rows), time="ts", created="made"))
+    whole = Features(reader())
+    with tempfile.TemporaryDirectory() as folder:
+        parts = Features(replace(reader(), budget=Budget(budget, Path(folder))))
+        keys = [{"uid": row[0]} for row in asked]
+        found, wanted = (
+            [
+                one.snapshot(made, at=2 * HOUR),
+                one.history(made, keys, start=0, end=4 * HOUR),
+                one.history(lately(made.source), keys, start=0, end=4 * HOUR, step="1h"),
+            ]
+            for one in (parts, whole)
+        )
+        assert repr([table.to_pylist() for table in found]) == repr([table.to_pylist() for table in wanted])
+
+
+def test_the_nearest_vectors_are_found_piece_by_piece(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[Features.__module__], "SLICE_ROWS", 7)
+    draw = np.random.default_rng(3)
+    vectors = draw.integers(-2, 3, (100, 2)).astype(np.float64)
+    held = {"uid": list(range(100)), "ts": [0] * 100, "v": vectors.tolist()}
+    made = view_of(tw.features(source("f", pa.table(held), time="ts"), by=USER)(type("Item", (), {"v": tw.lookup("v")})))
+    found = Features(reader()).nearest(made, [0.5, 0.5], k=30, metric="l2", at=1)
+    distances = np.sqrt(((vectors - 0.5) ** 2).sum(axis=1))
+    order = np.argsort(distances, kind="stable")[:30]
+    assert found["uid"].to_pylist() == order.tolist()
+    assert np.allclose(found["distance"].to_numpy(), distances[order])

@@ -44,6 +44,8 @@ AT = "at"
 """Column of the instant in what is answered."""
 _MOST = 10_000_000
 _FIRST, _LAST = parse_instant("0100-01-01T00:00:00Z"), parse_instant("9900-01-01T00:00:00Z")
+_ROOM = 1 << 20
+"""Keys that may wait, some of them twice, before they are made distinct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,8 @@ class Features:
             raise Invalid(f"the views of {service.name} have different keys", where=service.name, fix="give keys=")
         if not names:
             return _nothing(1)
-        together = pa.table({key.name: pa.array([], key.type.arrow()) for key in service.keys})
+        known = pa.table({key.name: pa.array([], key.type.arrow()) for key in service.keys}).select(names)
+        fresh: list[pa.Table] = []
         for use in uses:
             for rows in self.sources.batches(use.view.source, [key.name for key in use.view.keys], end=Micros(at + 1)):
                 rows = rows.filter(pc.less_equal(rows["__avail"], at))
@@ -266,9 +269,10 @@ class Features:
                 held = {
                     column.name: key_column(rows[key.name], key) for column, key in zip(use.columns, use.view.keys, strict=True)
                 }
-                new = pa.table(held).select(names).drop_null()
-                together = pa.concat_tables([together.select(names), new]).group_by(names).aggregate([])
-        return together.select(names).sort_by([(name, "ascending") for name in names])
+                fresh.append(pa.table(held).select(names).drop_null())
+                if sum(one.num_rows for one in fresh) > max(_ROOM, known.num_rows):
+                    known, fresh = _distinct([known, *fresh]), []
+        return _distinct([known, *fresh]).sort_by([(name, "ascending") for name in names])
 
     def _changes(self, service: ServiceDefinition, keys: pa.Table, first: int, last: int) -> tuple[Integers, Integers]:
         """Rows of keys, and instants at which a look-up of theirs may change: the start, and every border of a source's row."""
@@ -289,6 +293,11 @@ class Features:
                     times.append(np.repeat(moments[inside], count))
         pairs = np.unique(np.stack([np.concatenate(rows), np.concatenate(times)], axis=1), axis=0)
         return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+
+
+def _distinct(keys: Sequence[pa.Table]) -> pa.Table:
+    together = pa.concat_tables(keys)
+    return together.group_by(together.column_names).aggregate([]).select(together.column_names)
 
 
 def _borders(view: FeatureView, rows: pa.Table) -> list[Integers]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,13 @@ def server_url(variable: str) -> str:
     if not url:
         pytest.skip(f'{variable} is not set: eval "$(.ci/servers.sh start)"')
     return url
+
+
+def new_bucket() -> str:
+    """Name of an empty bucket on the server that plays S3."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    urllib.request.urlopen(urllib.request.Request(f"{server_url(S3)}/{name}", method="PUT")).close()
+    return name
 
 
 def with_option(url: str, option: str) -> str:

@@ -15,15 +15,22 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.servers import S3, new_bucket, server_url
 
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.digest import Digest, digest_bytes
 from tidewheel.errors import Corrupt, Invalid, NotFound, Unavailable
 
 
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+@pytest.fixture(params=["file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
     url = f"file://{tmp_path}/artifacts" if request.param == "file" else "memory:///"
+    if request.param == "s3":
+        bucket = new_bucket()
+        settings = {"ENDPOINT": server_url(S3), "ALLOW_HTTP": "true", "REGION": "us-east-1"}
+        for name, value in (settings | {"ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "mine"}).items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        url = f"s3://{bucket}/artifacts"
     return ArtifactStore.open(url, copies=tmp_path / "copies")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import urllib.request
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,7 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
-from tests.servers import S3, server_url
+from tests.servers import S3, new_bucket, server_url
 
 from tidewheel.backends.delta import open_table_format as open_delta
 from tidewheel.backends.duckdb import DuckDB
@@ -47,8 +45,7 @@ class Bucket:
     """An empty bucket on the real server."""
 
     def __init__(self) -> None:
-        self.endpoint, self.name = server_url(S3), f"shop-{uuid.uuid4().hex[:12]}"
-        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/{self.name}", method="PUT")).close()
+        self.endpoint, self.name = server_url(S3), new_bucket()
         self.plain = {"access_key_id": SECRETS["SHOP_ID"], "secret_access_key": SECRETS["SHOP_KEY"], "region": "us-east-1"}
         self._store = open_object_store(f"s3://{self.name}", {"endpoint": self.endpoint, **self.plain})
 

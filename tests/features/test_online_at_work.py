@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.features.online_world import World, clock, online_source
+from tests.features.online_world import World, clock, online_source, world_on
+from tests.servers import STORES
 
-from tidewheel.backends.duckdb import DuckDB
-from tidewheel.backends.lmdb.online_store import LmdbOnlineStore
-from tidewheel.backends.memory.online_store import MemoryOnlineStore
 from tidewheel.clock import MINUTE, Micros
-from tidewheel.database.open import Database
 from tidewheel.features.definition import FeatureView, count, entity, features, lookup, service, sum, view_of
 from tidewheel.ports.online_store import Key, OnlineStore
 
@@ -48,16 +45,11 @@ class Watched:
         self.changed()
 
 
-@pytest.fixture(params=["memory", "lmdb"])
+@pytest.fixture(params=STORES)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    store: OnlineStore = MemoryOnlineStore() if request.param == "memory" else LmdbOnlineStore(tmp_path / "online.lmdb")
-    with DuckDB() as engine:
-        database = Database.open("sqlite://")
-        made = World(tmp_path, Watched(store), database, engine)
+    with world_on(request.param, tmp_path) as made:
+        made.store = Watched(made.store)
         yield made
-        made.close()
-        database.close()
-    store.close()
 
 
 def make_view(world: World, *, windows: bool = True) -> FeatureView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -199,6 +200,8 @@ class Schema:
     """
 
     fields: tuple[Field, ...]
+    unread: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """What else stands where the columns come from, with the types that none of ours holds: to tell it from what is missing."""
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

@@ -72,6 +72,11 @@ def test_strings_with_and_without_a_zone_do_not_mix() -> None:
         to_utc_micros(column, name="t")
 
 
+def test_a_word_among_times_with_a_zone_is_named_rather_than_taken_for_a_time_without() -> None:
+    with pytest.raises(TypeMismatch, match="'soon'"):
+        to_utc_micros(pa.chunked_array([pa.array(["2026-01-01T10:00:00Z", None, "soon"])]), name="t")
+
+
 @pytest.mark.parametrize("values", [["yesterday"], [1.5], [True]])
 def test_what_is_no_time_is_refused(values: list[object]) -> None:
     with pytest.raises(TypeMismatch):

@@ -15,6 +15,7 @@ from tidewheel.errors import (
     MissingColumns,
     MixedTimezones,
     NameCollision,
+    TypeMismatch,
     near_miss,
 )
 from tidewheel.features.definition import ServiceDefinition
@@ -31,13 +32,16 @@ def spine_table(spine: SpineRows, time: str) -> pa.Table:
 
     Raises
     ------
+    TypeMismatch
+        When a column holds values of several types.
     MixedTimezones
         When the time column holds values with and without a zone: Arrow would take both for the same kind.
     """
     _refuse_mixed(spine, time)
-    if isinstance(spine, ArrowStream):
-        return pa.table(spine)
-    return pa.Table.from_pylist([dict(row) for row in spine])
+    try:
+        return pa.table(spine) if isinstance(spine, ArrowStream) else pa.Table.from_pylist([dict(row) for row in spine])
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise TypeMismatch(f"the spine: {error}", where="spine", fix="give each column values of one type") from error
 
 
 def check_names(table: pa.Table, service: ServiceDefinition, label: str | None) -> None:

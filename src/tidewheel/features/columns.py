@@ -80,10 +80,17 @@ def check_columns(view: FeatureView, schema: Schema) -> None:
 
     Raises
     ------
-    MissingColumns, KeyTypeMismatch
+    MissingColumns, TypeMismatch, KeyTypeMismatch
         Naming the column.
     """
     for name in view_columns(view):
+        if name in schema.unread:
+            told = "has no value in it, so no type" if schema.unread[name] == "null" else f"is {schema.unread[name]}"
+            raise TypeMismatch(
+                f"view {view.name} reads {name!r}, which {told} in source {view.source.name}",
+                where=name,
+                fix=f"cast or project it in the source's select: SELECT * REPLACE ({name}::DOUBLE AS {name}) FROM this",
+            )
         if name not in schema:
             raise MissingColumns(
                 f"view {view.name} reads {name!r}, which source {view.source.name} does not have",

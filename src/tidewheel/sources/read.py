@@ -173,13 +173,13 @@ class Sources:
 
     def schema(self, source: Source) -> Schema:
         """Columns after ``select``; lists of scalars are among them, structs and maps are not: project them in ``select``."""
-        fields = []
+        fields, unread = [], {}
         for column in self._describe(source, select_query(source)):
             try:
                 fields.append(Field(column.name, data_type_of_arrow(column.type)))
             except Invalid:
-                continue
-        return Schema(tuple(fields))
+                unread[column.name] = str(column.type)
+        return Schema(tuple(fields), unread)
 
     def about(self, source: Source, snapshot: Snapshot | None = None) -> int:
         """About how many rows there are, before ``select``; pushed ones, which are in memory anyway, do not count."""
@@ -584,7 +584,7 @@ class Sources:
     def _memory(self, source: Source) -> pa.Table:
         held = self._tables.get(id(source.data))
         if held is None:
-            held = self._tables[id(source.data)] = (source.data, pa.table(source.data))
+            held = self._tables[id(source.data)] = (source.data, _table(source))
         return held[1]
 
     def _memory_content(self, source: Source) -> Digest:
@@ -598,6 +598,14 @@ def _resolve(source: Source, columns: tuple[str, ...], start: Micros | None, end
     """Rows as a scan gives them."""
     found = Sources._resolved(source, columns, raw)[0]
     return found if start is None and end is None else found.filter(_between(found[TS], start, end))
+
+
+def _table(source: Source) -> pa.Table:
+    try:
+        return pa.table(source.data)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        fix = "give each column of the frame values of one type"
+        raise TypeMismatch(f"the data of source {source.name}: {error}", where=source.where, fix=fix) from error
 
 
 def _content(table: pa.Table) -> Digest:

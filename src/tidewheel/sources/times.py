@@ -124,6 +124,12 @@ def _parsed(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     zoned = pc.match_substring_regex(column, r"\d{1,2}:\d{2}.*([zZ]|[+-]\d{2}(:?\d{2})?)\s*$")
     with_zone, without = pc.any(zoned).as_py() or False, pc.any(pc.invert(zoned)).as_py() or False
     if with_zone and without:
+        wrong = pc.filter(
+            column, pc.fill_null(pc.invert(pc.match_substring_regex(column, r"^\s*[+-]?\d{4,}-\d{2}-\d{2}")), False)
+        )
+        if len(wrong):
+            fix = "write ISO 8601, such as 2026-01-01T10:00:00Z, in all rows"
+            raise TypeMismatch(f"{name} is {str(wrong[0].as_py())[:60]!r} in a row, not a time", where=name, fix=fix)
         raise MixedTimezones(
             f"{name} holds times with and without a zone",
             where=name,

@@ -46,3 +46,13 @@ def test_whole_numbers_of_json_are_64_bits_wide_with_a_sign_too(tmp_path: Path) 
         file.write_text('{"n": -1}\n{"n": 18446744073709551615}\n')
         with pytest.raises(Invalid, match="18446744073709551615"):
             engine.stream("SELECT n FROM this", this).read_all()
+
+
+def test_values_of_several_types_in_json_are_strings_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    rows = [{"x": 5, "l": [1, "b"]}, {"x": 'a "b" é', "l": ["c"]}, {"x": None, "l": None}, {"x": {"k": 1}, "l": []}]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with DuckDB() as engine:
+        found = engine.stream("SELECT * FROM this", {"this": Files("json", (str(file),))}).read_all()
+    assert found["x"].to_pylist() == ["5", 'a "b" é', None, '{"k":1}']
+    assert found["l"].to_pylist() == [["1", "b"], ["c"], None, []]

@@ -3,6 +3,7 @@
 Traps met on DuckDB 2.0, all shut off here: ``TIMESTAMPTZ_NS`` can neither be compared with ``TIMESTAMPTZ`` nor take part in
 arithmetic; a cast from nanoseconds to microseconds rounds half up (a leak by rounding); ``+ INTERVAL`` follows the session's
 time zone; names of Python variables are readable as tables; whole numbers of JSON are ``HUGEINT`` as soon as one is negative;
+strings of JSON keep their quotes in a column that has a number too;
 statistics of Parquet leave NaN out, and a filter that goes by them finds no NaN, although NaN is above all numbers (``x > 15``,
 ``isnan(x)``, ``x + 1 > 16``), so floats of files stand behind a CASE that no statistics pass.
 """
@@ -162,7 +163,8 @@ def _plain(relation: duckdb.DuckDBPyRelation, *, narrow: bool = False) -> str:
     """The projection that rounds timestamps finer than microseconds up, widens coarser ones, hides floats from statistics, and
     narrows what JSON widens.
 
-    DuckDB takes a column of JSON with a negative number for 128 bits wide, also where all fit in 64.
+    DuckDB takes a column of JSON with a negative number for 128 bits wide, also where all fit in 64. Where values are of
+    several types it leaves them as they are written, strings with quotes: that becomes a column of strings, as of Parquet.
     """
     kinds = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
     columns, changed = [], False
@@ -176,6 +178,10 @@ def _plain(relation: duckdb.DuckDBPyRelation, *, narrow: bool = False) -> str:
             expression = f"{quoted}::TIMESTAMP"
         elif narrow and (smaller := _WIDE.sub("BIGINT", kind)) != kind:
             expression = f"{quoted}::{smaller}"
+        elif narrow and kind == "JSON":
+            expression = f"{quoted} ->> '$'"
+        elif narrow and kind == "JSON[]":
+            expression = f"list_transform({quoted}, lambda one: one ->> '$')"
         elif _FLOATS.search(kind):
             expression = f"CASE WHEN {quoted} IS NULL THEN NULL ELSE {quoted} END"
         else:

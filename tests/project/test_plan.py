@@ -7,12 +7,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tidewheel.cli.render import render_plan
 from tidewheel.errors import Invalid
+from tidewheel.features.aggregations.count import count
+from tidewheel.features.aggregations.sum import sum
+from tidewheel.features.feature import lookup
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.project.graph import Graph
 from tidewheel.project.plan import Plan, State, compare
 from tidewheel.project.plan_file import load_plan, save_plan
+from tidewheel.project.wording import describe
 
 VIEW, MODEL = NodeId("view:pace"), NodeId("model:eta")
 GRAPH = Graph.of(
@@ -56,6 +61,22 @@ def test_a_changed_parameter_names_the_component_its_place_and_all_that_hangs_on
     assert (first.node, first.action, first.downstream) == (VIEW, "change", (MODEL,))
     assert [(r.component, r.old, r.new, r.where) for r in first.reasons] == [("param:ttl", "1d", "12d", "f.py:3")]
     assert (second.node, second.action, second.recipe) == (MODEL, "follow", None)
+
+
+def test_of_a_view_a_plan_shows_the_features_that_differ_in_words() -> None:
+    kept = [lookup("zone").parameters | {"name": "zone"}, count().parameters | {"name": "ever"}]
+
+    def of(window: str) -> State:
+        features = describe([sum("amount", window, where="ok").parameters | {"name": "spent"}, *kept])
+        view = Recipe("view", {"param:features": Component(features, note=features)})
+        return state(view, BEFORE.recipes[MODEL])
+
+    shown = render_plan(plan(of("1d"), of("2d"))).splitlines()
+    assert [line.strip() for line in shown if line.strip()[:2] in ("- ", "+ ")] == [
+        "- spent = sum(amount, window=1d, hop=1h, where='ok')",
+        "+ spent = sum(amount, window=2d, hop=1h, where='ok')",
+    ]
+    assert describe(kept) == "zone = lookup(zone)\never = count(window=forever, hop=1d)"
 
 
 def test_a_pending_node_whose_own_code_changed_says_so() -> None:

@@ -82,9 +82,15 @@ def _reasons(reasons: Sequence[Reason], indent: str) -> list[str]:
     for reason in reasons:
         where = f"  {reason.where}" if reason.where else ""
         lines.append(f"{indent}{reason.component}{where}")
-        lines += [f"{indent}  - {line}" for line in (reason.old or "").splitlines()[:6]]
-        lines += [f"{indent}  + {line}" for line in (reason.new or "").splitlines()[:6]]
+        lines += [f"{indent}  - {line}" for line in _only(reason.old, reason.new)[:6]]
+        lines += [f"{indent}  + {line}" for line in _only(reason.new, reason.old)[:6]]
     return lines
+
+
+def _only(text: str | None, other: str | None) -> list[str]:
+    """Lines of one value that another one does not have; all of them where it has them in another order."""
+    lines, known = (text or "").splitlines(), set((other or "").splitlines())
+    return [line for line in lines if line not in known] or (lines if known == set(lines) else [])
 
 
 def render_applied(applied: Applied) -> str:
@@ -156,7 +162,8 @@ def render_node(found: NodeDescription) -> str:
     for title, pairs in found.sections:
         lines += ["", title]
         width = max((len(name) for name, _ in pairs), default=0)
-        lines += [f"  {name:<{width}}  {value}" for name, value in pairs]
+        under = "\n" + " " * (width + 4)
+        lines += [f"  {name:<{width}}  {under.join(value.splitlines())}" for name, value in pairs]
     return "\n".join(lines)
 
 

@@ -17,9 +17,12 @@ from tidewheel.project.open import Workspace
 from tidewheel.project.plan import Change, Plan, Reason, differences
 from tidewheel.project.sample_rows import find_sample
 from tidewheel.project.survey import Surveyor, make_plan, plan_and_survey, read_environment
+from tidewheel.project.wording import describe
 from tidewheel.sources.definition import Source
 
 _MAX_BUILDS = 5
+_WHOLE = 10_000
+"""Characters of a parameter that are shown: all of any that a person has written."""
 _DAYS = 7
 
 
@@ -135,7 +138,7 @@ def describe_node(project: Project, workspace: Workspace, name: str) -> NodeDesc
     users = {node: _owner(project.graph.nodes[node]) or "" for node in project.graph.downstream(declaration.id)}
     sections = [
         ("meta", tuple((key, str(value)) for key, value in declaration.meta.items() if value)),
-        ("parameters", tuple((key, str(value)) for key, value in declaration.parameters.items())),
+        ("parameters", tuple((key, describe(value, width=_WHOLE)) for key, value in declaration.parameters.items())),
         ("recipe", tuple(parts.items())),
         ("builds", tuple(built.items())),
         ("upstream", tuple((node, "") for node in declaration.upstream)),

@@ -17,6 +17,7 @@ from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, compare
 from tidewheel.project.protect import find_objections
 from tidewheel.project.sample_rows import find_sample
+from tidewheel.project.wording import describe
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import Snapshot
 
@@ -67,7 +68,7 @@ class Surveyor:
     def _compute(self, declaration: Declaration) -> dict[str, Component]:
         parts = {"algorithm": Component(str(ALGORITHMS.get(declaration.kind, 1)))}
         for name, value in declaration.parameters.items():
-            parts[f"param:{name}"] = Component(digest(value), where=declaration.where, note=_shown(value))
+            parts[f"param:{name}"] = Component(digest(value), where=declaration.where, note=describe(value))
         if declaration.functions:
             parts.update(self.workspace.fingerprinter.components(declaration.functions))
             self._refuse_impure(declaration, parts)
@@ -136,7 +137,7 @@ def _is_built(declaration: Declaration) -> bool:
 def meta_recipe(declaration: Declaration) -> Recipe:
     """What of a node must never cause a rebuild, as a recipe of its own, so that it can be pointed at and compared."""
     parts = {
-        f"meta:{name}": Component(digest(value), where=declaration.where, note=_shown(value))
+        f"meta:{name}": Component(digest(value), where=declaration.where, note=describe(value))
         for name, value in declaration.meta.items()
     }
     return Recipe("meta", parts)
@@ -212,8 +213,3 @@ def _data_components(snapshot: Snapshot) -> dict[str, Component]:
     # The content stands for all of it, so that nothing that was read can be left out of the recipe.
     parts["data:snapshot"] = Component(snapshot.content, note=snapshot.content[:12])
     return parts
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."

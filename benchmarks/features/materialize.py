@@ -79,7 +79,7 @@ def measured(rows: int, work: Callable[[], object]) -> dict[str, float]:
     return {"rows": rows, "seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "peak": peak}
 
 
-def ours(folder: Path) -> dict[str, float]:
+def ours(folder: Path, memory_mib: int) -> dict[str, float]:
     """Materialise the view into the workspace's store."""
     import tidewheel as tw
     from tidewheel.clock import Micros
@@ -92,6 +92,7 @@ def ours(folder: Path) -> dict[str, float]:
     view = view_of(tw.features(source, by=tw.entity("driver", driver=int))(made))
     with open_workspace(folder, clock=lambda: Micros(NOW)) as workspace:
         worker = workspace.materializer
+        worker.memory_bytes = memory_mib << 20
         pa.array([0])  # the first array that Arrow makes imports pandas where it is installed: no part of the work
 
         def work() -> None:
@@ -101,7 +102,7 @@ def ours(folder: Path) -> dict[str, float]:
         return measured(rows, work)
 
 
-def bare(folder: Path) -> dict[str, float]:
+def bare(folder: Path, _: int) -> dict[str, float]:
     """Put what ours has written into an LMDB of its own, by a loop."""
     held = next(folder.rglob("online.lmdb"))
     with lmdb.open(str(held), max_dbs=2, readonly=True) as environment, environment.begin() as transaction:
@@ -119,7 +120,7 @@ def bare(folder: Path) -> dict[str, float]:
         return measured(len(pairs), work)
 
 
-def by_hand(folder: Path) -> dict[str, float]:
+def by_hand(folder: Path, _: int) -> dict[str, float]:
     """Read, keep the newest row of each key, pack and put: nothing but the libraries, columns at a time."""
     pa.array([0])
     layout = np.dtype([("ts", ">i8"), *((name, ">f8") for name in NAMES)])
@@ -164,22 +165,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entities", type=int, default=200_000)
     parser.add_argument("--feast-entities", type=int, default=2_000, help="0 leaves Feast out")
+    parser.add_argument("--memory-mib", type=int, default=256, help="rows that ours holds at once; more go through files")
+    parser.add_argument("--only-ours", action="store_true", help="for the memory that larger sizes take")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contender:
-        print(json.dumps(CONTENDERS[options.contender](options.folder)))
+        print(json.dumps(CONTENDERS[options.contender](options.folder, options.memory_mib)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_data(folder, options.entities, options.feast_entities)
-        itself = (sys.executable, __file__, "--folder", str(folder), "--contender")
-        results = {
-            "Tidewheel into LMDB": child(*itself, "ours"),
-            "LMDB by hand": child(*itself, "hand"),
-            "LMDB, bare loop": child(*itself, "bare"),
-        }
-        python = ensure_environment("feast", FEAST) if options.feast_entities else None
+        itself = (sys.executable, __file__, "--folder", str(folder), "--memory-mib", str(options.memory_mib), "--contender")
+        results = {"Tidewheel into LMDB": child(*itself, "ours")}
+        if not options.only_ours:
+            results |= {"LMDB by hand": child(*itself, "hand"), "LMDB, bare loop": child(*itself, "bare")}
+        python = ensure_environment("feast", FEAST) if options.feast_entities and not options.only_ours else None
         if python is not None:
             results["Feast into SQLite"] = child(str(python), "-c", BY_FEAST, name, str(options.feast_entities))
     print(f"{options.entities:,} entities, {FEATURES} look-ups each")

@@ -155,6 +155,17 @@ def compact(folder: Path, workspace: str | None, as_json: bool) -> None:
 
 @admin.command()
 @project_options
+def collect(folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Drop versions of views from the online store that no file, no environment and no answering model points at."""
+    from tidewheel.project.keep_views import collect_views
+
+    project, opened = open_project(folder, workspace)
+    gone = collect_views(project, opened)
+    emit(gone) if as_json else click.echo("\n".join(f"{name}: {count} keys" for name, count in gone.items()) or "nothing to do")
+
+
+@admin.command()
+@project_options
 def history(folder: Path, workspace: str | None, as_json: bool) -> None:
     """Who changed what, when: the audit trail, newest first."""
     from tidewheel.cli.render import render_audit

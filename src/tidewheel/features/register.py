@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
 from tidewheel.digest import Digest
 from tidewheel.features.definition import FeatureView
-from tidewheel.features.tables import online_bookmarks, online_views
+from tidewheel.features.keys import view_prefix
+from tidewheel.features.tables import online_bookmarks, online_runs, online_views
+from tidewheel.ports.online_store import OnlineStore
 from tidewheel.sources.snapshot import Snapshot
 
 
@@ -71,6 +73,23 @@ class OnlineViews:
         with self._database.read() as connection:
             rows = connection.execute(select(online_views.c.version, online_views.c.id))
             return {Digest(version): int(number) for version, number in rows}
+
+    def list_names(self) -> dict[Digest, tuple[str, int]]:
+        """Version, name and number of every view that has been materialised to the end at least once."""
+        query = select(online_views.c.version, online_views.c.name, online_views.c.id).join(online_bookmarks)
+        with self._database.read() as connection:
+            return {Digest(version): (name, int(number)) for version, name, number in connection.execute(query)}
+
+    def forget(self, view: int, store: OnlineStore) -> int:
+        """Drop what the store holds of a view, which keeps its number; how many keys went.
+
+        The bookmark goes first, so nobody begins to serve what is half gone, and whoever materialises the version again, or
+        was killed here, begins from nothing.
+        """
+        with self._database.write() as connection:
+            connection.execute(delete(online_bookmarks).where(online_bookmarks.c.view == view))
+            connection.execute(delete(online_runs).where(online_runs.c.view == view))
+        return store.delete(view_prefix(view))
 
     def begin(self, view: int) -> int:
         """A revision for one run of materialisation: greater than that of any run that began before."""

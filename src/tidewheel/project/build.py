@@ -91,14 +91,14 @@ def build_source(context: BuildContext, declaration: Declaration, recipe: Recipe
 def build_view(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
     """Bring the view into the online store, up to the newest row that is known."""
     view = _view(declaration)
-    until = _newest(context.workspace, view.source)
+    until = newest_row(context.workspace, view.source)
     materializer = context.workspace.materializer
     materializer.progress = lambda done, of: context.progress.step(f"materialise {view.name}", done, of)
     report = materializer.materialize(view, until=until or Micros(0))
     if until is None:  # online all the same: what a stream or a push brings is served at once
-        return Built(recipe.digest, b"{}", "its source has no rows yet")
+        return Built(recipe.digest, json.dumps({"version": view.version}).encode(), "its source has no rows yet")
     context.workspace.statistics.record(view, context.surveyor.snapshots.get(node_id("source", view.source.name)))
-    output = json.dumps({"until": until, "keys": report.keys}).encode()
+    output = json.dumps({"until": until, "keys": report.keys, "version": view.version}).encode()
     return Built(recipe.digest, output, f"{report.keys} keys online, as of {format_instant(until)}")
 
 
@@ -108,7 +108,8 @@ def _view(declaration: Declaration) -> FeatureView:
     return view_of(definition)
 
 
-def _newest(workspace: Workspace, source: Source) -> Micros | None:
+def newest_row(workspace: Workspace, source: Source) -> Micros | None:
+    """The time of the newest row of a source, or now where that is earlier; ``None`` without rows."""
     batches = workspace.sources.batches(source, [])
     found = [most for rows in batches if (most := pc.max(rows["__ts"]).as_py()) is not None]
     return Micros(min(max(found), int(workspace.clock()))) if found else None

@@ -52,9 +52,10 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """What a compaction did: how many segments became Parquet, and how many Parquet files were united."""
+    """What a compaction did: how many segments became Parquet, with how many rows, and how many Parquet files were united."""
 
     segments: int = 0
+    rows: int = 0
     merged: int = 0
 
 
@@ -69,7 +70,7 @@ def compact_pushes(folder: Path, *, least_bytes: int = _LEAST_BYTES, least_segme
     Examples
     --------
     >>> compact_pushes(Path("/nowhere"))
-    Compaction(segments=0, merged=0)
+    Compaction(segments=0, rows=0, merged=0)
     """
     if not folder.is_dir():
         return Compaction()
@@ -82,7 +83,7 @@ def compact_pushes(folder: Path, *, least_bytes: int = _LEAST_BYTES, least_segme
         sizes = {segment.name: segment.path.stat().st_size for segment in sealed}
         if sum(sizes.values()) < least_bytes and len(sealed) < least_segments:
             return Compaction()
-        done, gathered, total = 0, dict[str, _Made](), 0
+        done, rows, gathered, total = 0, 0, dict[str, _Made](), 0
         for segment in sealed:
             made = _columns(folder, segment)
             if made is None or (gathered and not _fit(made, gathered)) or total > _FILE_BYTES:
@@ -90,9 +91,10 @@ def compact_pushes(folder: Path, *, least_bytes: int = _LEAST_BYTES, least_segme
                 gathered, total = {}, 0
             if made is not None:
                 gathered[segment.name] = made
+                rows += made.table.num_rows
                 total += sizes[segment.name]
         done += _publish(folder, gathered)
-        return Compaction(done, _merge(folder))
+        return Compaction(done, rows, _merge(folder))
 
 
 def list_covers(folder: Path) -> dict[str, Cover]:

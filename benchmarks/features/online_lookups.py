@@ -1,20 +1,27 @@
-"""Twenty look-ups answered in process for 1, 10 and 100 entities, beside LMDB by hand and Feast on SQLite, in one run.
+"""Twenty look-ups answered in process for 1, 10 and 100 entities, on LMDB and Redis, beside loops by hand and Feast.
 
-By hand is the least that an answer can be: keys packed, one transaction, a get for each, twenty plain doubles unpacked; neither
-names, nor types, times, open rows. Feast (an environment made on demand outside of the tree; left out when it cannot be had)
-answers ``get_online_features`` from the same rows. CPU microseconds of a call, the best of several rounds.
+Two loops read LMDB by hand: keys packed, one transaction, a get for each. *Doubles* is the least that an answer can be: twenty
+plain doubles unpacked; neither names, nor types, times, nulls, open rows. *Rows* holds rows with version, schema, times and null
+bitmap, which it looks at: a ``struct`` for each row or a NumPy structure over all of them, whichever is quicker.
+
+Feast (an environment made on demand outside of the tree; left out when it cannot be had) answers ``get_online_features`` of one
+view from the same rows, on SQLite and on Redis. Redis is a server of its own, left out where none is installed. On LMDB and
+SQLite CPU microseconds of a call, on Redis wall microseconds, the best of several rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -39,6 +46,9 @@ NOW = Micros(START + 10 * DAY)
 NAMES = [f"f{number:02}" for number in range(20)]
 SIZES = (1, 10, 100)
 KEY, VALUES = struct.Struct(">Q"), struct.Struct("<20d")
+ROW = struct.Struct("<BBIqq3s20d")
+ROWS = np.dtype([("head", "V6"), ("ts", "<i8"), ("created", "<i8"), ("present", "V3"), ("values", "<f8", 20)])
+HEAD, WHOLE = (1, 0, 77), b"\xff\xff\xf0"
 
 Request = dict[str, object]
 
@@ -47,9 +57,10 @@ import json, sys, time
 from datetime import datetime, timedelta, timezone
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float64
-folder, asked = sys.argv[1], json.loads(sys.argv[2])
-config = RepoConfig(project="bench", provider="local", registry=folder + "/registry.db", entity_key_serialization_version=3,
-    offline_store={"type": "duckdb"}, online_store={"type": "sqlite", "path": folder + "/online.db"})
+folder, asked, online = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+watch = time.process_time if online["type"] == "sqlite" else time.perf_counter
+config = RepoConfig(project="bench", provider="local", registry=folder + "/registry-" + online["type"] + ".db",
+    entity_key_serialization_version=3, offline_store={"type": "duckdb"}, online_store=online)
 store = FeatureStore(config=config)
 driver = Entity(name="driver", join_keys=["driver"], value_type=ValueType.INT64)
 source = FileSource(path=folder + "/drivers.parquet", timestamp_field="ts")
@@ -64,10 +75,10 @@ for size in (1, 10, 100):
     batches = [[{"driver": key} for key in asked[at : at + size]] for at in range(0, min(len(asked), 20 * size), size)]
     rounds = []
     for _ in range(4):
-        start = time.process_time()
+        start = watch()
         for batch in batches:
             answer = store.get_online_features(features=wanted, entity_rows=batch).to_dict()
-        rounds.append(time.process_time() - start)
+        rounds.append(watch() - start)
     assert all(value is not None for value in answer["f00"])
     spent[size] = min(rounds) / len(batches) * 1e6
 print(json.dumps(spent))
@@ -88,60 +99,125 @@ def make_data(folder: Path, entities: int) -> pa.Table:
     return table
 
 
-def best(work: Callable[[list[Request]], object], batches: Sequence[list[Request]]) -> float:
-    """Least CPU microseconds of a call, over several rounds of all batches."""
+def best(
+    work: Callable[[list[Request]], object],
+    batches: Sequence[list[Request]],
+    watch: Callable[[], float] = time.process_time,
+) -> float:
+    """Least microseconds of a call by a clock, over several rounds of all batches."""
     spent = []
     for _ in range(7):
-        start = time.process_time()
+        start = watch()
         for batch in batches:
             work(batch)
-        spent.append(time.process_time() - start)
+        spent.append(watch() - start)
     return min(spent) / len(batches) * 1e6
 
 
-def by_hand(folder: Path, table: pa.Table, batches: dict[int, list[list[Request]]]) -> dict[int, float]:
-    """Twenty doubles under each key."""
+def by_hand(folder: Path, table: pa.Table, batches: dict[int, list[list[Request]]]) -> list[dict[int, float]]:
+    """Twenty doubles under each key, and whole rows."""
     values = np.stack([table[name].to_numpy() for name in NAMES], axis=1)
-    with lmdb.open(str(folder / "bare.lmdb"), map_size=4 << 30, max_dbs=2, sync=False, readahead=False) as environment:
-        rows = environment.open_db(b"rows")
+    with lmdb.open(str(folder / "bare.lmdb"), map_size=4 << 30, max_dbs=3, sync=False, readahead=False) as environment:
+        doubles, rows = environment.open_db(b"doubles"), environment.open_db(b"rows")
         with environment.begin(write=True) as transaction:
             for key, row in zip(table["driver"].to_pylist(), values, strict=True):
-                transaction.put(KEY.pack(key), row.tobytes(), db=rows)
+                transaction.put(KEY.pack(key), row.tobytes(), db=doubles)
+                transaction.put(KEY.pack(key), ROW.pack(*HEAD, START, 0, WHOLE, *row), db=rows)
 
         def read(batch: list[Request]) -> list[tuple[object, ...]]:
             with environment.begin() as transaction:
                 get, pack, unpack = transaction.get, KEY.pack, VALUES.unpack
-                return [unpack(get(pack(request["driver"]), None, rows)) for request in batch]
+                return [unpack(get(pack(request["driver"]), None, doubles)) for request in batch]
 
-        return {size: best(read, calls) for size, calls in batches.items()}
+        def read_rows(batch: list[Request]) -> list[object]:
+            found = []
+            with environment.begin() as transaction:
+                get, pack, unpack = transaction.get, KEY.pack, ROW.unpack
+                for request in batch:
+                    row = unpack(get(pack(request["driver"]), None, rows))
+                    assert row[:3] == HEAD and row[5] == WHOLE and row[3] <= NOW
+                    found.append(list(row[6:]))
+            return found
+
+        def read_array(batch: list[Request]) -> object:
+            with environment.begin() as transaction:
+                get, pack = transaction.get, KEY.pack
+                data = b"".join([get(pack(request["driver"]), None, rows) for request in batch])
+            held = np.frombuffer(data, ROWS)
+            assert (held["head"] == np.void(ROW.pack(*HEAD, 0, 0, b"", *[0.0] * 20)[:6])).all()
+            assert (held["present"] == np.void(WHOLE)).all() and (held["ts"] <= NOW).all()
+            return held["values"].tolist()
+
+        least = {size: best(read, calls) for size, calls in batches.items()}
+        return [least, {size: min(best(read_rows, calls), best(read_array, calls)) for size, calls in batches.items()}]
 
 
-def by_us(folder: Path, batches: dict[int, list[list[Request]]]) -> dict[int, float]:
-    """The service's answer."""
+def by_us(folder: Path, batches: dict[int, list[list[Request]]], name: str, watch: Callable[[], float]) -> dict[int, float]:
+    """The service's answer, in a workspace."""
     made = type("Driver", (), {name: tw.lookup(name) for name in NAMES})
     view = view_of(tw.features(tw.source("drivers", "drivers.parquet", time="ts"), by=tw.entity("driver", driver=int))(made))
     service = tw.service("drivers", view)
-    with open_workspace(folder, clock=lambda: NOW) as workspace:
+    with open_workspace(folder, name, clock=lambda: NOW) as workspace:
         workspace.materializer.materialize(view, until=NOW)
         numbers = OnlineViews(workspace.database, workspace.clock).list_ids()
         schemas = {"drivers": workspace.sources.schema(view.source)}
         prepared = prepare(service, store=workspace.online, view_ids=numbers, schemas=schemas)
         return {
-            size: best(lambda batch: prepared.answer(batch, at=[NOW] * len(batch)), calls) for size, calls in batches.items()
+            size: best(lambda batch: prepared.answer(batch, at=[NOW] * len(batch)), calls, watch)
+            for size, calls in batches.items()
         }
 
 
-def by_feast(folder: Path, asked: list[int]) -> dict[int, float]:
-    """Feast's answer, in a process of its own; empty when it cannot be had."""
+def by_feast(folder: Path, asked: list[int], online: dict[str, str]) -> dict[int, float]:
+    """Feast's answer from an online store, in a process of its own; empty when it cannot be had."""
     python = ensure_environment("feast", FEAST)
     if python is None:
         return {}
-    command = [str(python), "-c", BY_FEAST, str(folder), json.dumps(asked)]
+    command = [str(python), "-c", BY_FEAST, str(folder), json.dumps(asked), json.dumps(online)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"Feast is left out: {done.stderr[-1_500:]}", file=sys.stderr)
         return {}
     return {int(size): spent for size, spent in json.loads(done.stdout.splitlines()[-1]).items()}
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str | None]:
+    """Address of a Redis server of its own that keeps nothing on disk; ``None`` where none is installed."""
+    command = shutil.which("redis-server")
+    if command is None:
+        yield None
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    server = subprocess.Popen([command, *options], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as trying:
+                if trying.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def on_redis(folder: Path, batches: dict[int, list[list[Request]]], asked: list[int], *, feast: bool) -> None:
+    """Print ours and Feast's on one server."""
+    with redis_server(folder) as address:
+        if address is None:
+            print("Redis is left out: no redis-server is installed")
+            return
+        with (folder / "tidewheel.toml").open("a") as configuration:
+            configuration.write(f'[workspace.redis]\nonline = "redis://{address}/0"\n')
+        ours = by_us(folder, batches, "redis", time.perf_counter)
+        theirs = by_feast(folder, asked, {"type": "redis", "connection_string": address}) if feast else {}
+    for size in SIZES:
+        told = f", Feast {theirs[size]:8.0f} us, {theirs[size] / ours[size]:.1f} times ours" if theirs else ""
+        print(f"{size:4} entities on Redis, wall: Tidewheel {ours[size]:6.0f} us{told}")
 
 
 def main() -> None:
@@ -156,15 +232,18 @@ def main() -> None:
         asked = np.random.default_rng(11).integers(0, options.entities, 2_000).tolist()
         requests: list[Request] = [{"driver": key} for key in asked]
         batches = {size: [requests[at : at + size] for at in range(0, len(requests), size)] for size in SIZES}
-        raw, ours = by_hand(folder, table, batches), by_us(folder, batches)
-        feast = {} if options.no_feast else by_feast(folder, asked)
-    print(f"20 look-ups of {options.entities:,} entities; kernel {'compiled' if COMPILED else 'interpreted'}")
-    for size in SIZES:
-        told = f", Feast on SQLite {feast[size]:8.0f} us, {feast[size] / ours[size]:.0f} times ours" if feast else ""
-        print(
-            f"{size:4} entities: Tidewheel {ours[size]:6.0f} us, LMDB by hand {raw[size]:6.0f} us, "
-            f"ratio {ours[size] / raw[size]:.2f} (below 1 is quicker){told}"
-        )
+        (doubles, rows), ours = by_hand(folder, table, batches), by_us(folder, batches, "local", time.process_time)
+        sqlite = {"type": "sqlite", "path": str(folder / "online.db")}
+        feast = {} if options.no_feast else by_feast(folder, asked, sqlite)
+        print(f"20 look-ups of {options.entities:,} entities; kernel {'compiled' if COMPILED else 'interpreted'}")
+        for size in SIZES:
+            told = f", Feast on SQLite {feast[size]:8.0f} us, {feast[size] / ours[size]:.0f} times ours" if feast else ""
+            print(
+                f"{size:4} entities, CPU: Tidewheel {ours[size]:6.1f} us, LMDB and rows by hand {rows[size]:6.1f} us, "
+                f"ratio {ours[size] / rows[size]:.2f}, LMDB and doubles by hand {doubles[size]:6.1f} us, "
+                f"ratio {ours[size] / doubles[size]:.2f} (below 1 is quicker){told}"
+            )
+        on_redis(folder, batches, asked, feast=not options.no_feast)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidewheel.clock import Micros, format_instant, to_datetime
+from tidewheel.clock import SECOND, Micros, format_instant, to_datetime
 
 if TYPE_CHECKING:
     from tidewheel.features.online_view import Shared, Status
@@ -99,8 +99,19 @@ def _times(width: int, ts: int | None) -> bytes:
     return b",".join([b"null" if ts is None else _encode(to_datetime(ts))] * width)
 
 
+def _instant(moment: Micros) -> bytes:
+    """As :func:`tidewheel.clock.format_instant`, each second of it once."""
+    second, rest = divmod(moment, SECOND)
+    return b"%b.%06dZ" % (_second(second), rest) if rest else b"%bZ" % _second(second)
+
+
+@lru_cache(64)
+def _second(second: int) -> bytes:
+    return format_instant(second * SECOND)[:-1].encode()
+
+
 def _instants(at: Sequence[Micros]) -> bytes:
     first = at[0] if at else Micros(0)
     if at.count(first) == len(at):
-        return b'"%b"' % format_instant(first).encode()
+        return b'"%b"' % _instant(first)
     return _encode([format_instant(one) for one in at])

@@ -18,7 +18,7 @@ import httptools
 from tidewheel.errors import HeadTooLarge, NotHttp, TidewheelError, TooSlow
 from tidewheel.web.body import BODY_SECONDS, DRAIN_BYTES, announced_bytes, too_large, too_slow
 from tidewheel.web.http import Request
-from tidewheel.web.problem import JSON, Response
+from tidewheel.web.problem import JSON_HEADERS, Response
 from tidewheel.web.run import Runner
 
 HEAD_BYTES, URL_BYTES, HEADERS = 65_536, 16_384, 100
@@ -27,7 +27,6 @@ HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS = 20.0, 75.0, 2.0
 _AHEAD = 16
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
-_JSON_HEADERS = {"content-type": JSON}
 
 
 class Connections:
@@ -41,6 +40,7 @@ class Connections:
 
     def __init__(self, runner: Runner, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self.runner = runner
+        self.loop = asyncio.get_running_loop()
         self.idle_seconds = idle_seconds
         self.open: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are no subclass of asyncio's
         self._connections.open.add(self)
-        self.deadline = _now() + self._connections.idle_seconds
+        self.deadline = self._connections.loop.time() + self._connections.idle_seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; an answer that is under way goes nowhere."""
@@ -143,12 +143,12 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read: nothing more is answered until it does, or for too long."""
         self._paused = True
-        self.deadline = _now() + BODY_SECONDS
+        self.deadline = self._connections.loop.time() + BODY_SECONDS
 
     def resume_writing(self) -> None:
         """The client reads again."""
         self._paused = False
-        self.deadline = _now() + self._connections.idle_seconds
+        self.deadline = self._connections.loop.time() + self._connections.idle_seconds
         self._next()
 
     def data_received(self, data: bytes) -> None:
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
             if self._head_bytes > HEAD_BYTES:
                 self._refuse(_head_too_large())
         if self._ahead and not self._running and self._transport is not None:
-            asyncio.get_running_loop().call_soon(self._next)
+            self._connections.loop.call_soon(self._next)
 
     # ── what the parser tells ────────────────────────────────────────────────────────────────────
 
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         self._begun, self._in_head, self._refused = True, True, None
         self._message += 1
         if not self._running:
-            self.deadline = _now() + HEAD_SECONDS
+            self.deadline = self._connections.loop.time() + HEAD_SECONDS
 
     def on_url(self, url: bytes) -> None:
         """A piece of the address."""
@@ -204,7 +204,7 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._head_bytes = 0
         if "content-length" in self._headers or "transfer-encoding" in self._headers:
-            self.deadline = _now() + BODY_SECONDS
+            self.deadline = self._connections.loop.time() + BODY_SECONDS
             limit = self._runner.app.body_bytes
             announced = announced_bytes(self._headers, limit)
             expects = self._headers.get("expect", "").lower() == "100-continue"
@@ -266,7 +266,7 @@ class Connection(asyncio.Protocol):
             return
         self._running = True
         self.deadline = float("inf")
-        task = asyncio.get_running_loop().create_task(self._run(asked))
+        task = self._connections.loop.create_task(self._run(asked))
         self._connections.tasks.add(task)
         task.add_done_callback(self._connections.tasks.discard)
 
@@ -281,7 +281,7 @@ class Connection(asyncio.Protocol):
             return
         last = not self._ahead and (self._close_after or self._connections.stopping)
         closing = last or not asked.keep
-        if response.status == 200 and not closing and not asked.old and response.headers == _JSON_HEADERS:
+        if response.status == 200 and not closing and not asked.old and response.headers is JSON_HEADERS:
             transport.write(b"%b%d\r\n\r\n%b" % (_OK_JSON, len(response.body), response.body))
         else:
             transport.write(_head(response, closing=closing, old=asked.old) + response.body)
@@ -290,9 +290,9 @@ class Connection(asyncio.Protocol):
             transport.close()
             return
         if not self._paused:
-            self.deadline = _now() + self._connections.idle_seconds
+            self.deadline = self._connections.loop.time() + self._connections.idle_seconds
         if self._ahead:
-            asyncio.get_running_loop().call_soon(self._next)
+            self._connections.loop.call_soon(self._next)
         elif self._broken and self._refused is not None:
             self._refuse(self._refused)
         if self._unread and len(self._ahead) < _AHEAD // 2:
@@ -316,7 +316,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._transport.write_eof()
-        self.deadline = _now() + LINGER_SECONDS
+        self.deadline = self._connections.loop.time() + LINGER_SECONDS
 
     # ── deadlines and the end ────────────────────────────────────────────────────────────────────
 
@@ -342,10 +342,6 @@ class Connection(asyncio.Protocol):
         """Close now."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _head_too_large() -> HeadTooLarge:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from time import time_ns
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -26,8 +25,7 @@ _ENDPOINTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request; header names are in lower case, the path is decoded, the query is not."""
 
     method: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,13 +31,16 @@ _STATUS: tuple[tuple[type[TidewheelError], int], ...] = (  # the first that fits
 JSON = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+JSON_HEADERS: Mapping[str, str] = MappingProxyType({"content-type": JSON})
+"""The headers of most answers; one value, so that it is known when it is seen again."""
+
+
+class Response(NamedTuple):
     """Status, headers and body; ``endpoint`` is the pattern that the request matched, for metrics."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": JSON})
+    headers: Mapping[str, str] = JSON_HEADERS
     endpoint: str = ""
 
 

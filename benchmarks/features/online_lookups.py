@@ -1,8 +1,8 @@
 """Twenty look-ups answered in process for 1, 10 and 100 entities, on LMDB and Redis, beside loops by hand and Feast.
 
 Two loops read LMDB by hand: keys packed, one transaction, a get for each. *Doubles* is the least that an answer can be: twenty
-plain doubles unpacked; neither names, nor types, times, nulls, open rows. *Rows* holds rows with version, schema, times and null
-bitmap, which it looks at: a ``struct`` for each row or a NumPy structure over all of them, whichever is quicker.
+plain doubles unpacked; neither names, nor types, times, nulls, open rows. *Rows* holds rows with version, schema, times and
+null bitmap, which it looks at: a ``struct`` for each row or a NumPy structure over all of them, whichever is quicker.
 
 Feast (an environment made on demand outside of the tree; left out when it cannot be had) answers ``get_online_features`` of one
 view from the same rows, on SQLite and on Redis. Redis is a server of its own, left out where none is installed. On LMDB and

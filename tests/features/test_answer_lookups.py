@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -126,6 +127,27 @@ def test_what_is_out_of_the_ordinary_is_said_as_ever() -> None:
             ready.answer([{"uid": 1, "oid": 1}, {"uid": wrong, "oid": 1}], at=[Micros(9)] * 2)
     with pytest.raises(MissingColumns, match="oid"):
         ready.answer([{"uid": 1}], at=[Micros(9)])
+
+
+def test_keys_of_several_parts_take_the_quick_way_too() -> None:
+    place = entity("place", city=str, zone=int)
+    view = view_of(features(source("facts", "f.parquet", time="ts"), by=place)(type("Places", (), {"b": lookup("b")})))
+    layout = OnlineLayout(view, 1, Schema((Field("city", DataType.STRING), Field("zone", DataType.INT64), *FIELDS)))
+    store = MemoryOnlineStore()
+    store.write([(layout.mark_key, Mark(1, 0, 0).encode())])
+    keys = [("a", 11), ("a1", 1), ("", -1), ("\0", 0)]
+    for number, key in enumerate(keys):
+        row = layout.row(5, 0, available=5, values=(number,))
+        store.write([], [(layout.keys.encode(key), item) for item in layout.numbered([row])])
+    ready = PreparedFeatures(service("s", view), store, {view.version: 1}, {"facts": layout.schema})
+    assert ready._plain is not None
+    requests: list[Mapping[str, object]] = [{"city": city, "zone": zone} for city, zone in [*keys, ("1", 11), keys[1]]]
+    assert ready._plain.find(requests, [Micros(9)] * 6) is not None
+    assert ready.answer(requests, at=[Micros(9)] * 6).values == [[0], [1], [2], [3], [None], [1]]
+    with pytest.raises(KeyTypeMismatch, match="zone"):
+        ready.answer([{"city": "a", "zone": "11"}], at=[Micros(9)])
+    with pytest.raises(MissingColumns, match="zone"):
+        ready.answer([{"city": "a"}], at=[Micros(9)])
 
 
 def test_a_busy_key_is_answered_as_of_any_instant() -> None:

@@ -315,6 +315,24 @@ def test_pushed_rows_count_at_once_and_requests_for_features_are_counted(app: Ap
     assert 'tidewheel_feature_errors_total{code="MissingColumns",service="facts_only"}' in text
 
 
+def test_rows_written_to_a_view_count_at_once(app: Application) -> None:
+    df = {
+        "label": {"0": "w", "1": "w"},
+        "ts": {"0": "2026-01-01T11:30:00Z", "1": "2026-01-01T11:31:00Z"},
+        "amount": {"0": 5, "1": 7},
+    }
+    status, _ = call(
+        app, "POST", "/write-to-online-store", {"feature_view_name": "Sales", "df": df, "transform_on_write": True}
+    )
+    assert status == 200
+    asked = {"features": ["Sales:sold_1h", "Sales:mean_1h"], "entities": {"label": ["w"]}}
+    _, told = call(app, "POST", "/get-online-features", asked)
+    assert [one["values"] for one in told["results"]] == [["w"], [2], [6.0]]  # type: ignore[attr-defined]
+    status, told = call(app, "POST", "/write-to-online-store", {"feature_view_name": "Sale", "df": {"label": ["w"]}})
+    assert (status, told["field"]) == (404, "feature_view_name")
+    assert "Sales" in str(told["fix"])
+
+
 def test_explain_shows_the_rows_and_events_behind_each_number_on_both_sides(app: Application) -> None:
     status, told = call(app, "POST", f"{ALL}/explain", {"rows": [ASKED]})
     assert status == 200, told

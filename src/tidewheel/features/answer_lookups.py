@@ -1,15 +1,17 @@
-"""Answer services that only look rows up by one whole number, which most do: one read, one loop, nothing else.
+"""Answer services that only look rows up, which most do: one read, one loop, nothing else.
 
 What is not plain is left to :mod:`tidewheel.features.prepare`, which knows all cases, and says what is wrong with a request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from tidewheel.clock import Micros
+from tidewheel.errors import KeyTypeMismatch
 from tidewheel.features import row_kernel
+from tidewheel.features.keys import KeyCodec
 from tidewheel.features.online_view import OnlineView
 from tidewheel.ports.online_store import OnlineStore
 
@@ -26,22 +28,26 @@ class PlainLookups:
     Parameters
     ----------
     uses
-        Views, and the name of the request's value that is the key of each.
+        Views, and the names of the request's values that are the key of each.
     marks
         Keys of the rows that say that the views are materialised.
     """
 
     __slots__ = ("_marks", "_read", "_uses")
 
-    def __init__(self, store: OnlineStore, uses: Sequence[tuple[OnlineView, str]], marks: Sequence[bytes]) -> None:
+    def __init__(self, store: OnlineStore, uses: Sequence[tuple[OnlineView, Sequence[str]]], marks: Sequence[bytes]) -> None:
         self._read = store.read
         self._marks = list(marks)
-        self._uses = [(view.layout.keys.prefix, name, view.reader) for view, name in uses]
+        self._uses = [
+            (codec.prefix, names[0], view.reader, None if codec.one_integer else _encoder(codec, tuple(names)))
+            for view, names in uses
+            for codec in (view.layout.keys,)
+        ]
 
     @staticmethod
     def takes(view: OnlineView, names: Sequence[str]) -> bool:
-        """Whether a use is plain: every feature is of the latest row, and the key is one int64."""
-        return view.one_row and view.reads_newest and view.layout.keys.one_integer and len(names) == 1
+        """Whether a use is plain: there is a key, and every feature is of its latest row."""
+        return view.one_row and view.reads_newest and len(names) > 0
 
     def find(self, requests: Sequence[Mapping[str, object]], at: Sequence[Micros]) -> Found | None:
         """Values of every request, and of each use the row that was found for every request.
@@ -53,3 +59,15 @@ class PlainLookups:
         times = at if type(at) is list else list(at)
         found = row_kernel.find_latest(self._read, self._uses, marks=self._marks, requests=requests, times=times, newest=NEWEST)
         return cast("Found | None", found)
+
+
+def _encoder(codec: KeyCodec, names: tuple[str, ...]) -> Callable[[Sequence[Mapping[str, object]]], list[bytes] | None]:
+    """Makes the keys of requests; ``None`` when a request lacks a part, or has one of another type."""
+
+    def encode(requests: Sequence[Mapping[str, object]]) -> list[bytes] | None:
+        try:
+            return codec.encode_many([[request[name] for request in requests] for name in names])
+        except (KeyError, KeyTypeMismatch):
+            return None  # said by who looks at every request, with its place
+
+    return encode

@@ -123,8 +123,7 @@ class PreparedFeatures:
         self._alone = self._parts == [0]  # a row is what one view answers, as it is
         plain = not (service.transforms or service.request or self._chained) and self._parts == list(range(len(self._uses)))
         plain = plain and all(PlainLookups.takes(view, keys) for view, keys in self._uses)
-        uses = [(view, keys[0]) for view, keys in self._uses] if plain else []
-        self._plain = PlainLookups(store, uses, self._marks) if uses else None
+        self._plain = PlainLookups(store, self._uses, self._marks) if plain and self._uses else None
 
     @property
     def names(self) -> tuple[str, ...]:

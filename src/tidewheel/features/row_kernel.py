@@ -577,7 +577,8 @@ def find_latest(read: object, uses: list, *, marks: list, requests: list, times:
     read
         What reads rows and sets (:meth:`tidewheel.ports.online_store.OnlineStore.read`).
     uses
-        Of each the prefix of its keys, the name of the request's value that is the key, and the :class:`RowPlan`.
+        Of each the prefix of its keys, the name of the request's value that is the key, the :class:`RowPlan`, and what makes
+        the keys of requests where a key is not one int64, otherwise ``None``.
     marks
         Rows that must be there.
     newest
@@ -590,7 +591,12 @@ def find_latest(read: object, uses: list, *, marks: list, requests: list, times:
     """
     sets: list = []
     for use in uses:
-        if not _add_keys(sets, use[0], requests, use[1]):
+        if use[3] is not None:
+            keys = use[3](requests)
+            if keys is None:
+                return None
+            sets = sets + keys
+        elif not _add_keys(sets, use[0], requests, use[1]):
             return None
     rows, items = read(marks + sets, sets, newest=newest)
     for n in range(len(marks)):

@@ -21,6 +21,7 @@ from tidewheel.serving.served_features import FeatureValues, ServedFeatures
 T = TypeVar("T")
 EPOCH = "1970-01-01T00:00:00Z"
 _GET_LAW = '{"feature_service": "NAME" or "features": ["view:feature"], "entities": {"key": [...]}}'
+_WRITE_LAW = '{"feature_view_name": "NAME", "df": {"column": [...]}}'
 _PUSH_LAW = '{"push_source_name": "NAME", "df": {"column": [...]}, "to": "online"}'
 
 
@@ -41,8 +42,16 @@ class FeastPush(msgspec.Struct):
     to: str = "online"
 
 
+class FeastWrite(msgspec.Struct):
+    """Body of ``POST /write-to-online-store``."""
+
+    feature_view_name: str
+    df: dict[str, list[object] | dict[str, object]]
+
+
 _GET = msgspec.json.Decoder(FeastRequest)
 _PUSH = msgspec.json.Decoder(FeastPush)
+_WRITE = msgspec.json.Decoder(FeastWrite)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -73,11 +82,19 @@ def read_feast_push(body: bytes) -> tuple[str, list[dict[str, object]]]:
     sent = _decode(_PUSH, body, _PUSH_LAW)
     if sent.to not in ("online", "offline", "online_and_offline"):
         raise Invalid(f"to is {sent.to[:40]!r}", where="to", fix="online, offline or online_and_offline")
-    columns = {name: list(held.values()) if isinstance(held, dict) else held for name, held in sent.df.items()}
-    if len({len(values) for values in columns.values()}) > 1:
-        raise Invalid("the columns of df have unequal lengths", where="df", fix="send one value per row in each column")
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return sent.push_source_name, rows
+    return sent.push_source_name, _rows(sent.df)
+
+
+def read_feast_write(body: bytes) -> tuple[str, list[dict[str, object]]]:
+    """Read the body of ``POST /write-to-online-store``: the view, and the rows, which hold columns of its source.
+
+    Examples
+    --------
+    >>> read_feast_write(b'{"feature_view_name": "v", "df": {"uid": {"0": 1, "1": 2}}}')
+    ('v', [{'uid': 1}, {'uid': 2}])
+    """
+    sent = _decode(_WRITE, body, _WRITE_LAW)
+    return sent.feature_view_name, _rows(sent.df)
 
 
 def asked_of(sent: FeastRequest, served: ServedFeatures) -> AskedFeatures:
@@ -129,6 +146,14 @@ def write_feast(
         for place in places
     ]
     return _ENCODER.encode({"results": results, "metadata": {"feature_names": [*keys, *names]}})
+
+
+def _rows(df: Mapping[str, list[object] | dict[str, object]]) -> list[dict[str, object]]:
+    """The rows of a data frame, whose columns are lists, or values by index."""
+    columns = {name: list(held.values()) if isinstance(held, dict) else held for name, held in df.items()}
+    if len({len(values) for values in columns.values()}) > 1:
+        raise Invalid("the columns of df have unequal lengths", where="df", fix="send one value per row in each column")
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes, law: str) -> T:

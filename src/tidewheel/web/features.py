@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from tidewheel.errors import Invalid, NotFound, TidewheelError, WrongMethod
+from tidewheel.errors import Invalid, NotFound, TidewheelError, WrongMethod, near_miss
 from tidewheel.serving.feature_arrow import ARROW
 from tidewheel.serving.served_features import ServedFeatures
 from tidewheel.web.application import Application
@@ -121,6 +121,19 @@ def answer_feast_push(app: Application, body: bytes) -> Response:
 
     source, rows = read_feast_push(body)
     return Response(200, msgspec.json.encode(app.push(source, rows)), endpoint="push")
+
+
+def answer_feast_write(app: Application, body: bytes) -> Response:
+    """Answer ``POST /write-to-online-store``: a push to the source of the view, so that training sees the rows as well."""
+    from tidewheel.serving.feast import read_feast_write
+
+    view, rows = read_feast_write(body)
+    table = app.features.table
+    if view not in table.views:
+        raise NotFound(f"no feature view {view[:100]!r}", where="feature_view_name", fix=near_miss(view[:100], table.views))
+    ready, _ = app.features.find_features([f"{view}:{table.views[view][0]}"])
+    source = ready.served.service.views[0].source.name
+    return Response(200, msgspec.json.encode(app.push(source, rows)), endpoint="write-to-online-store")
 
 
 def _explain(app: Application, service: str, body: bytes, query: Mapping[str, str]) -> Response:

@@ -13,7 +13,7 @@ import msgspec
 from tidewheel.errors import NotFound, TidewheelError, WrongMethod
 from tidewheel.web.application import Application
 from tidewheel.web.arrive import take_labels, take_rows
-from tidewheel.web.features import answer_feast, answer_feast_push, answer_features
+from tidewheel.web.features import answer_feast, answer_feast_push, answer_feast_write, answer_features
 from tidewheel.web.page import render_page, static_file
 from tidewheel.web.problem import Response, problem, protocol_problem
 from tidewheel.web.protocol import answer_protocol
@@ -109,6 +109,12 @@ def _push(app: Application, request: Request, rest: str) -> Response:
     return Response(200, msgspec.json.encode(take_rows(app, rest, request.body)), endpoint="push")
 
 
+def _write_to_online_store(app: Application, request: Request, rest: str) -> Response:
+    if rest:
+        raise NotFound(f"no path {request.path[:200]!r}", where="path", fix="POST /write-to-online-store")
+    return answer_feast_write(app, request.body)
+
+
 def _labels(app: Application, request: Request, rest: str) -> Response:
     taken = take_labels(app, rest or None, request.body)
     return Response(200, msgspec.json.encode({"accepted": taken}), endpoint="labels")
@@ -167,6 +173,7 @@ _ANSWERS: Mapping[str, tuple[tuple[str, ...], Answer]] = {
     "get-online-features": (("POST",), _get_online_features),
     "predict": (("POST",), _predict),
     "push": (("POST",), _push),
+    "write-to-online-store": (("POST",), _write_to_online_store),
     "labels": (("POST",), _labels),
     "health": (("GET",), _health),
     "metrics": (("GET",), _metrics),

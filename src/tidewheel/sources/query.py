@@ -179,11 +179,16 @@ def _superseded(source: Source, rows: str) -> str:
 
 
 def _once(source: Source, described: pa.Schema, rows: str) -> str:
-    """One row for each event id: the last created, then the greatest; rows without an id all stay."""
+    """One row for each event id: the last created, then the greatest; rows without an id all stay.
+
+    The greatest by the columns in order of their names, with NaN for null where it becomes one: so do the rows online.
+    """
     assert source.event_id is not None
     first = [name for name in (source.created, source.time) if name is not None]
-    order = first + [name for name in described.names if name not in first and name != source.event_id]
-    greatest = ", ".join(f"{quoted(name)} DESC NULLS LAST" for name in order)
+    order = first + sorted(name for name in described.names if name not in first and name != source.event_id)
+    floats = {name for name in order if source.nan != "keep" and _is_float(described, name)}
+    told = {name: f"CASE WHEN isnan({quoted(name)}) THEN NULL ELSE {quoted(name)} END" for name in floats}
+    greatest = ", ".join(f"{told.get(name, quoted(name))} DESC NULLS LAST" for name in order)
     names = ", ".join(quoted(name) for name in described.names)
     key = quoted(source.event_id)
     ranked = f"SELECT {names}, row_number() OVER (PARTITION BY {key} ORDER BY {greatest}) AS __rank FROM {rows}"

@@ -17,20 +17,44 @@ from tidewheel.cli.options import open_project, project_options
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, help="0 picks a free one; it is announced on stdout.")
 @click.option("--features", "features_only", is_flag=True, help="Answer features only: no model is loaded.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that share the port; the dead are replaced.",
+)
+@click.option("--worker", is_flag=True, hidden=True)
 @project_options
 def serve(
-    name: tuple[str, ...], host: str, port: int, features_only: bool, folder: Path, workspace: str | None, as_json: bool
+    name: tuple[str, ...],
+    host: str,
+    port: int,
+    features_only: bool,
+    workers: int,
+    worker: bool,
+    folder: Path,
+    workspace: str | None,
+    as_json: bool,
 ) -> None:
     """Answer features and predictions over HTTP until stopped.
 
     Every feature service of the project is served. NAME is a deployment, or several; all when none is named. Naming a feature
     service instead loads no model.
     """
+    tell = _announcer(as_json)
+    if workers > 1:
+        from tidewheel.project.supervise import serve_workers, worker_command
+
+        given = [*name, "--host", host, *(["--features"] if features_only else []), *(["-w", workspace] if workspace else [])]
+        command = worker_command(folder.absolute(), *given)
+        serve_workers(command, workers=workers, host=host, port=port, announce=lambda told: tell(json.dumps(told)))
+        return
     from tidewheel.web.assemble import assemble
     from tidewheel.web.serve import serve as start
 
     project, opened = open_project(folder, workspace)
-    start(assemble(project, opened, name, features_only=features_only), host=host, port=port, announce=_announcer(as_json))
+    start(assemble(project, opened, name, features_only=features_only), host=host, port=port, announce=tell, worker=worker)
 
 
 @click.command()

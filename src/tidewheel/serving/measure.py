@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.values import ValueClass
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SPAN_SECONDS = 60
@@ -64,7 +66,13 @@ class Measurements:
         self._transforms = Counter(
             "tidewheel_transform_errors", "Rows on which a transform failed.", ["deployment", "transform"], registry=registry
         )
-        self._revision = Gauge("tidewheel_route_revision", "Revision of the loaded route.", ["deployment"], registry=registry)
+        self._revision = Gauge(
+            "tidewheel_route_revision",
+            "Revision of the loaded route.",
+            ["deployment"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self._features = Histogram(
             "tidewheel_feature_seconds",
             "Requests for features, from their bytes to those of the answer.",
@@ -149,8 +157,12 @@ class Measurements:
         self._registry.register(collector)
 
     def text(self) -> bytes:
-        """All metrics in the Prometheus text format."""
-        return generate_latest(self._registry)
+        """All metrics in the Prometheus text format; where several workers serve one port, what all of them counted."""
+        if not ValueClass._multiprocess:
+            return generate_latest(self._registry)
+        everyone = CollectorRegistry()
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+        return generate_latest(everyone)
 
     def _remember(self, deployment: str, seconds: float, *, failed: bool) -> None:
         recent = self._recent.get(deployment)

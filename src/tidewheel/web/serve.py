@@ -27,6 +27,7 @@ def serve(
     port: int = 8080,
     announce: Callable[[str], None],
     drain_seconds: int = 30,
+    worker: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish what was begun and return.
 
@@ -40,24 +41,29 @@ def serve(
     announce
         Called once, when connections are accepted, with one line of JSON:
         ``{"event": "listening", "url": "http://127.0.0.1:8080", "port": 8080, "pid": 1, "deployments": [...]}``.
+    worker
+        Others serve the same port, and this process ends when the one that started it does.
 
     Raises
     ------
     Unavailable
         When the address cannot be bound.
     """
-    listening = _bind(host, port)
+    listening = _bind(host, port, shared=worker)
+    parent = os.getppid() if worker else None
     app.refresh()
     runner = Runner(app)
     with listening, _refreshing(app):
         port = listening.getsockname()[1]
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
-            loop.run(_run(runner, listening, lambda: announce(_announcement(app, host, port)), drain_seconds))
+            loop.run(_run(runner, listening, lambda: announce(_announcement(app, host, port)), drain_seconds, parent))
         runner.close()
         app.answerer.close()
 
 
-async def _run(runner: Runner, listening: socket.socket, ready: Callable[[], None], drain_seconds: int) -> None:
+async def _run(
+    runner: Runner, listening: socket.socket, ready: Callable[[], None], drain_seconds: int, parent: int | None
+) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -69,6 +75,8 @@ async def _run(runner: Runner, listening: socket.socket, ready: Callable[[], Non
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopped.wait(), TICK_SECONDS)
         connections.tick(loop.time())
+        if parent is not None and os.getppid() != parent:
+            break
     server.close()
     connections.stop()
     give_up = loop.time() + drain_seconds
@@ -105,10 +113,10 @@ def _refreshing(app: Application) -> Iterator[None]:
         thread.join(timeout=10)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
     except (OSError, OverflowError) as error:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import pickle
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tidewheel.backends.duckdb import DuckDB
-from tidewheel.ports.query_engine import OWN, InMemory, Relation, Side
+from tidewheel.ports.query_engine import OWN, Files, InMemory, Relation, Side
 
 BUCKETS = 3
 
 
 class BucketEngine(DuckDB):
-    """DuckDB with buckets by the text of the key; functions are pickled, as they would be on their way to a worker."""
+    """DuckDB with buckets by the text of the key; functions are pickled, as they would be on their way to a worker.
+
+    With a ``folder``, answers are files in it.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(threads=1)
+        self._answers = folder
 
     def cogroup(
         self, left: Side, right: Side, function: Callable[[pa.Table, pa.Table], pa.Table], *, schema: pa.Schema
@@ -26,7 +36,13 @@ class BucketEngine(DuckDB):
         found = []
         for one, other in zip(lefts, rights, strict=True):
             found.append(sent(one, other.append_column(OWN, pa.array([True] * other.num_rows, pa.bool_()))))
-        return InMemory(pa.concat_tables(found).cast(schema))
+        if self._answers is None:
+            return InMemory(pa.concat_tables(found).cast(schema))
+        paths = []
+        for one in found:
+            paths.append(str(self._answers / f"{uuid.uuid4().hex}.parquet"))
+            pq.write_table(one.cast(schema), paths[-1])
+        return Files("parquet", tuple(paths))
 
     def _buckets(self, side: Side) -> list[pa.Table]:
         rows = self.stream(side.sql, side.relations).read_all()

@@ -30,6 +30,7 @@ from tidewheel.schema import Schema
 from tidewheel.sources.query import AVAILABLE, CREATED, SYSTEM, TS
 from tidewheel.sources.read import ScanPlan, Sources
 from tidewheel.sources.snapshot import Snapshot
+from tidewheel.sources.spill import Strip
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +43,9 @@ ROW, TIME, NOTE = "__row", "__time", "__note"
 _SEEN, _ALL = "__seen", "__all"
 _COUNTS = tuple(one.name for one in fields(ViewReport) if one.type == "int")
 
-Answer = tuple[dict[str, pa.Array], ViewReport]
+_BATCH_ROWS = 100_000
+
+Answer = tuple[dict[str, pa.Array | pa.ChunkedArray], ViewReport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ def answer_by_engine(
     snapshots: Mapping[str, Snapshot],
     sums: Mapping[str, RowSum],
     starts: Mapping[str, int | None],
+    strip: Callable[[], Strip] | None = None,
 ) -> list[Answer] | None:
     """Answer every view in the engine's workers; ``None`` when the engine does not do that, or a source cannot be cut.
 
@@ -71,6 +75,8 @@ def answer_by_engine(
         By view: takes what the view's rows sum up to.
     starts
         By view: the first instant of event time that an answer can need, ``None`` where there is no end to it.
+    strip
+        Where an answer is put that the engine does not hold in memory either; without it, in memory.
     """
     engine = sources.engine
     if not isinstance(engine, CoGroups):
@@ -95,26 +101,52 @@ def answer_by_engine(
         left = Side("SELECT * FROM spine", {"spine": found}, keys=step.spine_keys or (_ALL,), time=TIME, schema=kind)
         kind = step.answers(kind)
         found = engine.cogroup(left, step.side(scan), step, schema=kind)
-    whole = _in_order(found, sources)
-    notes = whole.filter(pc.is_valid(whole[NOTE]))[NOTE].to_pylist()
-    whole = whole.filter(pc.is_null(whole[NOTE]))
+    names = [name for alias in uses for name in alias.names]
+    whole, notes = _in_order(found, sources, names, strip)
     told = Notes()
     for note in notes:
         told.add(note)
     told.sum_up(sums)
     return [
-        ({name: whole[name].combine_chunks() for name in alias.names}, told.report(alias))
+        ({name: _joined(whole[name]) for name in alias.names}, told.report(alias))
         for name in dict.fromkeys(alias.view.name for alias in uses)
         for alias in uses
         if alias.view.name == name
     ]
 
 
-def _in_order(found: Relation, sources: Sources) -> pa.Table:
+def _in_order(
+    found: Relation, sources: Sources, names: Sequence[str], strip: Callable[[], Strip] | None
+) -> tuple[pa.Table, list[str]]:
+    """Some columns of the spine's rows, in its order, and what was noted; a batch at a time where that is not in memory."""
     if isinstance(found, InMemory):
         order = pc.sort_indices(found.table, sort_keys=[(ROW, "ascending")])  # nulls last
-        return found.table.take(order)
-    return sources.engine.stream("SELECT * FROM answers", {"answers": found}, order_by=[ROW]).read_all()
+        rows, notes = _apart(found.table.take(order), names)
+        return rows.combine_chunks(), notes
+    reader = sources.engine.stream("SELECT * FROM answers", {"answers": found}, order_by=[ROW], batch_rows=_BATCH_ROWS)
+    pieces, notes = [reader.schema.empty_table().select(names)], list[str]()
+    aside = None if strip is None else strip()
+    if aside is not None:
+        aside.write(pieces[0])
+    for batch in reader:
+        rows, more = _apart(pa.Table.from_batches([batch]), names)
+        notes += more
+        if aside is None:
+            pieces.append(rows)
+        else:
+            aside.write(rows)
+    return (pa.concat_tables(pieces).combine_chunks() if aside is None else aside.mapped()), notes
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """One array, where that copies nothing."""
+    return column.combine_chunks() if column.num_chunks < 2 else column
+
+
+def _apart(rows: pa.Table, names: Sequence[str]) -> tuple[pa.Table, list[str]]:
+    """Rows of the spine, and the texts of those that are none."""
+    noted = pc.is_valid(rows[NOTE])
+    return rows.filter(pc.invert(noted)).select(names), rows.filter(noted)[NOTE].to_pylist()
 
 
 def _steps(

@@ -185,9 +185,12 @@ def _answers(
     sources = room.sources
     begin = {one.view.name: _start(one.view, schemas[one.view.source.name], asked.times) for one in uses}
     if isinstance(sources, Sources):
-        near = answer_by_engine(uses, schemas, asked=asked, sources=sources, snapshots=snapshots, sums=sums, starts=begin)
+        strip = None if room.budget is None else lambda: room.spill.strip()
+        near = answer_by_engine(
+            uses, schemas, asked=asked, sources=sources, snapshots=snapshots, sums=sums, starts=begin, strip=strip
+        )
         if near is not None:
-            return [(made, report) for made, report in near]
+            return [(dict(made), report) for made, report in near]
     found: dict[Use, tuple[Columns, ViewReport]] = {}
     last = int(asked.times.max()) + 1 if len(asked.times) else 0
     for version in dict.fromkeys(alias.view.source.version for alias in uses):  # views may put aside rows of their own

@@ -12,6 +12,7 @@ from tidewheel.clock import DAY, HOUR, Micros
 from tidewheel.features.definition import FeatureView, count, entity, features, last, lookup, mean, service, std, sum, view_of
 from tidewheel.features.retrieve import Retrieved, retrieve
 from tidewheel.ports.query_engine import QueryEngine
+from tidewheel.sources.budget import Budget
 from tidewheel.sources.definition import Source
 from tidewheel.sources.read import Sources
 
@@ -57,5 +58,6 @@ def views(of: Source) -> list[FeatureView]:
 def answer(made: list[FeatureView], asked: pa.Table, engine: QueryEngine, root: Path) -> Retrieved:
     """What an engine answers, with sums of what was read."""
     seen: dict[str, bytes] = {}
-    reader = Sources(root, engine, root / "pushes", seen.get, seen.__setitem__, lambda: Micros(0))
+    budget = Budget(1 << 26, root / "aside")
+    reader = Sources(root, engine, root / "pushes", seen.get, seen.__setitem__, lambda: Micros(0), budget=budget)
     return retrieve(service("s", *made), asked, time="t", sources=reader, measure=["Latest"])

@@ -10,15 +10,18 @@ import pyarrow as pa
 import pytest
 from tests.features.ask import memory, view
 from tests.features.bucket_engine import BucketEngine
+from tests.features.online_world import World
 
 from tidewheel.backends.duckdb import DuckDB
+from tidewheel.backends.memory import MemoryOnlineStore
 from tidewheel.clock import HOUR, Micros
+from tidewheel.database.open import Database
 from tidewheel.features.close_by_engine import Tally, close_by_engine
 from tidewheel.features.closing import Closing, key_rows
 from tidewheel.features.definition import FeatureView, count, entity, last, lookup, mean, sum
 from tidewheel.features.online import OnlineLayout
 from tidewheel.ports.query_engine import QueryEngine
-from tidewheel.sources.definition import Source
+from tidewheel.sources.definition import Source, source
 from tidewheel.sources.read import Sources
 
 UNTIL = Micros(30 * HOUR)
@@ -84,6 +87,30 @@ def test_in_buckets_or_at_once_the_bytes_are_the_same(options: dict[str, str], f
         told = (tally.rows_open, tally.null_keys, tally.rows_read)
         assert told == (closing.open_rows, table.null_keys, 1_500)
     engine.close()
+
+
+def test_a_store_that_workers_fill_holds_the_same_bytes(far: Callable[[], QueryEngine], tmp_path: Path) -> None:
+    """A first run, one of what arrived since, and everything again when half of it is gone."""
+    held, told = [], []
+    for name, engine in (("near", DuckDB(threads=1)), ("far", far())):
+        root = tmp_path / name
+        root.mkdir()
+        world = World(root, MemoryOnlineStore(), Database.open("sqlite://"), engine, lateness=0)
+        world.now = Micros(0)
+        mine = []
+        made = views(source("f", "f-*.parquet", time="ts", available="seen"))
+        world.file("f-1.parquet", rows(800))
+        mine += [world.materialize(one, until=UNTIL) for one in made]
+        world.file("f-2.parquet", rows(900).slice(800))
+        mine += [world.materialize(one, until=UNTIL + HOUR) for one in made]
+        (root / "f-1.parquet").unlink()
+        mine += [world.materialize(one, until=UNTIL + HOUR, full=True) for one in made]
+        held.append((list(world.store.scan(b"")), list(world.store.scan_sets(b""))))
+        told.append([(one.full, one.keys, one.rows_open, one.null_keys) for one in mine])
+        world.close()
+        engine.close()
+    assert held[0] == held[1]
+    assert told[0] == told[1]
 
 
 def test_an_engine_without_workers_says_so() -> None:

@@ -22,6 +22,7 @@ from tidewheel.database.open import Database
 from tidewheel.errors import Conflict, NotFound
 from tidewheel.features.ahead import ahead
 from tidewheel.features.arrivals import find_arrivals
+from tidewheel.features.close_by_engine import Tally, close_by_engine
 from tidewheel.features.closing import Closing, KeyedRows, Piece
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.gather import MEMORY_BYTES, Gathered, Part
@@ -201,7 +202,11 @@ class Materializer:
             if touched.first:
                 reading = reader.plan(arrived, touched)
         report = MaterializeReport(layout.view.name, layout.number, run.revision, until, run.until, run.full)
-        if reading is not None:
+        tally = Tally()
+        far = None if written or not run.full else self._far(run, tally)
+        if far is not None:
+            report = self._take(run, far, tally, report)
+        elif reading is not None:
             with reader.gather(reading, bounds, written) as gathered:
                 if len(gathered) > 1 and not written:
                     begun = Unfinished(run.revision, run.until, until, full=run.full, snapshot=run.snapshot)
@@ -213,6 +218,32 @@ class Materializer:
         self._views.advance(layout.number, revision=run.revision, until=until, closed=run.until, snapshot=run.snapshot)
         self._open_runs.end(layout.number, run.revision)
         return report
+
+    def _far(self, run: Run, tally: Tally) -> Iterator[Piece] | None:
+        """Every key, closed by an engine's workers; ``None`` when the engine has none."""
+        return close_by_engine(
+            run.layout,
+            self.sources,
+            snapshot=run.snapshot,
+            start=run.start,
+            revision=run.revision,
+            until=run.until,
+            tally=tally,
+        )
+
+    def _take(self, run: Run, pieces: Iterator[Piece], tally: Tally, report: MaterializeReport) -> MaterializeReport:
+        """Write what an engine's workers closed, as it comes."""
+        writer = RunWriter(self.sources, self.store, run, fresh=is_empty(self.store, run.layout))
+        keys = 0
+        for piece in pieces:
+            writer.write(None, piece)
+            keys += len(piece.rows)
+            if self.progress is not None:
+                self.progress(keys, keys)
+        writer.sweep()
+        return replace(
+            report, keys=keys, rows_read=tally.rows_read, rows_open=tally.rows_open, null_keys=tally.null_keys, parts=1
+        )
 
     def _write(
         self, reader: RunReader, reading: Reading, gathered: Gathered, written: frozenset[int], report: MaterializeReport

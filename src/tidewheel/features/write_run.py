@@ -34,8 +34,8 @@ class RunWriter:
     run: Run
     fresh: bool
 
-    def write(self, table: KeyedRows, piece: Piece) -> None:
-        """Write some keys; then drop from their sets what is closed now."""
+    def write(self, table: KeyedRows | None, piece: Piece) -> None:
+        """Write some keys; then drop from their sets what is closed now. A full run needs no ``table`` for that."""
         self.store.write(piece.rows, piece.items)
         if not self.fresh:
             self._take_out(table, piece)

@@ -54,7 +54,7 @@ def test_a_step_is_declared_with_what_counts_apart_from_what_does_not() -> None:
     (found,) = declared
     assert found.id == "step:fit"
     assert found.where.startswith(__file__)
-    assert found.parameters == {"fresh": "1h", "reads": []}
+    assert found.parameters == {"fresh": "1h", "reads": None}
     assert set(found.meta) == {"resources", "retries", "timeout"}
     assert fit.policy.resources.memory_bytes == 1_610_612_736
     assert fit.__doc__ is None

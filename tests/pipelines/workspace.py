@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+import sqlalchemy as sa
+
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.clock import system_clock
 from tidewheel.database.open import Database
@@ -61,6 +63,20 @@ class Workspace:
         sys.modules.pop("pipeline_steps", None)
         importlib.invalidate_caches()
         return importlib.import_module("pipeline_steps")
+
+    @contextmanager
+    def queries(self, told: list[str]) -> Iterator[None]:
+        """Collect the statements that look into the database inside of the block."""
+
+        def hear(connection: object, cursor: object, statement: str, *_: object) -> None:
+            if statement.lstrip().upper().startswith("SELECT"):
+                told.append(statement)
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", hear)
+        try:
+            yield
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", hear)
 
     @property
     def marks(self) -> list[str]:

@@ -19,7 +19,7 @@ from tidewheel.ledger import move, trace
 from tidewheel.ledger.build import Build
 from tidewheel.ledger.definition import NodeId
 from tidewheel.ledger.environment import Edge, Environment, Move
-from tidewheel.ledger.tables import builds, memory, nodes, recipe_nodes, recipe_upstreams, recipes
+from tidewheel.ledger.tables import builds, memory, nodes, recipe_nodes, recipe_upstreams, recipes, trails
 
 __all__ = ["Build", "Edge", "Environment", "Ledger", "Move"]
 
@@ -58,25 +58,28 @@ class Ledger:
     def put_recipe(self, node: NodeId, recipe: Recipe) -> None:
         """Keep a recipe, with where its components stand and what they show; idempotent."""
         found = recipe.digest
-        known = sa.select(recipe_nodes.c.recipe).where(recipe_nodes.c.recipe == found, recipe_nodes.c.node == node)
         with self._database.read() as connection:
-            if connection.execute(known).first() is not None:
+            if connection.execute(_KNOWN_OF_NODE, {"recipe": found, "node": node}).first() is not None:
                 return
-        now = self._clock()
         with self._database.write() as connection:
-            _see_node(connection, node, recipe, now)
-            if connection.execute(sa.select(recipes.c.digest).where(recipes.c.digest == found)).first() is None:
-                row = {"digest": found, "kind": recipe.kind, "components": _dump_components(recipe), "created_at": now}
-                connection.execute(recipes.insert(), row)
-                upstreams = [
-                    {"recipe": found, "node": name.removeprefix(_UPSTREAM), "content": part.value}
-                    for name, part in recipe.components.items()
-                    if name.startswith(_UPSTREAM)
-                ]
-                if upstreams:
-                    connection.execute(recipe_upstreams.insert(), upstreams)
-            if connection.execute(known).first() is None:
-                connection.execute(recipe_nodes.insert(), {"recipe": found, "node": node})
+            self._put(connection, node, recipe)
+
+    def _put(self, connection: Connection, node: NodeId, recipe: Recipe) -> None:
+        found, now = recipe.digest, self._clock()
+        _see_node(connection, node, recipe, now)
+        if connection.execute(_KNOWN_RECIPE, {"digest": found}).first() is None:
+            row = {"digest": found, "kind": recipe.kind, "components": _dump_components(recipe), "created_at": now}
+            connection.execute(_INSERT_RECIPE, row)
+            upstreams = [
+                {"recipe": found, "node": name.removeprefix(_UPSTREAM), "content": part.value}
+                for name, part in recipe.components.items()
+                if name.startswith(_UPSTREAM)
+            ]
+            if upstreams:
+                connection.execute(recipe_upstreams.insert(), upstreams)
+        elif connection.execute(_KNOWN_OF_NODE, {"recipe": found, "node": node}).first() is not None:
+            return
+        connection.execute(_INSERT_OF_NODE, {"recipe": found, "node": node})
 
     def get_recipe(self, digest: Digest) -> Recipe:
         """The recipe of that digest.
@@ -109,34 +112,43 @@ class Ledger:
 
     # ── builds ───────────────────────────────────────────────────────────────────────────────────
 
-    def record_build(self, build: Build) -> Build:
-        """Record a build; when its recipe has one already, that one stands and is the answer."""
+    def record_build(self, build: Build, recipe: Recipe | None = None) -> Build:
+        """Record a build; when its recipe has one already, that one stands and is the answer.
+
+        Parameters
+        ----------
+        recipe
+            Is put in the same transaction.
+        """
         with self._database.write() as connection:
-            first = connection.execute(sa.select(builds).where(builds.c.live == build.recipe)).first()
+            first = connection.execute(_LIVE_BUILD, {"recipe": build.recipe}).first()
             if first is not None:
                 return _load_build(first)
-            _see_node(connection, build.node, None, self._clock())
-            reads = json.dumps([[read.kind, read.name, read.value] for read in build.trace], separators=(",", ":"))
-            connection.execute(
-                builds.insert(),
-                {
-                    "id": build.id,
-                    "recipe": build.recipe,
-                    "live": build.recipe,
-                    "node": build.node,
-                    "content": build.content,
-                    "output": build.output,
-                    "trace": reads,
-                    "started_at": build.started_at,
-                    "ended_at": build.ended_at,
-                    "actor": build.actor,
-                },
-            )
+            if recipe is not None:
+                self._put(connection, build.node, recipe)
+            else:
+                _see_node(connection, build.node, None, self._clock())
+            connection.execute(_INSERT_BUILD, _dump_build(build))
         return build
 
     def find_build(self, recipe: Digest) -> Build | None:
         """The build of a recipe, when there is one."""
-        return self.find_builds([recipe]).get(recipe)
+        with self._database.read() as connection:
+            row = connection.execute(_LIVE_BUILD, {"recipe": recipe}).first()
+        return None if row is None else _load_build(row)
+
+    def find_trail(self, first: Digest) -> dict[Digest, Build]:
+        """The builds of a recipe and of all that was asked for after it, the last time, in one query."""
+        with self._database.read() as connection:
+            rows = connection.execute(_TRAIL, {"first": first}).all()
+        return {Digest(row.recipe): _load_build(row) for row in rows}
+
+    def put_trail(self, asked: Sequence[Digest]) -> None:
+        """Keep which recipes were asked for, in their order; the first of them is the trail's name."""
+        rows = [{"first": asked[0], "place": place, "recipe": recipe} for place, recipe in enumerate(asked)]
+        with self._database.write() as connection:
+            connection.execute(trails.delete().where(trails.c.first == asked[0]))
+            connection.execute(trails.insert(), rows)
 
     def find_builds(self, recipes: Collection[Digest]) -> dict[Digest, Build]:
         """The builds that there are of the recipes, in one query."""
@@ -264,8 +276,35 @@ class Ledger:
         return None if value is None else bytes(value)
 
 
+_KNOWN_RECIPE = sa.select(recipes.c.digest).where(recipes.c.digest == sa.bindparam("digest"))
+_KNOWN_OF_NODE = sa.select(recipe_nodes.c.recipe).where(
+    recipe_nodes.c.recipe == sa.bindparam("recipe"), recipe_nodes.c.node == sa.bindparam("node")
+)
+_LIVE_BUILD = sa.select(builds).where(builds.c.live == sa.bindparam("recipe"))
+_TRAIL = sa.select(builds).join(trails, trails.c.recipe == builds.c.live).where(trails.c.first == sa.bindparam("first"))
+_INSERT_RECIPE, _INSERT_OF_NODE, _INSERT_BUILD = recipes.insert(), recipe_nodes.insert(), builds.insert()
+_KNOWN_NODE = sa.select(nodes.c.text).where(nodes.c.id == sa.bindparam("node"))
+"""Statements that run for every step, made once: to make one takes longer than SQLite takes to answer it."""
+
+
+def _dump_build(build: Build) -> dict[str, object]:
+    reads = json.dumps([[read.kind, read.name, read.value] for read in build.trace], separators=(",", ":"))
+    return {
+        "id": build.id,
+        "recipe": build.recipe,
+        "live": build.recipe,
+        "node": build.node,
+        "content": build.content,
+        "output": build.output,
+        "trace": reads,
+        "started_at": build.started_at,
+        "ended_at": build.ended_at,
+        "actor": build.actor,
+    }
+
+
 def _see_node(connection: Connection, node: NodeId, recipe: Recipe | None, now: Micros) -> None:
-    known = connection.execute(sa.select(nodes.c.text).where(nodes.c.id == node)).scalar()
+    known = connection.execute(_KNOWN_NODE, {"node": node}).scalar()
     told = {} if recipe is None else {n: p.note or p.value for n, p in recipe.components.items() if n.startswith("meta:")}
     text = " ".join(told[name] for name in sorted(told)).lower().replace("\x00", " ")
     if known is None:

@@ -61,6 +61,14 @@ builds = Table(
     Index(None, "content"),
 )
 
+trails = Table(  # what was asked for after a recipe, so that a pipeline that runs again is looked up at once
+    "trails",
+    metadata,
+    Column("first", Text, primary_key=True),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("recipe", Text, nullable=False),
+)
+
 environments = Table(
     "environments",
     metadata,

@@ -59,6 +59,14 @@ class _Done:
 
 
 @dataclass(slots=True)
+class _Trail:
+    """What was asked for in an active block, in order, and what the last block that began the same way had found."""
+
+    asked: dict[Digest, None] = field(default_factory=dict)
+    ahead: dict[Digest, Build] | None = None
+
+
+@dataclass(slots=True)
 class _Tally:
     progress: Progress
     total: int
@@ -139,6 +147,7 @@ class Session:
         self._progress = progress
         self._codecs = {allowed: Codec(artifacts, formats, pickle=allowed) for allowed in (False, True)}
         self._signatures: dict[object, inspect.Signature] = {}
+        self._trail: _Trail | None = None
 
     @contextmanager
     def active(self, *, run_id: str | None = None) -> Iterator[Recording]:
@@ -147,8 +156,40 @@ class Session:
         ``run_id`` names the run that the block belongs to.
         """
         del run_id  # a build is found by its recipe, whatever run asked for it first
-        with recording(self.fingerprinter.root) as reads, running(self):
+        with recording(self.fingerprinter.root) as reads, running(self), self._following():
             yield reads
+
+    @contextmanager
+    def _following(self) -> Iterator[None]:
+        """Remember what is asked for, so that the next run finds all of it in one query. A part is on its whole's trail."""
+        if self._trail is not None:
+            yield
+            return
+        trail = self._trail = _Trail()
+        try:
+            yield
+        finally:
+            self._trail = None
+            if len(trail.asked) > 1 and trail.asked.keys() != (trail.ahead or {}).keys():
+                with unheard():
+                    self.ledger.put_trail(list(trail.asked))
+
+    def _find_builds(self, recipes: Sequence[Digest]) -> Mapping[Digest, Build]:
+        """What is known of some recipes: from the trail that the first one of the block leads to, or by asking for them."""
+        trail = self._trail
+        if trail is None or not recipes:
+            return self.ledger.find_builds(recipes) if recipes else {}
+        if trail.ahead is None:
+            trail.ahead = self.ledger.find_trail(recipes[0])
+        ahead = trail.ahead
+        trail.asked.update(dict.fromkeys(recipes))
+        unknown = [recipe for recipe in recipes if recipe not in ahead]
+        if len(unknown) == 1:
+            build = self.ledger.find_build(unknown[0])
+            found = {} if build is None else {unknown[0]: build}
+        else:
+            found = self.ledger.find_builds(unknown) if unknown else {}
+        return {recipe: ahead[recipe] for recipe in recipes if recipe in ahead} | found
 
     def bind(self, step: Step[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]) -> Mapping[str, object]:
         """Arguments by name, so that it does not matter how they were passed."""
@@ -207,7 +248,7 @@ class Session:
     def _look_up(self, calls: Sequence[_Call], tally: _Tally) -> list[list[int]]:
         """Answer what is known; return the indexes of the rest, equal calls together."""
         tracked = [call.recipe.digest for call in calls if not call.untracked]
-        builds = self.ledger.find_builds(tracked) if tracked else {}
+        builds = self._find_builds(tracked)
         missing: dict[Digest, list[int]] = {}
         for index, call in enumerate(calls):
             if call.untracked:
@@ -231,6 +272,8 @@ class Session:
                     return _Done(self._codecs[call.step.policy.pickle].unpack(build.output), build.trace)
                 except (NotFound, Corrupt) as error:
                     self.ledger.retire_build(build.recipe, actor=self.actor, reason=str(error))
+                    if self._trail is not None and self._trail.ahead is not None:
+                        self._trail.ahead.pop(build.recipe, None)
                     return None
             # What it read has changed since. The values of now are part of the recipe then, and that may be known as well.
             changed = with_reads(call.recipe, build.trace, root)
@@ -238,7 +281,7 @@ class Session:
                 call.recipe = with_nonce(call.recipe, "what it reads does not stand still", uuid.uuid4().hex)
                 return None
             call.recipe = changed
-            build = self.ledger.find_build(call.recipe.digest)
+            build = self._find_builds([call.recipe.digest]).get(call.recipe.digest)
         return None
 
     def _finish(self, indexes: Sequence[int], done: _Done, tally: _Tally, calls: Sequence[_Call]) -> None:
@@ -261,8 +304,7 @@ class Session:
             self.actor,
             uuid.uuid4().hex,
         )
-        self.ledger.put_recipe(call.step.node, recipe)
-        self.ledger.record_build(build)
+        self.ledger.record_build(build, recipe)
         return _Done(None, tuple(trace))
 
     # ── in this process ──────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 20 look-ups of 64-bit floats for 1, 10 and 100 entities, on one worker and 16 connections that stay open, asked by one process
 with raw sockets. The minimal servers are httptools under uvloop: one sends bytes that were made ahead; one reads the request,
 gets the rows out of LMDB, takes them apart with ``struct`` and writes the same JSON. Rounds are interleaved; the median counts.
+CPU microseconds of a request are those of the server, and say more than requests a second where the machine has other work.
 
 ``--seconds`` of each measurement, ``--rounds``, ``--no-feast``.
 """
@@ -235,12 +236,12 @@ def load(port: int, requests: list[bytes], seconds: float) -> list[float]:
 
 
 @contextmanager
-def server(command: list[str], folder: Path, **environment: str) -> Iterator[int]:
-    """A server that says its port on the first line of stdout."""
+def server(command: list[str], folder: Path, **environment: str) -> Iterator[tuple[int, int]]:
+    """A server that says its port on the first line of stdout: the port, and the process."""
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=dict(os.environ) | environment)
     assert process.stdout is not None
     try:
-        yield int(json.loads(process.stdout.readline())["port"])
+        yield int(json.loads(process.stdout.readline())["port"]), process.pid
     finally:
         process.terminate()
         process.wait()
@@ -343,7 +344,8 @@ def main() -> None:
     }
     with ExitStack() as stack:
         serving = [sys.executable, "-m", "tidewheel", "serve", "--features", "--port", "0", "--json"]
-        ports = {"tidewheel": stack.enter_context(server(serving, folder))}
+        port, pid = stack.enter_context(server(serving, folder))
+        ports, pids = {"tidewheel": port}, {"tidewheel": pid}
         for size in SIZES:
             body = ours[size][0].partition(b"\r\n\r\n")[2]
             asking = urllib.request.Request(f"http://127.0.0.1:{ports['tidewheel']}/features/facts20", body)
@@ -351,26 +353,40 @@ def main() -> None:
                 (folder / f"{size}.answer").write_bytes(answered.read())
         for kind in ("ahead", "by_hand"):
             minimal = [sys.executable, str(Path(__file__).resolve()), "--minimal", kind]
-            ports[f"minimal, {kind.replace('_', ' ')}"] = stack.enter_context(server(minimal, folder))
+            name = f"minimal, {kind.replace('_', ' ')}"
+            ports[name], pids[name] = stack.enter_context(server(minimal, folder))
         if not given.no_feast:
-            port = stack.enter_context(feast(folder))
-            if port is not None:
-                ports["feast serve"] = port
+            theirs_port = stack.enter_context(feast(folder))
+            if theirs_port is not None:
+                ports["feast serve"] = theirs_port
         for size in SIZES:
-            measure(size, ports, ours=ours[size], theirs=theirs[size], seconds=given.seconds, rounds=given.rounds)
+            asked_of = {name: theirs[size] if name == "feast serve" else ours[size] for name in ports}
+            measure(size, ports, pids, asked=asked_of, seconds=given.seconds, rounds=given.rounds)
     print("load of the machine", os.getloadavg()[0])
 
 
-def measure(size: int, ports: dict[str, int], *, ours: list[bytes], theirs: list[bytes], seconds: float, rounds: int) -> None:
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(
+    size: int, ports: dict[str, int], pids: dict[str, int], *, asked: dict[str, list[bytes]], seconds: float, rounds: int
+) -> None:
     """One size, all servers in turn."""
+    spent: dict[str, list[float]] = {name: [] for name in pids}
     speed: dict[str, list[float]] = {name: [] for name in ports}
     took: dict[str, list[float]] = {name: [] for name in ports}
     for _ in range(rounds):
         for name, port in ports.items():
+            used = cpu_seconds(pids[name]) if name in pids else 0.0
             started = time.perf_counter()
-            found = load(port, theirs if name == "feast serve" else ours, seconds)
+            found = load(port, asked[name], seconds)
             speed[name].append(len(found) / (time.perf_counter() - started))
             took[name] += found
+            if name in pids:
+                spent[name].append((cpu_seconds(pids[name]) - used) / max(1, len(found)) * 1e6)
     own = statistics.median(speed["tidewheel"])
     print(f"{size} entities x {FEATURES} features, {CONNECTIONS} connections")
     for name in ports:
@@ -378,7 +394,8 @@ def measure(size: int, ports: dict[str, int], *, ours: list[bytes], theirs: list
         p50, p99 = (ranked[int(q * (len(ranked) - 1))] * 1e3 for q in (0.5, 0.99))
         median = statistics.median(speed[name])
         told = "" if name == "tidewheel" else f"   ours is {own / median:.2f} times as quick"
-        print(f"  {name:18} {median:8.0f} req/s   p50 {p50:7.2f} ms   p99 {p99:7.2f} ms{told}")
+        cpu = f"   {statistics.median(spent[name]):5.0f} us CPU" if name in spent else ""
+        print(f"  {name:18} {median:8.0f} req/s   p50 {p50:7.2f} ms   p99 {p99:7.2f} ms{cpu}{told}")
 
 
 if __name__ == "__main__":

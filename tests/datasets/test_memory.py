@@ -49,7 +49,7 @@ def test_a_training_set_in_parts_has_the_same_content_and_report(
 _sortable = st.tuples(st.integers(-5, 5), st.one_of(st.none(), st.floats()), st.one_of(st.none(), st.text(max_size=3)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(batches=st.lists(st.lists(_sortable), min_size=1), size_bytes=st.integers(1, 2_000))
 def test_rows_sorted_on_disk_are_in_the_order_of_rows_sorted_in_memory(
     batches: list[list[tuple[int, float | None, str | None]]], size_bytes: int, tmp_path_factory: pytest.TempPathFactory

@@ -114,7 +114,7 @@ def assert_no_difference(reader: Reader, wanted: ServiceDefinition, asked: pa.Ta
     assert (divided.coverage, divided.contents) == (whole.coverage, whole.contents)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(rows=_rows, asked=_asked, budget=_budgets)
 def test_any_number_of_parts_gives_the_same_bits_and_the_same_report(
     reader: Reader, rows: list[Row], asked: list[Row], budget: int
@@ -130,7 +130,8 @@ def lately_apart(of: Source) -> FeatureView:
     return replace(made, features=tuple(one for one in made.features if one.name != "now"))
 
 
-@settings(max_examples=15)
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(rows=_rows, asked=_asked, budget=_budgets)
 def test_look_ups_and_windows_of_one_view_and_hot_keys_cut_by_time(
     reader: Reader, rows: list[Row], asked: list[Row], budget: int
@@ -140,7 +141,8 @@ def test_look_ups_and_windows_of_one_view_and_hot_keys_cut_by_time(
     assert_no_difference(reader, service("s", lately(of)), spine([(1, *row[1:]) for row in asked]), budget)
 
 
-@settings(max_examples=15)
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(rows=_rows, asked=_asked, budget=_budgets)
 def test_rows_that_end_are_answered_in_parts_too(reader: Reader, rows: list[Row], asked: list[Row], budget: int) -> None:
     ended = [(*row[:2], max(int(str(row[1])), int(str(row[2]))) + 1, *row[3:]) for row in rows]
@@ -151,7 +153,8 @@ def test_rows_that_end_are_answered_in_parts_too(reader: Reader, rows: list[Row]
     assert_no_difference(reader, service("s", latest(gone)), spine(asked), budget)
 
 
-@settings(max_examples=15)
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(rows=_rows, asked=_asked, budget=_budgets)
 def test_a_key_that_is_an_answer_and_a_transform_of_answers(
     reader: Reader, rows: list[Row], asked: list[Row], budget: int
@@ -175,7 +178,7 @@ def test_an_error_of_one_part_is_the_error_and_leaves_no_files(reader: Reader) -
             answered(reader, service("s", made), spine([(1, HOUR, "a")]), budget)
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(rows=_rows, asked=_asked, budget=_budgets)
 def test_snapshots_and_histories_do_not_differ_either(reader: Reader, rows: list[Row], asked: list[Row], budget: int) -> None:
     made = latest(source("f", table(rows), time="ts", created="made"))

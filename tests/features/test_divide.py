@@ -45,7 +45,7 @@ _rows = st.lists(
     max_size=40,
 )
 _asked = st.lists(st.tuples(_keys, _times, _names), min_size=1, max_size=30)
-_budgets = st.sampled_from([1, 700, 3_000, 20_000])
+_budgets = st.sampled_from([400, 3_000, 20_000])
 
 
 def table(rows: Sequence[Row]) -> pa.Table:

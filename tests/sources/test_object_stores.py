@@ -25,7 +25,7 @@ from tidewheel.backends.duckdb import DuckDB
 from tidewheel.backends.iceberg import open_table_format as open_iceberg
 from tidewheel.clock import system_clock
 from tidewheel.errors import NotFound, TidewheelError, Unavailable
-from tidewheel.features.materialize import find_arrivals
+from tidewheel.features.arrivals import find_arrivals
 from tidewheel.ports.table_format import TableFormat
 from tidewheel.sources import Source, source
 from tidewheel.sources.fetch import Outside

@@ -35,3 +35,16 @@ def test_every_public_name_loads_no_heavy_library() -> None:
 
 def test_help_loads_no_heavy_library() -> None:
     assert loaded_by("import tidewheel.cli") == []
+
+
+def test_a_supervisor_of_workers_loads_no_heavy_library() -> None:
+    assert loaded_by("import tidewheel.project.supervise") == []
+
+
+def test_a_server_loads_no_engine_and_no_library_of_models_before_it_needs_one() -> None:
+    code = "import sys, tidewheel.web.assemble, tidewheel.web.serve\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert loaded.isdisjoint(
+        {"duckdb", "alembic", "rich", "pandas", "sklearn", "lightgbm", "skops", "polars", "matplotlib", "pyspark"}
+    )

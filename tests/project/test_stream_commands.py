@@ -13,6 +13,8 @@ from tests.project.stream_shop import AT, USERS, check_answers, make_project, ma
 from tests.streams import Topic, redis_topic
 
 from tidewheel.clock import format_instant
+from tidewheel.project.consume import quarantine
+from tidewheel.project.open import open_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -51,13 +53,12 @@ def test_what_was_refused_is_shown_mended_and_pushed(tmp_path: Path, topic: Topi
     materialize(project)
     wrong = order(7).replace(b'"x": 7', b'"x": "seven"')
     topic.publish([order(0), b"poison", wrong, order(14)])
-    assert project.json("consume", "--lag") == {"orders": 4}
     assert project.json("consume", "--once")["orders"] == {"taken": 2, "quarantined": 2, "lag": 0}
     held = project.json("quarantine")
     assert [(one["code"], one["body"]) for one in held] == [("NotJson", "poison"), ("TypeMismatch", wrong.decode())]
-    assert project.json("quarantine", "orders", "--push")["orders"] == {"taken": 0, "dropped": 0, "refused": 2}
     mended = [held[0] | {"body": None}, held[1] | {"body": order(7).decode()}]
     (project.root / "mended.json").write_text(json.dumps(mended))
     assert project.json("quarantine", "--mended", "mended.json")["orders"] == {"taken": 1, "dropped": 1, "refused": 0}
-    assert project.json("quarantine") == []
+    with open_workspace(project.root) as workspace:
+        assert quarantine(workspace, "orders").list() == ()
     check_answers(project, [[3, 21], *([[0, 0]] * (USERS - 1))])

@@ -66,6 +66,17 @@ def locals(**types: object) -> Callable[[Function], Function]:
     return inline
 
 
+def exceptval(*, check: bool) -> Callable[[Function], Function]:
+    """Whether callers look for an exception when compiled; nothing here.
+
+    Examples
+    --------
+    >>> exceptval(check=False)(len)([1])
+    1
+    """
+    return inline if check else cfunc
+
+
 double = float
 longlong = ulonglong = Py_ssize_t = p_const_uchar = p_uchar = bint = uint = int
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from tidewheel.clock import to_datetime
 from tidewheel.errors import Corrupt
-from tidewheel.features import kernel
+from tidewheel.features import bytes_kernel, kernel
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.plan import PlannedWindow, WindowPlan
 from tidewheel.features.rows import VERSION, RowCodec
@@ -103,7 +103,7 @@ class KeyFold:
         self._ints, self._floats = i, f
         available = codec.slot(len(layout.columns)).offset if layout.delayed else -1
         rows = (VERSION, codec.fingerprint, codec.size, available, layout.after)
-        self._plan = kernel.KeyPlan(array("q", groups), array("q", lengths), rows)
+        self._plan = bytes_kernel.KeyPlan(array("q", groups), array("q", lengths), rows)
 
     @staticmethod
     def takes(plan: WindowPlan) -> bool:
@@ -127,7 +127,7 @@ class KeyFold:
         stored = [self.stored(row, items, mark) for row, items, mark in zip(*held, marks, strict=True)]
         return self.answer([stored[key] for key, _ in asked], [at for _, at in asked])
 
-    def stored(self, row: bytes | None, items: Sequence[bytes], mark: int) -> kernel.Stored:
+    def stored(self, row: bytes | None, items: Sequence[bytes], mark: int) -> bytes_kernel.Stored:
         """What the store holds of one key, for :meth:`answer`.
 
         Parameters
@@ -142,9 +142,9 @@ class KeyFold:
         rows = list(items)
         if len(rows) > 1 and (len({row[:8] for row in rows}) < len(rows) or not self._unlike(rows)):
             rows = self._ordered(self._layout.distinct(rows))
-        return kernel.Stored(row or b"", 0 if row is None else self._layout.tiles_start(row), rows, mark)
+        return bytes_kernel.Stored(row or b"", 0 if row is None else self._layout.tiles_start(row), rows, mark)
 
-    def answer(self, keys: list[kernel.Stored], times: list[int]) -> list[list[object]]:
+    def answer(self, keys: list[bytes_kernel.Stored], times: list[int]) -> list[list[object]]:
         """For every key and time one value per window of the plan.
 
         Raises
@@ -156,7 +156,7 @@ class KeyFold:
         """
         wide, real = self._ints, self._floats
         ints, floats = np.zeros(wide * len(keys), dtype=np.int64), np.zeros(real * len(keys), dtype=np.float64)
-        stopped = kernel.fold_keys(self._plan, keys, times, to=kernel.States(ints, floats))
+        stopped = bytes_kernel.fold_keys(self._plan, keys, times, to=kernel.States(ints, floats))
         if stopped >= 0:
             raise Blocked(stopped)
         if stopped < -1:

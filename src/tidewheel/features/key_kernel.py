@@ -24,6 +24,7 @@ def _items(array):
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 @cython.inline
 def _product(value: cython.ulonglong, factor: cython.longlong) -> cython.ulonglong:
     """The product's low 64 bits. The factor is signed, because Cython takes a literal beyond int64 for a Python number."""
@@ -33,6 +34,7 @@ def _product(value: cython.ulonglong, factor: cython.longlong) -> cython.ulonglo
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 @cython.inline
 def _sum(value: cython.ulonglong, other: cython.ulonglong) -> cython.ulonglong:
     """The sum's low 64 bits."""
@@ -40,6 +42,7 @@ def _sum(value: cython.ulonglong, other: cython.ulonglong) -> cython.ulonglong:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 @cython.inline
 def _mixed(value: cython.ulonglong) -> cython.ulonglong:
     """The finaliser of SplitMix64: every bit of the value moves every bit of the answer."""
@@ -119,6 +122,7 @@ class Pieces:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 @cython.inline
 def _hashed(pieces: Pieces, number: cython.Py_ssize_t, seed: cython.ulonglong) -> cython.ulonglong:
     """FNV-1a over the bytes, mixed once more."""
@@ -130,6 +134,7 @@ def _hashed(pieces: Pieces, number: cython.Py_ssize_t, seed: cython.ulonglong) -
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 @cython.inline
 def _alike(left: Pieces, one: cython.Py_ssize_t, right: Pieces, other: cython.Py_ssize_t) -> cython.bint:
     size: cython.longlong = left.offsets[one + 1] - left.offsets[one]

@@ -20,6 +20,7 @@ def _items(array):
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 @cython.inline
 def _first_at(
     values: cython.const[cython.longlong][::1], lo: cython.Py_ssize_t, hi: cython.Py_ssize_t, bound: cython.longlong
@@ -119,6 +120,7 @@ class Offers:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 @cython.inline
 def _place(
     times: cython.const[cython.longlong][::1],

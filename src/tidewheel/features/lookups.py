@@ -21,7 +21,7 @@ from tidewheel.features.columns import feature_type, row_schema
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.encoding import typed_default
 from tidewheel.features.feature import Feature
-from tidewheel.features.match import Questions
+from tidewheel.features.questions import Questions
 from tidewheel.features.ties import canonical_ranks
 from tidewheel.features.tiles import NULL_KEY
 from tidewheel.schema import Schema

@@ -1,9 +1,8 @@
-"""Keys as numbers: the distinct keys of a spine, each source row's place among them, and the spine's questions in order."""
+"""Keys as numbers: the distinct keys of a spine, each source row's place among them, and the spine's questions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -11,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.errors import KeyTypeMismatch
-from tidewheel.features import key_kernel, lookup_kernel
+from tidewheel.features import key_kernel
 from tidewheel.features.columns import check_key
 from tidewheel.features.encoding import to_int64
+from tidewheel.features.questions import Questions, order_questions
 from tidewheel.features.tiles import NULL_KEY, UNKNOWN_KEY
 from tidewheel.schema import Field, data_type_of_arrow
 
@@ -106,39 +106,9 @@ class KeyIndex:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """What a spine asks of one view: keys and times, grouped by key and in order of time.
-
-    Parameters
-    ----------
-    keys, times
-        Of each spine row, in its order; negative keys ask nothing.
-    offsets, order
-        Key ``k`` asks in the positions ``offsets[k]`` up to ``offsets[k + 1]``; ``order`` is the spine row of each position.
-    """
-
-    keys: Integers
-    times: Integers
-    offsets: Integers
-    order: Integers
-
-    @property
-    def size(self) -> int:
-        """How many distinct keys ask."""
-        return len(self.offsets) - 1
-
-
 def ask(index: KeyIndex, times: Integers) -> Questions:
     """Order a spine's questions."""
-    codes, by_time = index.asked, None
-    if len(times) > 1 and bool(np.any(times[1:] < times[:-1])):
-        by_time = np.argsort(times, kind="stable")
-        codes = codes[by_time]
-    offsets = np.zeros(index.keys + 1, dtype=np.int64)
-    order = np.empty(len(codes), dtype=np.int64)
-    order = order[: lookup_kernel.group(np.ascontiguousarray(codes), offsets, order)]
-    return Questions(index.asked, times, offsets, order if by_time is None else by_time[order])
+    return order_questions(index.asked, times, keys=index.keys)
 
 
 class _Part(Protocol):

@@ -15,7 +15,7 @@ from tidewheel.features.definition import FeatureView
 from tidewheel.features.events import Ordered, order_rows
 from tidewheel.features.intervals import FOREVER, Segments, replaced_until, standing_segments
 from tidewheel.features.lookups import LookedUp, Rows, take_column
-from tidewheel.features.match import Questions
+from tidewheel.features.questions import Questions
 from tidewheel.features.tiles import NULL_KEY
 from tidewheel.schema import Schema
 from tidewheel.sources.definition import GONE, UNTIL

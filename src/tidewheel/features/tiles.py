@@ -11,21 +11,23 @@ queries from closed tiles and raw events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidewheel.features import kernel
+from tidewheel.features import kernel, sweep_kernel
 from tidewheel.features.aggregations import Ended
 from tidewheel.features.condition import parse_condition
 from tidewheel.features.encoding import Encoded, decode_lists, decode_values, encode_column, ranks, sorted_unique
 from tidewheel.features.events import Events
 from tidewheel.features.maps import Maps, When, tile_maps, window_maps
 from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
+from tidewheel.features.questions import Questions, order_questions
 from tidewheel.features.state import State
 from tidewheel.features.windows import FOREVER
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
     Booleans = npt.NDArray[np.bool_]
+
+    _States = tuple[Integers, Floats, Maps | None]
+    _Run = Callable[[tuple[int, int]], _States]
 
 UNKNOWN_KEY = -1
 """Code of a key that has no events: empty windows."""
@@ -338,26 +343,50 @@ def fold(
     watermark
         Shape (keys,): closed tiles stand for every event before it, rounded down to the group's hop.
     """
+    if closed is None or watermark is None:
+        columns = fold_questions(plan, events, order_questions(keys, times, keys=events.keys))
+        return Folded(columns, np.zeros(len(keys), dtype=np.bool_))
     blocked = np.zeros(len(keys), dtype=np.uint8)
+
+    def runs() -> Iterator[tuple[_Run, pa.Array | None]]:
+        for group, valued, stored in zip(plan.groups, _values(plan, events), closed, strict=True):
+            valued, tiles = _resumed(group, valued, stored, watermark)
+            yield partial(_run, group, tiles, valued, keys, times, blocked), tiles.dictionary
+
+    columns = _columns(plan, keys, runs())
+    return Folded(columns, blocked.astype(np.bool_))
+
+
+def fold_questions(plan: WindowPlan, events: Events, questions: Questions) -> list[pa.Array]:
+    """Answer every window of the plan for every question, from raw events alone: one column per window, in the spine's order.
+
+    The bits are those of :func:`fold`; as the questions are in order of time, no tile is made that no window reaches.
+    """
+
+    def runs() -> Iterator[tuple[_Run, pa.Array | None]]:
+        for group, valued in zip(plan.groups, _values(plan, events), strict=True):
+            yield partial(_sweep, group, valued, questions), valued.values.dictionary
+
+    return _columns(plan, questions.keys, runs())
+
+
+def _columns(plan: WindowPlan, keys: Integers, runs: Iterable[tuple[_Run, pa.Array | None]]) -> list[pa.Array]:
+    """The windows' columns, from what gives each group's states for a window's length and offset."""
     wanted = (*plan.windows, *plan.parts)
     columns: list[pa.Array | None] = [None] * len(wanted)
-    for number, (group, valued) in enumerate(zip(plan.groups, _values(plan, events), strict=True)):
-        if closed is not None and watermark is not None:
-            valued, tiles = _resumed(group, valued, closed[number], watermark)
-        else:
-            tiles = _tiles(group, valued)
-        states: dict[tuple[int, int], tuple[Integers, Floats, Maps | None]] = {}
+    for number, (group, (run, dictionary)) in enumerate(zip(plan.groups, runs, strict=True)):
+        states: dict[tuple[int, int], _States] = {}
         for place, window in enumerate(wanted):
             if window.group == number:
                 span = (window.feature.window, window.feature.offset)
                 if span not in states:
-                    states[span] = _run(group, span, tiles, valued, keys, times, blocked)
-                columns[place] = _finished(window, group, states[span], keys, tiles.dictionary)
+                    states[span] = run(span)
+                columns[place] = _finished(window, group, states[span], keys, dictionary)
     parts = columns[len(plan.windows) :]
     for place, window in enumerate(plan.windows):
         if window.parts:
             columns[place] = _ratio(window, [parts[part] for part in window.parts], keys)
-    return Folded([one for one in columns[: len(plan.windows)] if one is not None], blocked.astype(np.bool_))
+    return [one for one in columns[: len(plan.windows)] if one is not None]
 
 
 def _resumed(group: TileGroup, valued: _Valued, closed: Tiles, watermark: Integers) -> tuple[_Valued, Tiles]:
@@ -393,15 +422,48 @@ def _kernel_values(state: State, values: Encoded) -> kernel.Values:
     return kernel.Values(int(state.fold), state.ints, state.floats, values.ints, values.floats)
 
 
+def _sweep(group: TileGroup, valued: _Valued, questions: Questions, span: tuple[int, int]) -> _States:
+    """States of one window, for every question."""
+    state, count = group.state, len(questions.keys)
+    ints = np.zeros((count, state.ints), dtype=np.int64)
+    floats = np.zeros((count, state.floats), dtype=np.float64)
+    window, offset = span
+    room = 3 + _most_tiles(valued, group.hop)
+    held = kernel.States(np.empty(room * state.ints, dtype=np.int64), np.empty(room * state.floats, dtype=np.float64))
+    sweep_kernel.sweep(
+        _kernel_values(state, valued.values),
+        kernel.Moments(valued.offsets, valued.ts, valued.known),
+        sweep_kernel.Asked(questions.offsets, questions.moments, questions.order, window, group.hop, offset),
+        work=sweep_kernel.Work(np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64), held),
+        to=kernel.States(ints.reshape(-1), floats.reshape(-1)),
+    )
+    if valued.values.counts is None:
+        return ints, floats, None
+    rest = np.flatnonzero(questions.keys < 0)
+    by_key = np.concatenate([rest, questions.order])
+    back = np.empty(len(by_key), dtype=np.int64)
+    back[by_key] = np.arange(len(by_key))
+    maps = _map_windows(group, _tiles(group, valued), valued, questions.keys[by_key], questions.times[by_key], span)
+    return ints, floats, None if maps is None else maps.pick(back)
+
+
+def _most_tiles(valued: _Valued, hop: int) -> int:
+    """How many tiles a key can have at most."""
+    if not len(valued.ts):
+        return 0
+    hops = (int(valued.ts.max()) - int(valued.ts.min())) // hop + 2
+    return min(hops, int(np.diff(valued.offsets).max()))
+
+
 def _run(
     group: TileGroup,
-    span: tuple[int, int],
     tiles: Tiles,
     valued: _Valued,
     keys: Integers,
     times: Integers,
     blocked: npt.NDArray[np.uint8],
-) -> tuple[Integers, Floats, Maps | None]:
+    span: tuple[int, int],
+) -> _States:
     wi, wf = group.state.ints, group.state.floats
     window, offset = span
     ints = np.zeros((len(keys), wi), dtype=np.int64)
@@ -421,9 +483,16 @@ def _run(
         scratch=kernel.States(np.zeros(2 * wi, dtype=np.int64), np.zeros(2 * wf, dtype=np.float64)),
         blocked=blocked,
     )
+    return ints, floats, _map_windows(group, tiles, valued, keys, times, span)
+
+
+def _map_windows(
+    group: TileGroup, tiles: Tiles, valued: _Valued, keys: Integers, times: Integers, span: tuple[int, int]
+) -> Maps | None:
     if tiles.maps is None or valued.values.counts is None:
-        return ints, floats, None
-    maps = window_maps(
+        return None
+    window, offset = span
+    return window_maps(
         group.state,
         (valued.values.ints, valued.values.counts),
         tiles.maps,
@@ -431,13 +500,12 @@ def _run(
         queries=(keys, times),
         window=(window, group.hop, offset),
     )
-    return ints, floats, maps
 
 
 def _finished(
     window: PlannedWindow,
     group: TileGroup,
-    folded: tuple[Integers, Floats, Maps | None],
+    folded: _States,
     keys: Integers,
     dictionary: pa.Array | None,
 ) -> pa.Array:

@@ -13,10 +13,11 @@ from tidewheel.features.definition import FeatureView, Use
 from tidewheel.features.delays import Delays
 from tidewheel.features.events import Events, order_rows
 from tidewheel.features.lookups import LookUps, Rows
-from tidewheel.features.match import KeyIndex, Questions, ask, key_column, one_key
+from tidewheel.features.match import KeyIndex, ask, key_column, one_key
 from tidewheel.features.plan import WindowPlan, plan_windows
+from tidewheel.features.questions import Questions
 from tidewheel.features.standing import StandingLookUps
-from tidewheel.features.tiles import NULL_KEY, UNKNOWN_KEY, fold
+from tidewheel.features.tiles import NULL_KEY, UNKNOWN_KEY, fold_questions
 from tidewheel.features.vectors import check_widths
 from tidewheel.schema import Schema
 from tidewheel.sources.definition import GONE, UNTIL
@@ -227,12 +228,7 @@ class _Windows:
         ordered = order_rows(codes, questions.size, ts=ts, created=None, rows=table, schema=self._plan.events)
         picked = table.combine_chunks().take(pa.array(ordered.order)) if self._names else table
         events = Events(ordered.offsets, ts[ordered.order], known[ordered.order], picked)
-        rest = np.flatnonzero(questions.keys < 0)
-        by_key = np.concatenate([rest, questions.order]) if len(rest) else questions.order
-        folded = fold(self._plan, events, keys=questions.keys[by_key], times=questions.times[by_key])
-        back = np.empty(len(by_key), dtype=np.int64)
-        back[by_key] = np.arange(len(by_key))
-        return [column.take(pa.array(back)) for column in folded.columns]
+        return fold_questions(self._plan, events, questions)
 
 
 def since(rows: pa.Table, start: int | None) -> pa.Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import subprocess
 import sys
@@ -17,9 +16,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.features import oracle
+from tests.features.forms import interpreted
 from tests.features.oracle import Fact
 
-from tidewheel.features import kernel
+from tidewheel.features import kernel, sweep_kernel
 from tidewheel.features.definition import (
     Feature,
     FeatureView,
@@ -39,6 +39,7 @@ from tidewheel.features.definition import (
 )
 from tidewheel.features.events import Events, order_rows
 from tidewheel.features.plan import plan_windows
+from tidewheel.features.questions import order_questions
 from tidewheel.features.retrieve import answer_view
 from tidewheel.features.state import Fold
 from tidewheel.features.tile_bytes import pack_tiles, unpack_tiles
@@ -190,33 +191,28 @@ def test_a_query_that_reaches_behind_a_closed_tile_that_was_not_known_yet_is_blo
 
 
 @pytest.fixture(scope="module")
-def interpreted() -> ModuleType:
-    """The kernel's source, interpreted, beside whatever form is imported."""
-    path = Path(kernel.__file__).with_name("kernel.py")
-    spec = importlib.util.spec_from_file_location("interpreted_kernel", path)
-    assert spec is not None and spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    assert not made.COMPILED
-    return made
+def by_python() -> tuple[ModuleType, ModuleType]:
+    """The kernels' source, interpreted, beside whatever form is imported."""
+    folded = interpreted("kernel")
+    return folded, interpreted("sweep_kernel", kernel=folded)
 
 
 LAYOUTS = {fold: (2, 0) if fold in (3, 4, 7) else (1, 1) if fold >= 5 else (1, 2) for fold in range(1, 9)} | {0: (3, 0)}
 LAYOUTS |= {9: (4, 0), 10: (1, 3), 11: (4, 0), 12: (1, 3)}
 
 
-def run(form: ModuleType, fold_code: int, seed: int) -> tuple[bytes, ...]:
-    """One random fold by one form of the kernel, as bytes."""
+def run(form: ModuleType, sweep_form: ModuleType, fold_code: int, seed: int) -> tuple[bytes, ...]:
+    """One random fold by one form of the kernels, over tiles and as a sweep, as bytes."""
     chance = np.random.default_rng(seed)
     wi, wf = LAYOUTS[fold_code]
     size, keys = 200, 4
     offsets = np.concatenate([[0], np.sort(chance.integers(0, size, keys - 1)), [size]]).astype(np.int64)
     ts = np.concatenate([np.sort(chance.integers(-500, 500, n)) for n in np.diff(offsets)]).astype(np.int64)
-    known = ts + chance.integers(0, 2, size) * chance.integers(0, 300, size)
+    known = ts + chance.integers(0, 2, size) * chance.integers(0, 300, size) * (seed % 2)
     ints: npt.NDArray[np.int64] = chance.integers(-(2**31), 2**31, size * (wi - 1)).astype(np.int64)
     reals = chance.normal(size=size) * 10.0 ** chance.integers(-12, 12, size)
     values = form.Values(fold_code, wi, wf, ints, reals)
-    hop = 20
+    hop, window, offset = 20, (200, 1 << 62)[seed % 5 == 4], (0, 60)[seed % 5 == 3]
     opens = np.flatnonzero(np.concatenate([[True], ts[1:] // hop != ts[:-1] // hop]) | np.isin(np.arange(size), offsets[:-1]))
     first = np.concatenate([opens, [size]]).astype(np.int64)
     tile_ints, tile_floats = np.zeros(len(opens) * wi, dtype=np.int64), np.zeros(len(opens) * wf)
@@ -232,15 +228,32 @@ def run(form: ModuleType, fold_code: int, seed: int) -> tuple[bytes, ...]:
     asked = 60
     made_ints, made_floats = np.zeros(asked * wi, dtype=np.int64), np.zeros(asked * wf)
     blocked = np.zeros(asked, dtype=np.uint8)
+    moments = form.Moments(offsets, ts, known)
+    codes, times = chance.integers(-1, keys, asked), chance.integers(-600, 600, asked)
     form.fold_windows(
         values,
-        form.Moments(offsets, ts, known),
+        moments,
         tiles,
-        queries=form.Queries(chance.integers(-1, keys, asked), chance.integers(-600, 600, asked), 200, hop),
+        queries=form.Queries(codes, times, window, hop, offset),
         to=form.States(made_ints, made_floats),
         scratch=form.States(np.zeros(2 * wi, dtype=np.int64), np.zeros(2 * wf)),
         blocked=blocked,
     )
+    in_order = order_questions(codes, times, keys=keys)
+    swept = [(np.zeros(asked * wi, dtype=np.int64), np.zeros(asked * wf)) for _ in range(2)]
+    folds = []
+    for to in swept:
+        room = form.States(np.zeros((size + 3) * wi, dtype=np.int64), np.zeros((size + 3) * wf))
+        folds.append(sweep_form.Fold(values, room, form.States(*to)))
+    sweep_form.sweep(
+        folds,
+        moments,
+        sweep_form.Asked(in_order.offsets, in_order.moments, in_order.order, window, hop, offset),
+        first=np.empty(size, dtype=np.int64),
+        known=np.empty(size, dtype=np.int64),
+    )
+    for swept_ints, swept_floats in swept:
+        assert (swept_ints.tobytes(), swept_floats.tobytes()) == (made_ints.tobytes(), made_floats.tobytes())
     arrays = (tile_ints, tile_floats, made_ints, made_floats, blocked)
     return tuple(array.tobytes() for array in arrays)
 
@@ -248,8 +261,10 @@ def run(form: ModuleType, fold_code: int, seed: int) -> tuple[bytes, ...]:
 @pytest.mark.skipif(not kernel.COMPILED, reason="no compiled kernel: python setup.py build_ext --inplace")
 @pytest.mark.parametrize("fold_code", list(Fold), ids=[one.name for one in Fold])
 @pytest.mark.parametrize("seed", range(5))
-def test_compiled_and_interpreted_kernels_give_the_same_bits(interpreted: ModuleType, fold_code: Fold, seed: int) -> None:
-    assert run(kernel, int(fold_code), seed) == run(interpreted, int(fold_code), seed)
+def test_a_sweep_gives_the_bits_of_the_fold_over_tiles_and_both_forms_the_same(
+    by_python: tuple[ModuleType, ModuleType], fold_code: Fold, seed: int
+) -> None:
+    assert run(kernel, sweep_kernel, int(fold_code), seed) == run(*by_python, int(fold_code), seed)
 
 
 def test_the_kernel_runs_where_neither_a_compiler_nor_cython_is(tmp_path: Path) -> None:
@@ -265,10 +280,10 @@ def test_the_kernel_runs_where_neither_a_compiler_nor_cython_is(tmp_path: Path) 
         f"            return importlib.util.spec_from_file_location(name, {folder!r} + '/' + name.rsplit('.', 1)[1] + '.py')\n"
         "sys.meta_path.insert(0, Bare())\n"
         "import numpy as np\n"
-        "from tidewheel.features import kernel, lookup_kernel\n"
+        "from tidewheel.features import bytes_kernel, kernel, lookup_kernel, sweep_kernel\n"
         "offsets, order = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)\n"
         "lookup_kernel.group(np.array([1, 0, 1]), offsets, order)\n"
-        "print(kernel.COMPILED, lookup_kernel.COMPILED, order.tolist())\n"
+        "print([one.COMPILED for one in (bytes_kernel, kernel, lookup_kernel, sweep_kernel)], order.tolist())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (done.stdout, done.stderr) == ("False False [1, 0, 2]\n", "")
+    assert (done.stdout, done.stderr) == ("[False, False, False, False] [1, 0, 2]\n", "")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import struct
 from array import array
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.features.forms import interpreted
 from tests.features.online_world import same_bits
 
 from tidewheel.clock import HOUR, MINUTE
 from tidewheel.errors import Corrupt
-from tidewheel.features import kernel
+from tidewheel.features import bytes_kernel, kernel
 from tidewheel.features.definition import FeatureView, count, entity, features, last, max, mean, min, std, std_pop, sum, view_of
 from tidewheel.features.online import Closed, OnlineLayout
 from tidewheel.features.online_view import Held, OnlineView
@@ -127,11 +126,8 @@ def test_foreign_bytes_are_corrupt_not_misread() -> None:
 @pytest.mark.skipif(not kernel.COMPILED, reason="no compiled kernel: python setup.py build_ext --inplace")
 @pytest.mark.parametrize("seed", range(5))
 def test_both_forms_of_the_kernel_fold_bytes_to_the_same_bits(seed: int) -> None:
-    spec = importlib.util.spec_from_file_location("interpreted_kernel", Path(kernel.__file__).with_name("kernel.py"))
-    assert spec is not None and spec.loader is not None
-    interpreted = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(interpreted)
-    assert not interpreted.COMPILED
+    folded = interpreted("kernel")
+    forms = ((bytes_kernel, kernel), (interpreted("bytes_kernel", kernel=folded), folded))
     chance = np.random.default_rng(seed)
     codec = RowCodec(Schema((Field("x", DataType.FLOAT64), Field("f", DataType.FLOAT32), Field("n", DataType.INT64))))
     rows = []
@@ -146,7 +142,7 @@ def test_both_forms_of_the_kernel_fold_bytes_to_the_same_bits(seed: int) -> None
             made.append((fold, wi, wf, 20, encoding, kind, slot.offset, slot.presence, slot.mask, 2))
     tiles = b"".join(_tiles(chance, group[1], group[2]) for group in made)
     results = []
-    for form in (kernel, interpreted):
+    for form, states in forms:
         groups, windows = array("q", itertools.chain(*made)), array("q", [60, 300] * len(made))
         plan = form.KeyPlan(groups, windows, (VERSION, codec.fingerprint, codec.size, -1, 30))
         keys = [form.Stored(b"mark" + tiles, 4, rows, -200), form.Stored(b"", 0, rows, -(1 << 62)), form.Stored(b"", 0, [], 0)]
@@ -154,9 +150,9 @@ def test_both_forms_of_the_kernel_fold_bytes_to_the_same_bits(seed: int) -> None
         size = len(keys) * len(times) * len(windows)
         ints, floats = np.zeros(size * 3, dtype=np.int64), np.zeros(size * 2)
         asked = [(key, t) for key in keys for t in times]
-        to = form.States(ints, floats)
+        to = states.States(ints, floats)
         assert form.fold_keys(plan, [key for key, _ in asked], [t for _, t in asked], to=to) == -1
-        assert form.fold_keys(plan, [keys[0]], [-300], to=form.States(ints.copy(), floats.copy())) == 0
+        assert form.fold_keys(plan, [keys[0]], [-300], to=states.States(ints.copy(), floats.copy())) == 0
         results.append((ints.tobytes(), floats.tobytes()))
     assert results[0] == results[1]
 

@@ -28,3 +28,6 @@ cdef class Moments:
 cdef void _clear(Values values, States to, Py_ssize_t number) noexcept
 cdef void _add(Values values, Py_ssize_t row, States to, Py_ssize_t number) noexcept
 cdef void _merge(Values values, States by, Py_ssize_t other, States to, Py_ssize_t number) noexcept
+cdef void _merge_all(
+    Values values, States by, Py_ssize_t other, Py_ssize_t until, States to, Py_ssize_t number
+) noexcept

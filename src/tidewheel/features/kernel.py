@@ -300,6 +300,63 @@ def _merge(values: Values, by: States, other: cython.Py_ssize_t, to: States, num
 
 @cython.cfunc
 @cython.exceptval(check=False)
+def _merge_all(
+    values: Values, by: States, other: cython.Py_ssize_t, until: cython.Py_ssize_t, to: States, number: cython.Py_ssize_t
+) -> cython.void:
+    """Merge the states from ``other`` up to ``until``, none of them empty, into an earlier one: :func:`_merge` of each."""
+    ints: cython.longlong[::1] = by.ints
+    floats: cython.double[::1] = by.floats
+    n: cython.longlong
+    m: cython.longlong
+    s: cython.double
+    c: cython.double
+    x: cython.double
+    d: cython.double
+    t: cython.double
+    if other < until and to.ints[number * values.wi] == 0:
+        _merge(values, by, other, to, number)
+        other += 1
+    if values.fold == 1:
+        n = to.ints[number]
+        s = to.floats[2 * number]
+        c = to.floats[2 * number + 1]
+        while other < until:
+            n += ints[other]
+            x = floats[2 * other]
+            t = s + x
+            if (s if s >= 0.0 else -s) >= (x if x >= 0.0 else -x):
+                c = c + ((s - t) + x)
+            else:
+                c = c + ((x - t) + s)
+            s = t
+            c = c + floats[2 * other + 1]
+            other += 1
+        to.ints[number] = n
+        to.floats[2 * number] = s
+        to.floats[2 * number + 1] = c
+    elif values.fold == 2:
+        n = to.ints[number]
+        s = to.floats[2 * number]
+        c = to.floats[2 * number + 1]
+        while other < until:
+            m = ints[other]
+            d = floats[2 * other] - s
+            x = cython.cast(cython.double, m) / cython.cast(cython.double, n + m)
+            s = s + d * x
+            c = c + floats[2 * other + 1] + d * d * (x * cython.cast(cython.double, n))
+            n += m
+            other += 1
+        to.ints[number] = n
+        to.floats[2 * number] = s
+        to.floats[2 * number + 1] = c
+    else:
+        while other < until:
+            _merge(values, by, other, to, number)
+            other += 1
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
 @cython.inline
 def _first_at(
     values: cython.const[cython.longlong][::1], lo: cython.Py_ssize_t, hi: cython.Py_ssize_t, bound: cython.longlong

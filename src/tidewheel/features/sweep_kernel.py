@@ -3,9 +3,9 @@
 # mypy cannot read C types in annotations; the callers of this file are checked.
 """The loop that folds the windows of many questions in order of time, each event and tile made once.
 
-The bits are those of :func:`tidewheel.features.kernel.fold_windows` over tiles of the same events. Here a tile is only made where
-a window reaches it and is let go when the last one has left it; where one question's fold begins with the one before it, it goes
-on from there. Compiled or interpreted, as :mod:`tidewheel.features.kernel`, whose states and steps these are.
+The bits are those of :func:`tidewheel.features.kernel.fold_windows` over tiles of the same events. Here a tile is only made
+where a window reaches it, and is let go when the last one has left it; where one question's fold begins as the one before it
+did, it goes on from there. Compiled or interpreted, as :mod:`tidewheel.features.kernel`, whose states and steps these are.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ except ImportError:  # the compiled kernel and the interpreted one both run with
     from tidewheel.features import interpreted as cython
 
 if cython.compiled:
-    from cython.cimports.tidewheel.features.kernel import Moments, States, Values, _add, _clear, _merge
+    from cython.cimports.tidewheel.features.kernel import Moments, States, Values, _add, _clear, _merge, _merge_all
 else:
-    from tidewheel.features.kernel import Moments, States, Values, _add, _clear, _merge
+    from tidewheel.features.kernel import Moments, States, Values, _add, _clear, _merge, _merge_all
 
 COMPILED = cython.compiled
 """Whether this is the compiled form."""
@@ -32,9 +32,10 @@ def _items(array):
 @cython.final
 @cython.cclass
 class Asked:
-    """Questions: key ``k`` asks at ``times``, ascending, in ``offsets[k]`` up to ``offsets[k + 1]``; ``rows``: the answers' places.
+    """Questions: key ``k`` asks in ``offsets[k]`` up to ``offsets[k + 1]``, its ``times`` ascend.
 
-    Each asks for the events before ``offset`` ago, as far back as ``window``, in whole hops but for the latest.
+    ``rows`` are the answers' places. Each asks for the events before ``offset`` ago, as far back as ``window``, in whole hops
+    but for the latest.
     """
 
     offsets: cython.const[cython.longlong][::1]
@@ -55,26 +56,43 @@ class Asked:
 
 @cython.final
 @cython.cclass
-class Work:
-    """Room for one key's tiles: the first event of each, when all of it is known, and the states, three more than tiles.
+class Fold:
+    """One fold of the window: its values, room for three states and those of one key's tiles, and the states of the answers.
 
-    State 0 is that of the tiles from ``done`` up to ``upto``, 1 goes on with the events up to the time asked, 2 is for a tile
-    of which not all is known.
+    State 0 is that of the tiles at hand, 1 goes on with the events up to the time asked, 2 is for a tile of which not all is
+    known.
+    """
+
+    values: Values
+    states: States
+    to: States
+
+    def __init__(self, values: Values, states: States, to: States) -> None:
+        self.values = values
+        self.states = states
+        self.to = to
+
+
+@cython.final
+@cython.cclass
+class Held:
+    """One key's tiles: the first event of each, and when all of it is known.
+
+    Those from ``begin`` up to ``end`` are in the window; state 0 of every fold is that of those from ``done`` up to ``upto``,
+    all of them known if it is ``whole``.
     """
 
     first: cython.longlong[::1]
     known: cython.longlong[::1]
-    states: States
     begin: cython.Py_ssize_t
     end: cython.Py_ssize_t
     done: cython.Py_ssize_t
     upto: cython.Py_ssize_t
     whole: cython.bint
 
-    def __init__(self, first: object, known: object, states: States) -> None:
+    def __init__(self, first: object, known: object) -> None:
         self.first = _items(first)
         self.known = _items(known)
-        self.states = states
         self.begin = self.end = self.done = self.upto = 0
         self.whole = False
 
@@ -88,77 +106,84 @@ def _ahead(
     """First position in sorted ``values[lo:hi]`` whose value is at least ``bound``, in steps that double."""
     step: cython.Py_ssize_t = 1
     middle: cython.Py_ssize_t
-    while lo < hi and values[lo] < bound:
-        lo += 1
-        if lo + step < hi and values[lo + step] < bound:
-            lo += step + 1
-            step = step * 2
-        elif step > 1:
-            hi = lo + step if lo + step < hi else hi
-            while lo < hi:
-                middle = (lo + hi) >> 1
-                if values[middle] < bound:
-                    lo = middle + 1
-                else:
-                    hi = middle
+    if lo >= hi or values[lo] >= bound:
+        return lo
+    lo += 1
+    while lo + step < hi and values[lo + step] < bound:
+        lo += step + 1
+        step = step * 2
+    if lo + step < hi:
+        hi = lo + step
+    while lo < hi:
+        middle = (lo + hi) >> 1
+        if values[middle] < bound:
+            lo = middle + 1
+        else:
+            hi = middle
     return lo
 
 
 @cython.cfunc
-@cython.exceptval(check=False)
+@cython.locals(fold=Fold, at=cython.Py_ssize_t)
 def _make_tile(
-    values: Values, moments: Moments, work: Work, row: cython.Py_ssize_t, rows: cython.Py_ssize_t, stop: cython.longlong
+    folds: list, moments: Moments, held: Held, row: cython.Py_ssize_t, rows: cython.Py_ssize_t, stop: cython.longlong
 ) -> cython.Py_ssize_t:
     """A tile of the events from ``row`` up to the time ``stop``; the row behind them."""
     known: cython.longlong = moments.known[row]
-    work.first[work.end] = row
-    _clear(values, work.states, work.end + 3)
-    while row < rows and moments.ts[row] < stop:
-        _add(values, row, work.states, work.end + 3)
-        if moments.known[row] > known:
-            known = moments.known[row]
-        row += 1
-    work.known[work.end] = known
-    work.end += 1
-    return row
+    behind: cython.Py_ssize_t = row + 1
+    while behind < rows and moments.ts[behind] < stop:
+        if moments.known[behind] > known:
+            known = moments.known[behind]
+        behind += 1
+    held.first[held.end] = row
+    held.known[held.end] = known
+    for fold in folds:
+        _clear(fold.values, fold.states, held.end + 3)
+        for at in range(row, behind):
+            _add(fold.values, at, fold.states, held.end + 3)
+    held.end += 1
+    return behind
 
 
 @cython.cfunc
-@cython.exceptval(check=False)
-def _fold_tiles(values: Values, moments: Moments, work: Work, behind: cython.Py_ssize_t, t: cython.longlong) -> cython.bint:
-    """Bring state 0 up to the tiles from ``begin`` on, as far as they are known at ``t``; whether it is another one now."""
-    states: States = work.states
-    tile: cython.Py_ssize_t
-    row: cython.Py_ssize_t
-    stop: cython.Py_ssize_t
-    j: cython.Py_ssize_t
-    if work.whole and values.fold == 0 and work.done < work.begin <= work.upto:
-        for tile in range(work.done, work.begin):  # whole numbers: taking away gives the bits of adding up
-            for j in range(values.wi):
-                states.ints[j] = states.ints[j] - states.ints[(tile + 3) * values.wi + j]
-        work.done = work.begin
-        if work.upto == work.end:
-            return True
-    if work.whole and work.done == work.begin:
-        if work.upto == work.end:
-            return False
-    else:
-        _clear(values, states, 0)
-        work.upto = work.begin
-    work.done = work.begin
-    work.whole = True
-    for tile in range(work.upto, work.end):
-        if work.known[tile] <= t:
-            _merge(values, states, tile + 3, states, 0)
-            continue
-        work.whole = False
-        _clear(values, states, 2)
-        stop = work.first[tile + 1] if tile + 1 < work.end else behind
-        for row in range(work.first[tile], stop):
-            if moments.known[row] <= t:
-                _add(values, row, states, 2)
-        _merge(values, states, 2, states, 0)
-    work.upto = work.end
+@cython.locals(fold=Fold, row=cython.Py_ssize_t)
+def _merge_known(
+    folds: list, moments: Moments, row: cython.Py_ssize_t, behind: cython.Py_ssize_t, t: cython.longlong
+) -> cython.void:
+    """Merge what is known at ``t`` of a tile into state 0."""
+    at: cython.Py_ssize_t
+    for fold in folds:
+        _clear(fold.values, fold.states, 2)
+        for at in range(row, behind):
+            if moments.known[at] <= t:
+                _add(fold.values, at, fold.states, 2)
+        _merge(fold.values, fold.states, 2, fold.states, 0)
+
+
+@cython.cfunc
+@cython.locals(fold=Fold, tile=cython.Py_ssize_t, till=cython.Py_ssize_t, again=cython.bint)
+def _fold_tiles(folds: list, moments: Moments, held: Held, behind: cython.Py_ssize_t, t: cython.longlong) -> cython.bint:
+    """Bring state 0 to the tiles from ``begin`` on, as far as they are known at ``t``; whether it is another one now."""
+    again = not held.whole or held.done != held.begin
+    if not again and held.upto == held.end:
+        return False
+    tile = held.begin if again else held.upto
+    held.whole = True
+    held.done = held.begin
+    held.upto = held.end
+    for fold in folds:
+        if again:
+            _clear(fold.values, fold.states, 0)
+    while tile < held.end:
+        till = tile
+        while till < held.end and held.known[till] <= t:
+            till += 1
+        for fold in folds:
+            _merge_all(fold.values, fold.states, tile + 3, till + 3, fold.states, 0)
+        if till < held.end:
+            held.whole = False
+            _merge_known(folds, moments, held.first[till], held.first[till + 1] if till + 1 < held.end else behind, t)
+        tile = till + 1
     return True
 
 
@@ -166,6 +191,7 @@ def _fold_tiles(values: Values, moments: Moments, work: Work, behind: cython.Py_
 @cython.inline
 @cython.exceptval(check=False)
 def _copy(values: Values, by: States, other: cython.Py_ssize_t, to: States, number: cython.Py_ssize_t) -> cython.void:
+    """Put one state in the place of another."""
     j: cython.Py_ssize_t
     for j in range(values.wi):
         to.ints[number * values.wi + j] = by.ints[other * values.wi + j]
@@ -173,12 +199,31 @@ def _copy(values: Values, by: States, other: cython.Py_ssize_t, to: States, numb
         to.floats[number * values.wf + j] = by.floats[other * values.wf + j]
 
 
-def sweep(values: Values, moments: Moments, asked: Asked, *, work: Work, to: States) -> None:
+@cython.cfunc
+@cython.locals(fold=Fold, at=cython.Py_ssize_t, behind=cython.Py_ssize_t, known=cython.bint)
+def _add_open(
+    folds: list, moments: Moments, row: cython.Py_ssize_t, rows: cython.Py_ssize_t, t: cython.longlong
+) -> cython.Py_ssize_t:
+    """Add the events from ``row`` on that lie before ``t`` to state 1; the row behind them, negative if some are not known."""
+    behind = row
+    known = True
+    while behind < rows and moments.ts[behind] < t:
+        known = known and moments.known[behind] <= t
+        behind += 1
+    for fold in folds:
+        for at in range(row, behind):
+            if known or moments.known[at] <= t:
+                _add(fold.values, at, fold.states, 1)
+    return behind if known else -1 - behind
+
+
+@cython.locals(fold=Fold)
+def sweep(folds: list, moments: Moments, asked: Asked, *, first: object, known: object) -> None:
     """Fold the window of every question into the state of its place, which must be empty before.
 
-    ``work`` has room for as many tiles as one key has events, or as there are hops.
+    ``first`` and ``known`` have room for as many tiles as one key can have.
     """
-    states: States = work.states
+    held: Held = Held(first, known)
     hop: cython.longlong = asked.hop
     key: cython.Py_ssize_t
     q: cython.Py_ssize_t
@@ -195,29 +240,31 @@ def sweep(values: Values, moments: Moments, asked: Asked, *, work: Work, to: Sta
         if lo == rows:
             continue
         opened = -1
-        work.begin = work.end = work.done = work.upto = 0
-        work.whole = False
+        held.begin = held.end = 0
+        held.whole = False
         for q in range(asked.offsets[key], asked.offsets[key + 1]):
             t = asked.times[q]
             end = (t - asked.offset) // hop * hop
             lo = _ahead(moments.ts, lo, rows, (t - asked.offset - asked.window) // hop * hop)
-            while work.begin < work.end and work.first[work.begin] < lo:
-                work.begin += 1
-            if work.begin == work.end:
-                work.begin = work.end = work.done = work.upto = 0
-                work.whole = False
+            while held.begin < held.end and held.first[held.begin] < lo:
+                held.begin += 1
+            if held.begin == held.end:  # the window has left them all
+                held.begin = held.end = 0
+                held.whole = False
                 if hi < lo:
                     hi = lo
             while hi < rows and moments.ts[hi] < end:
-                hi = _make_tile(values, moments, work, hi, rows, moments.ts[hi] // hop * hop + hop)
-            if _fold_tiles(values, moments, work, hi, t) or opened != hi:
-                _copy(values, states, 0, states, 1)
+                hi = _make_tile(folds, moments, held, hi, rows, moments.ts[hi] // hop * hop + hop)
+            if held.end == 0 and (hi == rows or moments.ts[hi] >= t):
+                opened = -1
+                continue
+            if _fold_tiles(folds, moments, held, hi, t) or opened != hi:
+                for fold in folds:
+                    _copy(fold.values, fold.states, 0, fold.states, 1)
                 opened = row = hi
-            if asked.offset == 0:
-                while row < rows and moments.ts[row] < t:
-                    if moments.known[row] <= t:
-                        _add(values, row, states, 1)
-                    else:
-                        opened = -1  # it comes before others once it is known
-                    row += 1
-            _copy(values, states, 1, to, asked.rows[q])
+            if asked.offset == 0 and row < rows and moments.ts[row] < t:
+                row = _add_open(folds, moments, row, rows, t)
+                if row < 0:
+                    opened = -1  # what is not known yet comes before others once it is
+            for fold in folds:
+                _copy(fold.values, fold.states, 1, fold.to, asked.rows[q])

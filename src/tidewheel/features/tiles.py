@@ -11,9 +11,8 @@ queries from closed tiles and raw events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     Booleans = npt.NDArray[np.bool_]
 
     _States = tuple[Integers, Floats, Maps | None]
-    _Run = Callable[[tuple[int, int]], _States]
 
 UNKNOWN_KEY = -1
 """Code of a key that has no events: empty windows."""
@@ -344,49 +342,56 @@ def fold(
         Shape (keys,): closed tiles stand for every event before it, rounded down to the group's hop.
     """
     if closed is None or watermark is None:
-        columns = fold_questions(plan, events, order_questions(keys, times, keys=events.keys))
-        return Folded(columns, np.zeros(len(keys), dtype=np.bool_))
+        answers = fold_questions(plan, events, order_questions(keys, times, keys=events.keys))
+        return Folded(answers, np.zeros(len(keys), dtype=np.bool_))
     blocked = np.zeros(len(keys), dtype=np.uint8)
-
-    def runs() -> Iterator[tuple[_Run, pa.Array | None]]:
-        for group, valued, stored in zip(plan.groups, _values(plan, events), closed, strict=True):
-            valued, tiles = _resumed(group, valued, stored, watermark)
-            yield partial(_run, group, tiles, valued, keys, times, blocked), tiles.dictionary
-
-    columns = _columns(plan, keys, runs())
-    return Folded(columns, blocked.astype(np.bool_))
-
-
-def fold_questions(plan: WindowPlan, events: Events, questions: Questions) -> list[pa.Array]:
-    """Answer every window of the plan for every question, from raw events alone: one column per window, in the spine's order.
-
-    The bits are those of :func:`fold`; as the questions are in order of time, no tile is made that no window reaches.
-    """
-
-    def runs() -> Iterator[tuple[_Run, pa.Array | None]]:
-        for group, valued in zip(plan.groups, _values(plan, events), strict=True):
-            yield partial(_sweep, group, valued, questions), valued.values.dictionary
-
-    return _columns(plan, questions.keys, runs())
-
-
-def _columns(plan: WindowPlan, keys: Integers, runs: Iterable[tuple[_Run, pa.Array | None]]) -> list[pa.Array]:
-    """The windows' columns, from what gives each group's states for a window's length and offset."""
     wanted = (*plan.windows, *plan.parts)
-    columns: list[pa.Array | None] = [None] * len(wanted)
-    for number, (group, (run, dictionary)) in enumerate(zip(plan.groups, runs, strict=True)):
+    columns: dict[int, pa.Array] = {}
+    for number, (group, valued, stored) in enumerate(zip(plan.groups, _values(plan, events), closed, strict=True)):
+        valued, tiles = _resumed(group, valued, stored, watermark)
         states: dict[tuple[int, int], _States] = {}
         for place, window in enumerate(wanted):
             if window.group == number:
                 span = (window.feature.window, window.feature.offset)
                 if span not in states:
-                    states[span] = run(span)
-                columns[place] = _finished(window, group, states[span], keys, dictionary)
-    parts = columns[len(plan.windows) :]
-    for place, window in enumerate(plan.windows):
-        if window.parts:
-            columns[place] = _ratio(window, [parts[part] for part in window.parts], keys)
-    return [one for one in columns[: len(plan.windows)] if one is not None]
+                    states[span] = _run(group, span, tiles, valued, keys, times, blocked)
+                columns[place] = _finished(window, group, states[span], keys, tiles.dictionary)
+    return Folded(_with_ratios(plan, columns, keys), blocked.astype(np.bool_))
+
+
+def fold_questions(plan: WindowPlan, events: Events, questions: Questions) -> list[pa.Array]:
+    """Answer every window of the plan for every question, from raw events alone: one column per window, in the spine's order.
+
+    The bits are those of :func:`fold`. As the questions are in order of time, each event is looked at once for all windows of
+    one length, and no tile is made that no window reaches.
+    """
+    wanted, valued = (*plan.windows, *plan.parts), _values(plan, events)
+    passes: dict[tuple[int, ...], list[int]] = {}
+    for place, window in enumerate(wanted):
+        if not window.parts:
+            mine = valued[window.group]
+            name = (id(mine.offsets), id(mine.ts), plan.groups[window.group].hop, window.feature.window, window.feature.offset)
+            passes.setdefault(name, []).append(place)
+    columns: dict[int, pa.Array] = {}
+    for (*_, window_length, offset), places in passes.items():
+        numbers = list(dict.fromkeys(wanted[place].group for place in places))
+        states = _sweep([(plan.groups[one], valued[one]) for one in numbers], questions, (window_length, offset))
+        for place in places:
+            number = wanted[place].group
+            folded = states[numbers.index(number)]
+            columns[place] = _finished(
+                wanted[place], plan.groups[number], folded, questions.keys, valued[number].values.dictionary
+            )
+    return _with_ratios(plan, columns, questions.keys)
+
+
+def _with_ratios(plan: WindowPlan, columns: Mapping[int, pa.Array], keys: Integers) -> list[pa.Array]:
+    """The plan's windows, in order; the ratios among them are made of columns behind them."""
+    behind = len(plan.windows)
+    return [
+        _ratio(window, [columns[behind + part] for part in window.parts], keys) if window.parts else columns[place]
+        for place, window in enumerate(plan.windows)
+    ]
 
 
 def _resumed(group: TileGroup, valued: _Valued, closed: Tiles, watermark: Integers) -> tuple[_Valued, Tiles]:
@@ -422,29 +427,38 @@ def _kernel_values(state: State, values: Encoded) -> kernel.Values:
     return kernel.Values(int(state.fold), state.ints, state.floats, values.ints, values.floats)
 
 
-def _sweep(group: TileGroup, valued: _Valued, questions: Questions, span: tuple[int, int]) -> _States:
-    """States of one window, for every question."""
-    state, count = group.state, len(questions.keys)
-    ints = np.zeros((count, state.ints), dtype=np.int64)
-    floats = np.zeros((count, state.floats), dtype=np.float64)
+def _sweep(groups: Sequence[tuple[TileGroup, _Valued]], questions: Questions, span: tuple[int, int]) -> list[_States]:
+    """States of one window, for every question, of groups over the same events."""
     window, offset = span
-    room = 3 + _most_tiles(valued, group.hop)
-    held = kernel.States(np.empty(room * state.ints, dtype=np.int64), np.empty(room * state.floats, dtype=np.float64))
+    hop, valued = groups[0][0].hop, groups[0][1]
+    made, room = [], _most_tiles(valued, hop)
+    folds = []
+    for group, mine in groups:
+        wi, wf = group.state.ints, group.state.floats
+        ints = np.zeros((len(questions.keys), wi), dtype=np.int64)
+        floats = np.zeros((len(questions.keys), wf), dtype=np.float64)
+        held = kernel.States(np.empty((room + 3) * wi, dtype=np.int64), np.empty((room + 3) * wf, dtype=np.float64))
+        to = kernel.States(ints.reshape(-1), floats.reshape(-1))
+        folds.append(sweep_kernel.Fold(_kernel_values(group.state, mine.values), held, to))
+        made.append((ints, floats))
     sweep_kernel.sweep(
-        _kernel_values(state, valued.values),
+        folds,
         kernel.Moments(valued.offsets, valued.ts, valued.known),
-        sweep_kernel.Asked(questions.offsets, questions.moments, questions.order, window, group.hop, offset),
-        work=sweep_kernel.Work(np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64), held),
-        to=kernel.States(ints.reshape(-1), floats.reshape(-1)),
+        sweep_kernel.Asked(questions.offsets, questions.moments, questions.order, window, hop, offset),
+        first=np.empty(room, dtype=np.int64),
+        known=np.empty(room, dtype=np.int64),
     )
+    return [(*states, _sweep_maps(group, mine, questions, span)) for states, (group, mine) in zip(made, groups, strict=True)]
+
+
+def _sweep_maps(group: TileGroup, valued: _Valued, questions: Questions, span: tuple[int, int]) -> Maps | None:
     if valued.values.counts is None:
-        return ints, floats, None
-    rest = np.flatnonzero(questions.keys < 0)
-    by_key = np.concatenate([rest, questions.order])
+        return None
+    by_key = np.concatenate([np.flatnonzero(questions.keys < 0), questions.order])
     back = np.empty(len(by_key), dtype=np.int64)
     back[by_key] = np.arange(len(by_key))
     maps = _map_windows(group, _tiles(group, valued), valued, questions.keys[by_key], questions.times[by_key], span)
-    return ints, floats, None if maps is None else maps.pick(back)
+    return None if maps is None else maps.pick(back)
 
 
 def _most_tiles(valued: _Valued, hop: int) -> int:
@@ -457,12 +471,12 @@ def _most_tiles(valued: _Valued, hop: int) -> int:
 
 def _run(
     group: TileGroup,
+    span: tuple[int, int],
     tiles: Tiles,
     valued: _Valued,
     keys: Integers,
     times: Integers,
     blocked: npt.NDArray[np.uint8],
-    span: tuple[int, int],
 ) -> _States:
     wi, wf = group.state.ints, group.state.floats
     window, offset = span
@@ -524,7 +538,7 @@ def _finished(
     return _null_where(column, keys)
 
 
-def _ratio(window: PlannedWindow, parts: Sequence[pa.Array | None], keys: Integers) -> pa.Array:
+def _ratio(window: PlannedWindow, parts: Sequence[pa.Array], keys: Integers) -> pa.Array:
     over, under = (pc.cast(one, pa.float64(), safe=False) for one in parts)
     column = pc.divide(over, pc.if_else(pc.equal(under, 0.0), pa.scalar(None, pa.float64()), under))
     return _null_where(column if window.default is None else column.fill_null(window.default), keys)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 
+_MOST = 0.75
+"""Of a batch in which more of the events are asked for than this, all are kept: to leave some out would copy the others."""
+
+
 @dataclass(frozen=True, slots=True)
 class ViewReport:
     """What was met while one view of a service was answered.
@@ -150,7 +154,8 @@ class ViewAnswer:
         codes = self._index.find(held or [one_key(rows.num_rows)])
         self._have[codes[codes >= 0]] = True
         self._met.add(rows, null_keys=int(np.count_nonzero(codes == NULL_KEY)))
-        ts, created, known = (whole_numbers(rows, name) for name in ("__ts", "__created", "__avail"))
+        ts, created = whole_numbers(rows, "__ts"), whole_numbers(rows, "__created")
+        known = ts if view.source.available == "event" and not view.source.after else whole_numbers(rows, "__avail")
         here = Rows(codes, ts, created, known, rows)
         if self._look_ups is not None:
             self._look_ups.add(here)
@@ -208,26 +213,29 @@ class _Windows:
         asked = (rows.codes >= 0) & (rows.ts < self._end)
         if self._start is not None:
             asked &= rows.ts >= self._start
-        if asked.all():
+        if np.count_nonzero(asked) > _MOST * len(asked):  # the few others are left out when the rest is put in order
             self._kept.append(Rows(rows.codes, rows.ts, rows.created, rows.known, table))
             return
         places = np.flatnonzero(asked)
-        self._kept.append(
-            Rows(rows.codes[places], rows.ts[places], rows.created[places], rows.known[places], table.take(pa.array(places)))
-        )
+        ts = rows.ts[places]
+        known = ts if rows.known is rows.ts else rows.known[places]
+        self._kept.append(Rows(rows.codes[places], ts, rows.created[places], known, table.take(pa.array(places))))
 
     def finish(self) -> list[pa.Array]:
         """One column per window."""
         kept, questions = self._kept, self._questions
         none: Integers = np.empty(0, dtype=np.int64)
-        codes, ts, known = (
+        codes, ts = (
             np.concatenate([none, *(getattr(one, name) for one in kept)]) if len(kept) != 1 else getattr(kept[0], name)
-            for name in ("codes", "ts", "known")
+            for name in ("codes", "ts")
         )
+        at_once = all(one.known is one.ts for one in kept)
         table = pa.concat_tables([one.table for one in kept]) if kept else self._plan.events.arrow().empty_table()
         ordered = order_rows(codes, questions.size, ts=ts, created=None, rows=table, schema=self._plan.events)
         picked = table.combine_chunks().take(pa.array(ordered.order)) if self._names else table
-        events = Events(ordered.offsets, ts[ordered.order], known[ordered.order], picked)
+        moments = ts[ordered.order]
+        known = moments if at_once else np.concatenate([one.known for one in kept])[ordered.order]
+        events = Events(ordered.offsets, moments, known, picked)
         return fold_questions(self._plan, events, questions)
 
 

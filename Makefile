@@ -46,7 +46,7 @@ compiler:
 	  else echo "no C compiler: the kernel will be interpreted"; fi; }
 
 # One environment with everything that tests, demo and checks need, from uv.lock; the kernels are compiled on the way.
-$(VENV)/.ready: pyproject.toml uv.lock setup.py $(wildcard src/tidewheel/features/*kernel.py)
+$(VENV)/.ready: pyproject.toml uv.lock setup.py $(wildcard src/tidewheel/features/*kernel.p*)
 	$(MAKE) --no-print-directory compiler
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv

@@ -82,7 +82,10 @@ def lookups_compiled(folder: Path) -> pa.Table:
 
 
 def windows_duckdb(folder: Path) -> pa.Table:
-    """RANGE frames over events and questions in one table; the bound of a frame rounds its start down to the hop."""
+    """RANGE frames over events and questions in one table; the bound of a frame rounds its start down to the hop.
+
+    SQL's sum of no rows is null, where ours is 0: the one thing that frames would answer otherwise.
+    """
     frames = ", ".join(
         f"w_{name} AS (PARTITION BY uid ORDER BY t RANGE BETWEEN {length} + (t - {length}) % {hop} PRECEDING AND 1 PRECEDING)"
         for name, (length, hop) in WINDOWS.items()
@@ -91,7 +94,8 @@ def windows_duckdb(folder: Path) -> pa.Table:
     made = []
     for one in AGGREGATES:
         function, span = one.split("_")
-        made.append(f"{functions[function]}(x) OVER w_{span} AS {one}")
+        value = f"{functions[function]}(x) OVER w_{span}"
+        made.append(f"{f'coalesce({value}, 0)' if function == 'sum' else value} AS {one}")
     sql = f"""
         SELECT {", ".join(AGGREGATES)} FROM (
           SELECT row, {", ".join(made)} FROM (

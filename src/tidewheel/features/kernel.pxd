@@ -31,3 +31,4 @@ cdef void _merge(Values values, States by, Py_ssize_t other, States to, Py_ssize
 cdef void _merge_all(
     Values values, States by, Py_ssize_t other, Py_ssize_t until, States to, Py_ssize_t number
 ) noexcept
+cdef void _fold_rows(Values values, Py_ssize_t row, Py_ssize_t until, States to, Py_ssize_t number) noexcept

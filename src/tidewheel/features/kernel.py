@@ -300,59 +300,101 @@ def _merge(values: Values, by: States, other: cython.Py_ssize_t, to: States, num
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _merge_all(
-    values: Values, by: States, other: cython.Py_ssize_t, until: cython.Py_ssize_t, to: States, number: cython.Py_ssize_t
+def _fold_rows(
+    values: Values, row: cython.Py_ssize_t, until: cython.Py_ssize_t, to: States, number: cython.Py_ssize_t
 ) -> cython.void:
-    """Merge the states from ``other`` up to ``until``, none of them empty, into an earlier one: :func:`_merge` of each."""
-    ints: cython.longlong[::1] = by.ints
-    floats: cython.double[::1] = by.floats
-    n: cython.longlong
-    m: cython.longlong
-    s: cython.double
-    c: cython.double
+    """Make one state of the values from ``row`` up to ``until``: :func:`_clear`, and :func:`_add` of each."""
+    n: cython.longlong = 0
+    s: cython.double = 0.0
+    c: cython.double = 0.0
     x: cython.double
-    d: cython.double
     t: cython.double
-    if other < until and to.ints[number * values.wi] == 0:
-        _merge(values, by, other, to, number)
-        other += 1
-    if values.fold == 1:
-        n = to.ints[number]
-        s = to.floats[2 * number]
-        c = to.floats[2 * number + 1]
-        while other < until:
-            n += ints[other]
-            x = floats[2 * other]
+    if values.fold == 0 and values.wi == 1:
+        to.ints[number] = until - row
+    elif values.fold == 1:
+        to.ints[number] = until - row
+        while row < until:
+            x = values.floats[row]
             t = s + x
             if (s if s >= 0.0 else -s) >= (x if x >= 0.0 else -x):
                 c = c + ((s - t) + x)
             else:
                 c = c + ((x - t) + s)
             s = t
-            c = c + floats[2 * other + 1]
-            other += 1
-        to.ints[number] = n
+            row += 1
         to.floats[2 * number] = s
         to.floats[2 * number + 1] = c
     elif values.fold == 2:
-        n = to.ints[number]
-        s = to.floats[2 * number]
-        c = to.floats[2 * number + 1]
-        while other < until:
-            m = ints[other]
-            d = floats[2 * other] - s
-            x = cython.cast(cython.double, m) / cython.cast(cython.double, n + m)
-            s = s + d * x
-            c = c + floats[2 * other + 1] + d * d * (x * cython.cast(cython.double, n))
-            n += m
-            other += 1
+        while row < until:
+            x = values.floats[row]
+            t = x - s
+            n += 1
+            s = s + t / cython.cast(cython.double, n)
+            c = c + t * (x - s)
+            row += 1
         to.ints[number] = n
         to.floats[2 * number] = s
         to.floats[2 * number + 1] = c
     else:
+        _clear(values, to, number)
+        while row < until:
+            _add(values, row, to, number)
+            row += 1
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _merge_all(
+    values: Values, by: States, other: cython.Py_ssize_t, until: cython.Py_ssize_t, to: States, number: cython.Py_ssize_t
+) -> cython.void:
+    """Merge the states from ``other`` up to ``until``, none of them empty, into an earlier one: :func:`_merge` of each."""
+    n: cython.longlong
+    m: cython.longlong
+    s: cython.double
+    c: cython.double
+    x: cython.double
+    t: cython.double
+    if values.fold > 2 or values.wi > 1:
         while other < until:
             _merge(values, by, other, to, number)
             other += 1
+        return
+    if other < until and to.ints[number] == 0:
+        _merge(values, by, other, to, number)
+        other += 1
+    n = to.ints[number]
+    if values.fold == 0:
+        while other < until:
+            n += by.ints[other]
+            other += 1
+        to.ints[number] = n
+        return
+    s = to.floats[2 * number]
+    c = to.floats[2 * number + 1]
+    if values.fold == 1:
+        while other < until:
+            n += by.ints[other]
+            x = by.floats[2 * other]
+            t = s + x
+            if (s if s >= 0.0 else -s) >= (x if x >= 0.0 else -x):
+                c = c + ((s - t) + x)
+            else:
+                c = c + ((x - t) + s)
+            s = t
+            c = c + by.floats[2 * other + 1]
+            other += 1
+    else:
+        while other < until:
+            m = by.ints[other]
+            t = by.floats[2 * other] - s
+            x = cython.cast(cython.double, m) / cython.cast(cython.double, n + m)
+            s = s + t * x
+            c = c + by.floats[2 * other + 1] + t * t * (x * cython.cast(cython.double, n))
+            n += m
+            other += 1
+    to.ints[number] = n
+    to.floats[2 * number] = s
+    to.floats[2 * number + 1] = c
 
 
 @cython.cfunc
@@ -376,13 +418,11 @@ def _first_at(
 
 
 def fold_ranges(values: Values, first: object, to: States) -> None:
-    """Fold the values from ``first[r]`` up to ``first[r + 1]`` into state ``r``, which must be empty before."""
+    """Fold the values from ``first[r]`` up to ``first[r + 1]`` into state ``r``."""
     starts: cython.const[cython.longlong][::1] = _items(first)
     r: cython.Py_ssize_t
-    row: cython.Py_ssize_t
     for r in range(starts.shape[0] - 1):
-        for row in range(starts[r], starts[r + 1]):
-            _add(values, row, to, r)
+        _fold_rows(values, starts[r], starts[r + 1], to, r)
 
 
 @cython.cfunc

@@ -16,9 +16,9 @@ except ImportError:  # the compiled kernel and the interpreted one both run with
     from tidewheel.features import interpreted as cython
 
 if cython.compiled:
-    from cython.cimports.tidewheel.features.kernel import Moments, States, Values, _add, _clear, _merge, _merge_all
+    from cython.cimports.tidewheel.features.kernel import Moments, States, Values, _add, _clear, _fold_rows, _merge, _merge_all
 else:
-    from tidewheel.features.kernel import Moments, States, Values, _add, _clear, _merge, _merge_all
+    from tidewheel.features.kernel import Moments, States, Values, _add, _clear, _fold_rows, _merge, _merge_all
 
 COMPILED = cython.compiled
 """Whether this is the compiled form."""
@@ -124,7 +124,7 @@ def _ahead(
 
 
 @cython.cfunc
-@cython.locals(fold=Fold, at=cython.Py_ssize_t)
+@cython.locals(fold=Fold)
 def _make_tile(
     folds: list, moments: Moments, held: Held, row: cython.Py_ssize_t, rows: cython.Py_ssize_t, stop: cython.longlong
 ) -> cython.Py_ssize_t:
@@ -138,52 +138,69 @@ def _make_tile(
     held.first[held.end] = row
     held.known[held.end] = known
     for fold in folds:
-        _clear(fold.values, fold.states, held.end + 3)
-        for at in range(row, behind):
-            _add(fold.values, at, fold.states, held.end + 3)
+        _fold_rows(fold.values, row, behind, fold.states, held.end + 3)
     held.end += 1
     return behind
 
 
 @cython.cfunc
-@cython.locals(fold=Fold, row=cython.Py_ssize_t)
-def _merge_known(
-    folds: list, moments: Moments, row: cython.Py_ssize_t, behind: cython.Py_ssize_t, t: cython.longlong
-) -> cython.void:
-    """Merge what is known at ``t`` of a tile into state 0."""
-    at: cython.Py_ssize_t
-    for fold in folds:
-        _clear(fold.values, fold.states, 2)
-        for at in range(row, behind):
-            if moments.known[at] <= t:
-                _add(fold.values, at, fold.states, 2)
-        _merge(fold.values, fold.states, 2, fold.states, 0)
-
-
-@cython.cfunc
-@cython.locals(fold=Fold, tile=cython.Py_ssize_t, till=cython.Py_ssize_t, again=cython.bint)
-def _fold_tiles(folds: list, moments: Moments, held: Held, behind: cython.Py_ssize_t, t: cython.longlong) -> cython.bint:
-    """Bring state 0 to the tiles from ``begin`` on, as far as they are known at ``t``; whether it is another one now."""
-    again = not held.whole or held.done != held.begin
-    if not again and held.upto == held.end:
-        return False
-    tile = held.begin if again else held.upto
-    held.whole = True
-    held.done = held.begin
-    held.upto = held.end
-    for fold in folds:
-        if again:
-            _clear(fold.values, fold.states, 0)
+@cython.exceptval(check=False)
+def _merge_tiles(
+    fold: Fold, moments: Moments, held: Held, tile: cython.Py_ssize_t, behind: cython.Py_ssize_t, t: cython.longlong
+) -> cython.bint:
+    """Merge the tiles from ``tile`` on into state 0, as far as they are known at ``t``; whether all of them are."""
+    till: cython.Py_ssize_t
+    row: cython.Py_ssize_t
+    stop: cython.Py_ssize_t
+    whole: cython.bint = True
     while tile < held.end:
         till = tile
         while till < held.end and held.known[till] <= t:
             till += 1
-        for fold in folds:
-            _merge_all(fold.values, fold.states, tile + 3, till + 3, fold.states, 0)
+        _merge_all(fold.values, fold.states, tile + 3, till + 3, fold.states, 0)
         if till < held.end:
-            held.whole = False
-            _merge_known(folds, moments, held.first[till], held.first[till + 1] if till + 1 < held.end else behind, t)
+            whole = False
+            _clear(fold.values, fold.states, 2)
+            stop = held.first[till + 1] if till + 1 < held.end else behind
+            for row in range(held.first[till], stop):
+                if moments.known[row] <= t:
+                    _add(fold.values, row, fold.states, 2)
+            _merge(fold.values, fold.states, 2, fold.states, 0)
         tile = till + 1
+    return whole
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _leave(fold: Fold, tile: cython.Py_ssize_t, until: cython.Py_ssize_t) -> cython.void:
+    """Take tiles out of state 0, whose numbers are whole: taking away gives the bits of adding up what stays."""
+    j: cython.Py_ssize_t
+    width: cython.Py_ssize_t = fold.values.wi
+    while tile < until:
+        for j in range(width):
+            fold.states.ints[j] = fold.states.ints[j] - fold.states.ints[(tile + 3) * width + j]
+        tile += 1
+
+
+@cython.cfunc
+@cython.locals(fold=Fold, whole=cython.bint, same=cython.bint, tile=cython.Py_ssize_t)
+def _fold_tiles(folds: list, moments: Moments, held: Held, behind: cython.Py_ssize_t, t: cython.longlong) -> cython.bint:
+    """Bring state 0 to the tiles from ``begin`` on, as far as they are known at ``t``; whether it is another one now."""
+    same = held.whole and held.done == held.begin
+    if same and held.upto == held.end:
+        return False
+    whole = True
+    for fold in folds:
+        tile = held.upto
+        if not same and held.whole and held.begin < held.upto and fold.values.fold == 0:
+            _leave(fold, held.done, held.begin)
+        elif not same:
+            _clear(fold.values, fold.states, 0)
+            tile = held.begin
+        whole = _merge_tiles(fold, moments, held, tile, behind, t)
+    held.whole = whole
+    held.done = held.begin
+    held.upto = held.end
     return True
 
 
@@ -259,10 +276,15 @@ def sweep(folds: list, moments: Moments, asked: Asked, *, first: object, known: 
                 opened = -1
                 continue
             if _fold_tiles(folds, moments, held, hi, t) or opened != hi:
+                opened = row = hi
+                if asked.offset != 0 or hi == rows or moments.ts[hi] >= t:  # whole tiles are all there is
+                    opened = -1
+                    for fold in folds:
+                        _copy(fold.values, fold.states, 0, fold.to, asked.rows[q])
+                    continue
                 for fold in folds:
                     _copy(fold.values, fold.states, 0, fold.states, 1)
-                opened = row = hi
-            if asked.offset == 0 and row < rows and moments.ts[row] < t:
+            if row < rows and moments.ts[row] < t:
                 row = _add_open(folds, moments, row, rows, t)
                 if row < 0:
                     opened = -1  # what is not known yet comes before others once it is

@@ -154,9 +154,8 @@ class ViewAnswer:
         codes = self._index.find(held or [one_key(rows.num_rows)])
         self._have[codes[codes >= 0]] = True
         self._met.add(rows, null_keys=int(np.count_nonzero(codes == NULL_KEY)))
-        ts, created = whole_numbers(rows, "__ts"), whole_numbers(rows, "__created")
-        known = ts if view.source.available == "event" and not view.source.after else whole_numbers(rows, "__avail")
-        here = Rows(codes, ts, created, known, rows)
+        ts, created, known = (whole_numbers(rows, name) for name in ("__ts", "__created", "__avail"))
+        here = Rows(codes, ts, created, ts if np.array_equal(known, ts) else known, rows)
         if self._look_ups is not None:
             self._look_ups.add(here)
         if self._windows is not None:

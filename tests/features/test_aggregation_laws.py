@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.features import oracle
+from tests.features.forms import interpreted
 from tests.features.oracle import Fact
 from tests.features.test_against_oracle import (
     KEYS,
@@ -36,6 +36,7 @@ from tidewheel.errors import UnboundedState
 from tidewheel.features import aggregations, map_kernel
 from tidewheel.features.definition import Feature
 from tidewheel.features.plan import plan_windows
+from tidewheel.features.questions import order_questions
 from tidewheel.features.tile_bytes import pack_many, pack_tiles, unpack_tiles
 from tidewheel.features.tiles import build_tiles, fold
 from tidewheel.schema import DataType, Field, Schema
@@ -195,14 +196,8 @@ def test_merging_is_associative_so_it_makes_no_difference_how_time_is_cut_into_t
 
 
 @pytest.fixture(scope="module")
-def interpreted() -> ModuleType:
-    path = Path(map_kernel.__file__).with_name("map_kernel.py")
-    spec = importlib.util.spec_from_file_location("interpreted_map_kernel", path)
-    assert spec is not None and spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    assert not made.COMPILED
-    return made
+def by_python() -> ModuleType:
+    return interpreted("map_kernel")
 
 
 def run(form: ModuleType, seed: int, most: bool, limit: int) -> list[bytes]:
@@ -242,6 +237,61 @@ def run(form: ModuleType, seed: int, most: bool, limit: int) -> list[bytes]:
 
 @pytest.mark.skipif(not map_kernel.COMPILED, reason="no compiled kernel: python setup.py build_ext --inplace")
 @pytest.mark.parametrize(("most", "limit"), [(False, 0), (True, 0), (True, 5), (False, 3)])
-def test_compiled_and_interpreted_maps_have_the_same_bits(interpreted: ModuleType, most: bool, limit: int) -> None:
+def test_compiled_and_interpreted_maps_have_the_same_bits(by_python: ModuleType, most: bool, limit: int) -> None:
     for seed in range(5):
-        assert run(map_kernel, seed, most, limit) == run(interpreted, seed, most, limit)
+        assert run(map_kernel, seed, most, limit) == run(by_python, seed, most, limit)
+
+
+def swept(form: ModuleType, seed: int, most: bool, limit: int, top: int) -> tuple[object, object]:
+    """The maps of random windows by one form of the kernel; and by looking at every event for every question."""
+    chance = np.random.default_rng(seed)
+    size, keys, hop, asked, span, offset = 150, 3, 20, 40, 200, seed % 2 * 40
+    code = np.sort(chance.integers(0, keys, size))
+    ts = chance.integers(-500, 500, size)[np.lexsort((np.arange(size), code))]
+    ts = ts[np.lexsort((ts, code))]
+    known = ts + chance.integers(0, 2, size) * chance.integers(0, 300, size)
+    added, counts = chance.integers(-30, 30, size), chance.integers(1, 4, size)
+    enters = np.maximum(known, ts // hop * hop + hop + offset if offset else ts + 1)
+    told = [
+        sorted({(int(a), int(c) if most else 0) for a, c in zip(added[code == k], counts[code == k], strict=True)})
+        for k in range(keys)
+    ]
+    entry = [told[k].index((int(a), int(c) if most else 0)) for k, a, c in zip(code, added, counts, strict=True)]
+    flat = np.array([pair for one in told for pair in one], dtype=np.int64).reshape(-1, 2)
+    events = form.Numbered(
+        (np.cumsum([0, *map(len, told)]), np.ascontiguousarray(flat[:, 0]), np.ascontiguousarray(flat[:, 1])),
+        (np.searchsorted(code, np.arange(keys + 1)), ts, np.array(entry), np.ones_like(counts) if most else counts),
+        (enters, np.lexsort((enters, code))),
+    )
+    questions = order_questions(chance.integers(0, keys, asked), chance.integers(-600, 900, asked), keys=keys)
+    room = (np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64))
+    sweep = form.Sweep(events, (questions.offsets, questions.moments), (span, hop, offset), room=room, top=top)
+    found: list[list[tuple[int, int]]] = []
+    while len(found) < asked:
+        made, sizes = form.Bag(most, limit), np.empty(asked - len(found), dtype=np.int64)
+        written = sweep.run(made, sizes, 25)
+        pairs = list(zip(*(np.frombuffer(one, np.int64).tolist() for one in made.taken()), strict=True))
+        for count in sizes[:written].tolist():
+            found.append(pairs[:count])
+            pairs = pairs[count:]
+    wanted = []
+    for row in questions.order.tolist():
+        k, t = questions.keys[row], int(questions.times[row])
+        end = (t - offset) // hop * hop if offset else t
+        seen = (code == k) & (ts >= (t - offset - span) // hop * hop) & (ts < end) & (known <= t)
+        one: dict[int, int] = {}
+        for a, c in zip(added[seen].tolist(), counts[seen].tolist(), strict=True):
+            one[a] = max(one.get(a, 0), c) if most else one.get(a, 0) + c
+        every = sorted(one.items(), key=lambda pair: (-pair[1], pair[0]) if top else (0, pair[0]))
+        wanted.append(every[: top or limit or None])
+    return found, wanted
+
+
+@pytest.mark.parametrize(("most", "limit", "top"), [(False, 0, 0), (True, 0, 0), (True, 5, 0), (False, 0, 3)])
+def test_maps_of_questions_in_order_are_those_of_the_events_that_each_sees(
+    by_python: ModuleType, most: bool, limit: int, top: int
+) -> None:
+    for form in (map_kernel, by_python):
+        for seed in range(4):
+            found, wanted = swept(form, seed, most, limit, top)
+            assert found == wanted

@@ -254,3 +254,214 @@ def fold_windows(
             _put_known(one, values, moments, _first_at(moments.ts, moments.events[key], rows, end), rows, t, t)
         size[q] = one.size
         _append(made, one)
+
+
+# ── windows of questions in order ────────────────────────────────────────────────────────────────
+
+BLOCK = 32
+"""So many entries are passed over at once where a window has none of them; in the loops this is a shift by 5."""
+
+
+@cython.final
+@cython.cclass
+class Numbered:
+    """Events whose entries are numbered within each key, in ascending order.
+
+    Parameters
+    ----------
+    offsets, keys, counts
+        Key ``k`` has the entries from ``offsets[k]`` up to ``offsets[k + 1]``.
+    events, ts, entry, adds
+        Key ``k`` has the events from ``events[k]`` up to ``events[k + 1]``: their times, entries, and how often each counts.
+    enters, order
+        The first time asked that sees each event, if its window reaches back so far; and each key's events in order of that.
+    """
+
+    offsets: cython.const[cython.longlong][::1]
+    keys: cython.const[cython.longlong][::1]
+    counts: cython.const[cython.longlong][::1]
+    events: cython.const[cython.longlong][::1]
+    ts: cython.const[cython.longlong][::1]
+    entry: cython.const[cython.longlong][::1]
+    adds: cython.const[cython.longlong][::1]
+    enters: cython.const[cython.longlong][::1]
+    order: cython.const[cython.longlong][::1]
+
+    def __init__(self, entries: tuple, events: tuple, seen: tuple) -> None:
+        self.offsets, self.keys, self.counts = [_items(one) for one in entries]
+        self.events, self.ts, self.entry, self.adds = [_items(one) for one in events]
+        self.enters, self.order = [_items(one) for one in seen]
+
+
+@cython.final
+@cython.cclass
+class Sweep:
+    """Maps of windows, question after question in order of key and time: events come in and go out, and nothing is made again.
+
+    Counts are whole numbers, so that taking away gives what adding up the others gives.
+
+    Parameters
+    ----------
+    asked
+        Key ``k`` asks in ``offsets[k]`` up to ``offsets[k + 1]``; and the times, which ascend.
+    window
+        Its length, its hop, and how far it lies in the past.
+    room
+        Numbers, all 0: one for each entry of a key, and one for each block of them.
+    top
+        Only so many entries are wanted, those that count most; 0: all.
+    """
+
+    events: Numbered
+    offsets: cython.const[cython.longlong][::1]
+    times: cython.const[cython.longlong][::1]
+    span: cython.longlong
+    hop: cython.longlong
+    offset: cython.longlong
+    held: cython.longlong[::1]
+    live: cython.longlong[::1]
+    top: cython.Py_ssize_t
+    key: cython.Py_ssize_t
+    q: cython.Py_ssize_t
+    lo: cython.Py_ssize_t
+    hi: cython.Py_ssize_t
+    before: cython.longlong
+
+    def __init__(self, events: Numbered, asked: tuple, window: tuple, *, room: tuple, top: int) -> None:
+        self.events = events
+        self.offsets, self.times = [_items(one) for one in asked]
+        self.span, self.hop, self.offset = window
+        self.held, self.live = [_items(one) for one in room]
+        self.top = top
+        self.key = -1
+        self.q = self.lo = self.hi = 0
+        self.before = 0
+
+    def run(self, made: Bag, sizes: object, enough: int) -> int:
+        """Write the next maps behind those in ``made`` until it holds ``enough`` entries; how many maps were written."""
+        return _run(self, made, _items(sizes), enough)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _change(sweep: Sweep, entry: cython.Py_ssize_t, by: cython.longlong) -> cython.void:
+    """Count an entry more, or less, often."""
+    was: cython.longlong = sweep.held[entry]
+    sweep.held[entry] = was + by
+    if was == 0:
+        sweep.live[entry >> 5] = sweep.live[entry >> 5] + 1
+    elif was + by == 0:
+        sweep.live[entry >> 5] = sweep.live[entry >> 5] - 1
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _next_key(sweep: Sweep) -> cython.bint:
+    """Begin with the next key that asks, if there is one."""
+    events: Numbered = sweep.events
+    j: cython.Py_ssize_t
+    if sweep.key >= 0:
+        for j in range(events.offsets[sweep.key + 1] - events.offsets[sweep.key]):
+            sweep.held[j] = 0
+            sweep.live[j >> 5] = 0
+    sweep.key += 1
+    while sweep.key + 1 < sweep.offsets.shape[0] and sweep.q == sweep.offsets[sweep.key + 1]:
+        sweep.key += 1
+    if sweep.key + 1 >= sweep.offsets.shape[0]:
+        return False
+    sweep.lo = sweep.hi = events.events[sweep.key]
+    sweep.before = -9223372036854775807
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _move(sweep: Sweep, t: cython.longlong) -> cython.void:
+    """Let out what the window at ``t`` has left behind, and in what has come."""
+    events: Numbered = sweep.events
+    rows: cython.Py_ssize_t = events.events[sweep.key + 1]
+    start: cython.longlong = (t - sweep.offset - sweep.span) // sweep.hop * sweep.hop
+    row: cython.Py_ssize_t
+    while sweep.lo < rows and events.ts[sweep.lo] < start:
+        if events.enters[sweep.lo] <= sweep.before:
+            _change(sweep, events.entry[sweep.lo], -events.adds[sweep.lo])
+        sweep.lo += 1
+    while sweep.hi < rows:
+        row = events.order[sweep.hi]
+        if events.enters[row] > t:
+            break
+        if events.ts[row] >= start:
+            _change(sweep, events.entry[row], events.adds[row])
+        sweep.hi += 1
+    sweep.before = t
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _put_top(
+    made: Bag, first: cython.Py_ssize_t, top: cython.Py_ssize_t, key: cython.longlong, count: cython.longlong
+) -> cython.void:
+    """Put an entry among those from ``first`` on that count most; of those alike the ones that came first stay."""
+    at: cython.Py_ssize_t = made.size
+    if at - first == top:
+        if made.counts[at - 1] >= count:
+            return
+        at -= 1
+    else:
+        made.size += 1
+    while at > first and made.counts[at - 1] < count:
+        made.keys[at] = made.keys[at - 1]
+        made.counts[at] = made.counts[at - 1]
+        at -= 1
+    made.keys[at] = key
+    made.counts[at] = count
+
+
+@cython.cfunc
+def _write(sweep: Sweep, made: Bag) -> cython.Py_ssize_t:
+    """Write the map at hand behind the others; its size."""
+    base: cython.Py_ssize_t = sweep.events.offsets[sweep.key]
+    entries: cython.Py_ssize_t = sweep.events.offsets[sweep.key + 1] - base
+    first: cython.Py_ssize_t = made.size
+    block: cython.Py_ssize_t = 0
+    j: cython.Py_ssize_t
+    left: cython.longlong
+    key: cython.longlong
+    _room(made, first + entries)
+    while block << 5 < entries:
+        left = sweep.live[block]
+        j = block << 5
+        block += 1
+        while left > 0:
+            if sweep.held[j] == 0:
+                j += 1
+                continue
+            left -= 1
+            key = sweep.events.keys[base + j]
+            if sweep.top > 0:
+                _put_top(made, first, sweep.top, key, sweep.held[j])
+            elif made.most and made.size > first and made.keys[made.size - 1] == key:
+                made.counts[made.size - 1] = sweep.events.counts[base + j]  # of one key's counts the greatest comes last
+            else:
+                if made.limit > 0 and made.size - first == made.limit:
+                    return made.size - first
+                made.keys[made.size] = key
+                made.counts[made.size] = sweep.events.counts[base + j] if made.most else sweep.held[j]
+                made.size += 1
+            j += 1
+    return made.size - first
+
+
+@cython.cfunc
+def _run(sweep: Sweep, made: Bag, size: cython.longlong[::1], enough: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """As :meth:`Sweep.run` says."""
+    written: cython.Py_ssize_t = 0
+    while made.size < enough and written < size.shape[0]:
+        if (sweep.key < 0 or sweep.q == sweep.offsets[sweep.key + 1]) and not _next_key(sweep):
+            return written
+        _move(sweep, sweep.times[sweep.q])
+        size[written] = _write(sweep, made)
+        sweep.q += 1
+        written += 1
+    return written

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tidewheel.features import map_kernel
+from tidewheel.features.questions import Questions
 from tidewheel.features.state import State
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Integers = npt.NDArray[np.int64]
+
+
+_ENOUGH = 1 << 20
+"""So many entries are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,64 @@ def window_maps(
         sizes=sizes,
     )
     return _taken(made, sizes)
+
+
+def sweep_maps(
+    state: State,
+    values: tuple[Integers, Integers],
+    events: tuple[Integers, Integers, Integers],
+    questions: Questions,
+    *,
+    window: tuple[int, int, int],
+    top: int = 0,
+) -> Iterator[Maps]:
+    """The maps of windows of questions in their order, some at a time, so that not all of them need to be held at once.
+
+    Their entries are those that :func:`window_maps` gives over tiles of the same events.
+
+    Parameters
+    ----------
+    values
+        Key and count of each event's entry.
+    events
+        Offsets by key, event times, and the times from which they are known.
+    window
+        Its length, its hop, and how far it lies in the past.
+    top
+        Only so many entries of each map are wanted, those with the greatest counts and of them those with the least keys; they
+        come in this order. 0: all, by key.
+    """
+    _, hop, offset = window
+    offsets, ts, known = events
+    code = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    keys, counts = values
+    distinct = (keys, code) if state.merge == "sum" else (counts, keys, code)
+    order = np.lexsort(distinct)
+    fresh = np.ones(len(order), dtype=np.bool_)
+    fresh[1:] = np.logical_or.reduce([one[order[1:]] != one[order[:-1]] for one in distinct])
+    first = order[fresh]
+    begins = np.searchsorted(code[first], np.arange(len(offsets)))
+    entry = np.empty(len(order), dtype=np.int64)
+    entry[order] = np.cumsum(fresh) - 1
+    entry -= begins[code]
+    adds = counts if state.merge == "sum" else np.ones(len(counts), dtype=np.int64)
+    enters = np.maximum(known, ts // hop * hop + hop + offset if offset else ts + 1)
+    late = bool(np.any((enters[1:] < enters[:-1]) & (code[1:] == code[:-1])))
+    entering = np.lexsort((enters, code)) if late else np.arange(len(ts))
+    room = int(np.diff(begins).max(initial=0)) + map_kernel.BLOCK
+    sweep = map_kernel.Sweep(
+        map_kernel.Numbered((begins, keys[first], counts[first]), (offsets, ts, entry, adds), (enters, entering)),
+        (questions.offsets, questions.moments),
+        window,
+        room=(np.zeros(room, dtype=np.int64), np.zeros(room, dtype=np.int64)),
+        top=top,
+    )
+    left = len(questions.order)
+    while left:
+        made, sizes = map_kernel.Bag(state.merge == "max", state.limit), np.empty(left, dtype=np.int64)
+        written = sweep.run(made, sizes, _ENOUGH)
+        left -= written
+        yield _taken(made, sizes[:written])
 
 
 def _taken(made: map_kernel.Bag, sizes: Integers) -> Maps:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ from tidewheel.features.aggregations import Ended
 from tidewheel.features.condition import parse_condition
 from tidewheel.features.encoding import Encoded, decode_lists, decode_values, encode_column, ranks, sorted_unique
 from tidewheel.features.events import Events
-from tidewheel.features.maps import Maps, When, tile_maps, window_maps
+from tidewheel.features.maps import Maps, When, sweep_maps, tile_maps, window_maps
 from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
 from tidewheel.features.questions import Questions, order_questions
 from tidewheel.features.state import State
@@ -376,12 +377,16 @@ def fold_questions(plan: WindowPlan, events: Events, questions: Questions) -> li
     for (*_, window_length, offset), places in passes.items():
         numbers = list(dict.fromkeys(wanted[place].group for place in places))
         states = _sweep([(plan.groups[one], valued[one]) for one in numbers], questions, (window_length, offset))
-        for place in places:
-            number = wanted[place].group
-            folded = states[numbers.index(number)]
-            columns[place] = _finished(
-                wanted[place], plan.groups[number], folded, questions.keys, valued[number].values.dictionary
-            )
+        for number, (ints, floats) in zip(numbers, states, strict=True):
+            here = [place for place in places if wanted[place].group == number]
+            windows = [wanted[place] for place in here]
+            if valued[number].values.counts is not None:
+                made = _map_columns(plan.groups[number], valued[number], windows, questions, (ints, floats))
+            else:
+                folded = (ints, floats, None)
+                dictionary = valued[number].values.dictionary
+                made = [_finished(one, plan.groups[number], folded, questions.keys, dictionary) for one in windows]
+            columns |= dict(zip(here, made, strict=True))
     return _with_ratios(plan, columns, questions.keys)
 
 
@@ -427,7 +432,9 @@ def _kernel_values(state: State, values: Encoded) -> kernel.Values:
     return kernel.Values(int(state.fold), state.ints, state.floats, values.ints, values.floats)
 
 
-def _sweep(groups: Sequence[tuple[TileGroup, _Valued]], questions: Questions, span: tuple[int, int]) -> list[_States]:
+def _sweep(
+    groups: Sequence[tuple[TileGroup, _Valued]], questions: Questions, span: tuple[int, int]
+) -> list[tuple[Integers, Floats]]:
     """States of one window, for every question, of groups over the same events."""
     window, offset = span
     hop, valued = groups[0][0].hop, groups[0][1]
@@ -448,17 +455,43 @@ def _sweep(groups: Sequence[tuple[TileGroup, _Valued]], questions: Questions, sp
         first=np.empty(room, dtype=np.int64),
         known=np.empty(room, dtype=np.int64),
     )
-    return [(*states, _sweep_maps(group, mine, questions, span)) for states, (group, mine) in zip(made, groups, strict=True)]
+    return made
 
 
-def _sweep_maps(group: TileGroup, valued: _Valued, questions: Questions, span: tuple[int, int]) -> Maps | None:
-    if valued.values.counts is None:
-        return None
-    by_key = np.concatenate([np.flatnonzero(questions.keys < 0), questions.order])
-    back = np.empty(len(by_key), dtype=np.int64)
-    back[by_key] = np.arange(len(by_key))
-    maps = _map_windows(group, _tiles(group, valued), valued, questions.keys[by_key], questions.times[by_key], span)
-    return None if maps is None else maps.pick(back)
+def _map_columns(
+    group: TileGroup,
+    valued: _Valued,
+    windows: Sequence[PlannedWindow],
+    questions: Questions,
+    states: tuple[Integers, Floats],
+) -> list[pa.Array]:
+    """The columns of windows of one length whose states have maps: these are made and ended some at a time."""
+    ints, floats = states
+    feature, values = windows[0].feature, valued.values
+    assert values.counts is not None
+    tops = [0 if one.aggregation.top is None else one.aggregation.top(one.feature) for one in windows]
+    swept = sweep_maps(
+        group.state,
+        (values.ints, values.counts),
+        (valued.offsets, valued.ts, valued.known),
+        questions,
+        window=(feature.window, group.hop, feature.offset),
+        top=max(tops) if all(tops) else 0,
+    )
+    rest = np.flatnonzero(questions.keys < 0)
+    nothing = np.empty(0, dtype=np.int64)
+    columns: list[list[pa.Array]] = [[] for _ in windows]
+    at = 0
+    for maps in chain([Maps.sized(np.zeros(len(rest), dtype=np.int64), nothing, nothing)], swept):
+        count = len(maps.offsets) - 1
+        rows = questions.order[at : at + count] if columns[0] else rest
+        at += count if columns[0] else 0
+        for column, window in zip(columns, windows, strict=True):
+            folded = (ints[rows], floats[rows], maps)
+            column.append(_finished(window, group, folded, questions.keys[rows], values.dictionary))
+    back = np.empty(len(questions.keys), dtype=np.int64)
+    back[np.concatenate([rest, questions.order])] = np.arange(len(back))
+    return [pa.concat_arrays(column).take(pa.array(back)) for column in columns]
 
 
 def _most_tiles(valued: _Valued, hop: int) -> int:
@@ -497,16 +530,9 @@ def _run(
         scratch=kernel.States(np.zeros(2 * wi, dtype=np.int64), np.zeros(2 * wf, dtype=np.float64)),
         blocked=blocked,
     )
-    return ints, floats, _map_windows(group, tiles, valued, keys, times, span)
-
-
-def _map_windows(
-    group: TileGroup, tiles: Tiles, valued: _Valued, keys: Integers, times: Integers, span: tuple[int, int]
-) -> Maps | None:
     if tiles.maps is None or valued.values.counts is None:
-        return None
-    window, offset = span
-    return window_maps(
+        return ints, floats, None
+    maps = window_maps(
         group.state,
         (valued.values.ints, valued.values.counts),
         tiles.maps,
@@ -514,6 +540,7 @@ def _map_windows(
         queries=(keys, times),
         window=(window, group.hop, offset),
     )
+    return ints, floats, maps
 
 
 def _finished(

@@ -71,6 +71,8 @@ class Aggregation:
     finish_one
         The same for one state of plain numbers, ``None`` where there is no value; not called for decimals and ranks. Without it
         a window is always folded with others.
+    top
+        How many entries of a map, those that count most, are all that ``finish`` looks at; ``None``: every one.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Aggregation:
     result: Callable[[DataType | None], DataType]
     finish: Finish
     finish_one: FinishOne | None = None
+    top: Callable[[Feature], int] | None = None
 
     def state_of(self, kind: DataType | None, feature: Feature, *, where: str) -> State:
         """State for a column's type.

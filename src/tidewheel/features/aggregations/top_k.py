@@ -57,4 +57,4 @@ def _finish(one: Ended) -> tuple[Values, There]:
     return maps.keys[order[among < kept]], np.minimum(maps.sizes, kept)
 
 
-AGGREGATION = Aggregation("top_k", _state, lambda kind: LISTS[column_type(kind)], _finish)
+AGGREGATION = Aggregation("top_k", _state, lambda kind: LISTS[column_type(kind)], _finish, top=room)

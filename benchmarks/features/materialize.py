@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -72,11 +73,24 @@ def make_data(folder: Path, entities: int, part: int) -> None:
 
 
 def measured(rows: int, work: Callable[[], object]) -> dict[str, float]:
-    """What a piece of work took, in this process."""
+    """What a piece of work took, in this process; ``own`` is memory without pages of files, such as LMDB's map."""
+    own, done = 0.0, threading.Event()
+
+    def look() -> None:
+        nonlocal own
+        while not done.wait(0.02):
+            told = Path("/proc/self/status").read_text()
+            own = max(own, int(told.partition("RssAnon:")[2].split()[0]) / 1024)
+
+    looker = threading.Thread(target=look)
+    looker.start()
     began, cpu = time.perf_counter(), time.process_time()
     work()
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    done.set()
+    looker.join()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"rows": rows, "seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "peak": peak}
+    return {"rows": rows, "seconds": seconds, "cpu": cpu, "peak": peak, "own": own}
 
 
 def ours(folder: Path, memory_mib: int) -> dict[str, float]:
@@ -191,7 +205,8 @@ def main() -> None:
         speed, ratio = one["rows"] / one["seconds"], first["rows"] / first["seconds"] / (one["rows"] / one["seconds"])
         cpu = (first["cpu"] / first["rows"]) / (one["cpu"] / one["rows"])
         print(
-            f"{label:20} {speed:10,.0f} rows/s, {one['seconds']:6.2f} s, {one['cpu']:6.2f} CPU-s, {one['peak']:5.0f} MiB; "
+            f"{label:20} {speed:10,.0f} rows/s, {one['seconds']:6.2f} s, {one['cpu']:6.2f} CPU-s, {one['peak']:5.0f} MiB"
+            f"{', {:.0f} of its own'.format(one['own']) if 'own' in one else ''}; "
             f"Tidewheel is {ratio:.2f} times as quick, and takes {cpu:.2f} times its CPU a row"
         )
 

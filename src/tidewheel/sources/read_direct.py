@@ -50,8 +50,9 @@ class Direct:
                 groups = [place for place in range(file.num_row_groups) if self._reaches(file, place, start, end)]
                 if not groups:
                     return
-                for batch in file.iter_batches(_ROWS, row_groups=groups, columns=columns):
-                    yield self._plain(pa.Table.from_batches([batch]))
+                for group in groups:  # one after the other: a reader of several keeps what it has decoded of all of them
+                    for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns):
+                        yield self._plain(pa.Table.from_batches([batch]))
         except (pa.ArrowInvalid, OSError) as error:
             raise Corrupt(
                 f"a file cannot be read: {path}: {error}", where=path, fix="write the file again, or remove it from the source"

@@ -136,5 +136,6 @@ def test_what_a_deployed_model_reads_is_neither_deleted_nor_starved(tmp_path: Pa
         made = plan(opened)
         with pytest.raises(IncompatibleChange, match=r"amount:1, which answers .* reads source:orders as it was: .*amount"):
             apply(opened, made)
-        apply_plan(load_project(root), opened, made, accept=["source:orders"])  # type: ignore[list-item]
+        applied = apply_plan(load_project(root), opened, made, accept=["source:orders"])  # type: ignore[list-item]
+        assert any("is fresh no more" in report and "amount" in report for report in applied.reports)
         assert plan(opened).empty

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from tidewheel.digest import Digest
-from tidewheel.errors import TidewheelError
+from tidewheel.errors import Invalid, TidewheelError
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.register import OnlineViews
 from tidewheel.ledger.definition import NodeId, node_id
@@ -22,16 +22,20 @@ def refresh_pinned(project: Project, workspace: Workspace) -> tuple[str, ...]:
 
     Returns
     -------
-    A line for each that had something new.
+    A line for each that had something new, and for each that can no longer read its source, which was accepted by then
+    (:mod:`tidewheel.project.protect`): it answers what it had.
     """
     declared = {view.version for view in list_views(project).values()}
     told = []
     for view in {view.version: view for view in _pinned(project, workspace) if view.version not in declared}.values():
-        until = newest_row(workspace, view.source)
-        if until is not None:
-            report = workspace.materializer.materialize(view, until=until)
-            if report.keys:
-                told.append(f"{report.keys} keys of an earlier version of view {view.name}, which still answers, are online")
+        try:
+            until = newest_row(workspace, view.source)
+            report = None if until is None else workspace.materializer.materialize(view, until=until)
+        except Invalid as error:
+            told.append(f"an earlier version of view {view.name}, which still answers, is fresh no more: {error.what}")
+            continue
+        if report is not None and report.keys:
+            told.append(f"{report.keys} keys of an earlier version of view {view.name}, which still answers, are online")
     return tuple(told)
 
 

@@ -35,7 +35,7 @@ def clouds(rows: int, seed: int = 7) -> Floats:
     return made
 
 
-def nearest(vectors: Floats, query: Floats, count: int, metric: Metric) -> Integers:
+def nearest(vectors: Floats, query: Floats, *, count: int, metric: Metric) -> Integers:
     """The numbers of the nearest by a plain sort in doubles."""
     wide, asked = vectors.astype(np.float64), query.astype(np.float64)
     inner = wide @ asked
@@ -65,7 +65,7 @@ class VectorIndexContract:
             proposed = index.search(query, 100)
             assert len(proposed) <= 100
             assert len(set(proposed.tolist())) == len(proposed)
-            found += len(set(proposed.tolist()) & set(nearest(vectors, query, 10, metric).tolist()))
+            found += len(set(proposed.tolist()) & set(nearest(vectors, query, count=10, metric=metric).tolist()))
         assert found / 500 >= self.RECALL
 
     def test_few_vectors_are_all_proposed(self, opener: IndexOpener) -> None:

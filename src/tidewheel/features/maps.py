@@ -135,9 +135,9 @@ def window_maps(
 def sweep_maps(
     state: State,
     values: tuple[Integers, Integers],
+    *,
     events: tuple[Integers, Integers, Integers],
     questions: Questions,
-    *,
     window: tuple[int, int, int],
     top: int = 0,
 ) -> Iterator[Maps]:

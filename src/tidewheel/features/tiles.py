@@ -473,8 +473,8 @@ def _map_columns(
     swept = sweep_maps(
         group.state,
         (values.ints, values.counts),
-        (valued.offsets, valued.ts, valued.known),
-        questions,
+        events=(valued.offsets, valued.ts, valued.known),
+        questions=questions,
         window=(feature.window, group.hop, feature.offset),
         top=max(tops) if all(tops) else 0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 import sqlalchemy as sa
@@ -13,13 +13,14 @@ from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
 from tidewheel.digest import PREFIX, Digest
 from tidewheel.errors import NotFound
-from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger import move, trace
 from tidewheel.ledger.build import Build
+from tidewheel.ledger.build_row import dump_build, load_build
 from tidewheel.ledger.definition import NodeId
 from tidewheel.ledger.environment import Edge, Environment, Move
-from tidewheel.ledger.tables import builds, memory, nodes, recipe_nodes, recipe_upstreams, recipes, trails
+from tidewheel.ledger.tables import builds, memory, nodes, recipe_nodes, recipe_upstreams, recipes
+from tidewheel.ledger.trail import Trails
 
 __all__ = ["Build", "Edge", "Environment", "Ledger", "Move"]
 
@@ -50,6 +51,7 @@ class Ledger:
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
+        self.trails = Trails(database)
         self._database = database
         self._clock = clock
 
@@ -123,32 +125,19 @@ class Ledger:
         with self._database.write() as connection:
             first = connection.execute(_LIVE_BUILD, {"recipe": build.recipe}).first()
             if first is not None:
-                return _load_build(first)
+                return load_build(first)
             if recipe is not None:
                 self._put(connection, build.node, recipe)
             else:
                 _see_node(connection, build.node, None, self._clock())
-            connection.execute(_INSERT_BUILD, _dump_build(build))
+            connection.execute(_INSERT_BUILD, dump_build(build))
         return build
 
     def find_build(self, recipe: Digest) -> Build | None:
         """The build of a recipe, when there is one."""
         with self._database.read() as connection:
             row = connection.execute(_LIVE_BUILD, {"recipe": recipe}).first()
-        return None if row is None else _load_build(row)
-
-    def find_trail(self, first: Digest) -> dict[Digest, Build]:
-        """The builds of a recipe and of all that was asked for after it, the last time, in one query."""
-        with self._database.read() as connection:
-            rows = connection.execute(_TRAIL, {"first": first}).all()
-        return {Digest(row.recipe): _load_build(row) for row in rows}
-
-    def put_trail(self, asked: Sequence[Digest]) -> None:
-        """Keep which recipes were asked for, in their order; the first of them is the trail's name."""
-        rows = [{"first": asked[0], "place": place, "recipe": recipe} for place, recipe in enumerate(asked)]
-        with self._database.write() as connection:
-            connection.execute(trails.delete().where(trails.c.first == asked[0]))
-            connection.execute(trails.insert(), rows)
+        return None if row is None else load_build(row)
 
     def find_builds(self, recipes: Collection[Digest]) -> dict[Digest, Build]:
         """The builds that there are of the recipes, in one query."""
@@ -156,7 +145,7 @@ class Ledger:
         with self._database.read() as connection:
             for batch in _batches(recipes):
                 for row in connection.execute(sa.select(builds).where(builds.c.live.in_(batch))):
-                    found[Digest(row.recipe)] = _load_build(row)
+                    found[Digest(row.recipe)] = load_build(row)
         return found
 
     def list_builds(self, node: NodeId, *, limit: int = 50) -> list[Build]:
@@ -164,7 +153,7 @@ class Ledger:
         query = sa.select(builds).where(builds.c.node == node, builds.c.live.is_not(None))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(builds.c.number.desc()).limit(limit)).all()
-        return [_load_build(row) for row in rows]
+        return [load_build(row) for row in rows]
 
     def builds_like(self, beginning: str, *, limit: int = 10) -> list[Build]:
         """Builds whose id or recipe begins with some characters, retired ones too, newest first."""
@@ -172,7 +161,7 @@ class Ledger:
         same = sa.or_(builds.c.id.startswith(beginning, autoescape=True), builds.c.recipe.startswith(prefix, autoescape=True))
         with self._database.read() as connection:
             rows = connection.execute(sa.select(builds).where(same).order_by(builds.c.number.desc()).limit(limit)).all()
-        return [_load_build(row) for row in rows]
+        return [load_build(row) for row in rows]
 
     def retire_build(self, recipe: Digest, *, actor: str, reason: str) -> bool:
         """Stop answering with a build whose output is damaged or lost, so that the recipe is built again; the record stays.
@@ -281,26 +270,9 @@ _KNOWN_OF_NODE = sa.select(recipe_nodes.c.recipe).where(
     recipe_nodes.c.recipe == sa.bindparam("recipe"), recipe_nodes.c.node == sa.bindparam("node")
 )
 _LIVE_BUILD = sa.select(builds).where(builds.c.live == sa.bindparam("recipe"))
-_TRAIL = sa.select(builds).join(trails, trails.c.recipe == builds.c.live).where(trails.c.first == sa.bindparam("first"))
 _INSERT_RECIPE, _INSERT_OF_NODE, _INSERT_BUILD = recipes.insert(), recipe_nodes.insert(), builds.insert()
 _KNOWN_NODE = sa.select(nodes.c.text).where(nodes.c.id == sa.bindparam("node"))
 """Statements that run for every step, made once: to make one takes longer than SQLite takes to answer it."""
-
-
-def _dump_build(build: Build) -> dict[str, object]:
-    reads = json.dumps([[read.kind, read.name, read.value] for read in build.trace], separators=(",", ":"))
-    return {
-        "id": build.id,
-        "recipe": build.recipe,
-        "live": build.recipe,
-        "node": build.node,
-        "content": build.content,
-        "output": build.output,
-        "trace": reads,
-        "started_at": build.started_at,
-        "ended_at": build.ended_at,
-        "actor": build.actor,
-    }
 
 
 def _see_node(connection: Connection, node: NodeId, recipe: Recipe | None, now: Micros) -> None:
@@ -327,19 +299,3 @@ def _dump_components(recipe: Recipe) -> str:
 
 def _load_components(text: str) -> dict[str, Component]:
     return {name: Component(value, where, note) for name, (value, where, note) in json.loads(text).items()}
-
-
-def _load_build(row: sa.Row[*tuple[object, ...]]) -> Build:
-    found = row._mapping
-    reads: Sequence[tuple[str, str, str | None]] = json.loads(found["trace"])
-    return Build(
-        recipe=Digest(found["recipe"]),
-        node=NodeId(found["node"]),
-        content=Digest(found["content"]),
-        output=bytes(found["output"]),
-        trace=tuple(Read(kind, name, value) for kind, name, value in reads),  # type: ignore[arg-type]  # as it was dumped
-        started_at=Micros(found["started_at"]),
-        ended_at=Micros(found["ended_at"]),
-        actor=found["actor"],
-        id=found["id"],
-    )

@@ -172,7 +172,7 @@ class Session:
             self._trail = None
             if len(trail.asked) > 1 and trail.asked.keys() != (trail.ahead or {}).keys():
                 with unheard():
-                    self.ledger.put_trail(list(trail.asked))
+                    self.ledger.trails.put(list(trail.asked))
 
     def _find_builds(self, recipes: Sequence[Digest]) -> Mapping[Digest, Build]:
         """What is known of some recipes: from the trail that the first one of the block leads to, or by asking for them."""
@@ -180,7 +180,7 @@ class Session:
         if trail is None or not recipes:
             return self.ledger.find_builds(recipes) if recipes else {}
         if trail.ahead is None:
-            trail.ahead = self.ledger.find_trail(recipes[0])
+            trail.ahead = self.ledger.trails.find(recipes[0])
         ahead = trail.ahead
         trail.asked.update(dict.fromkeys(recipes))
         unknown = [recipe for recipe in recipes if recipe not in ahead]

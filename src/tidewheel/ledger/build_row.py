@@ -1,0 +1,48 @@
+"""Builds as rows of the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from tidewheel.clock import Micros
+from tidewheel.digest import Digest
+from tidewheel.fingerprint.reads import Read
+from tidewheel.ledger.build import Build
+from tidewheel.ledger.definition import NodeId
+
+
+def dump_build(build: Build) -> dict[str, object]:
+    """The columns of a build that lives."""
+    reads = json.dumps([[read.kind, read.name, read.value] for read in build.trace], separators=(",", ":"))
+    return {
+        "id": build.id,
+        "recipe": build.recipe,
+        "live": build.recipe,
+        "node": build.node,
+        "content": build.content,
+        "output": build.output,
+        "trace": reads,
+        "started_at": build.started_at,
+        "ended_at": build.ended_at,
+        "actor": build.actor,
+    }
+
+
+def load_build(row: sa.Row[*tuple[object, ...]]) -> Build:
+    """The build of a row of ``builds``."""
+    found = row._mapping
+    reads: Sequence[tuple[str, str, str | None]] = json.loads(found["trace"])
+    return Build(
+        recipe=Digest(found["recipe"]),
+        node=NodeId(found["node"]),
+        content=Digest(found["content"]),
+        output=bytes(found["output"]),
+        trace=tuple(Read(kind, name, value) for kind, name, value in reads),  # type: ignore[arg-type]  # as it was dumped
+        started_at=Micros(found["started_at"]),
+        ended_at=Micros(found["ended_at"]),
+        actor=found["actor"],
+        id=found["id"],
+    )

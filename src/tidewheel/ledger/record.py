@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -23,6 +24,8 @@ from tidewheel.ledger.tables import builds, memory, nodes, recipe_nodes, recipe_
 from tidewheel.ledger.trail import Trails
 
 __all__ = ["Build", "Edge", "Environment", "Ledger", "Move"]
+
+Name = TypeVar("Name", bound=str)
 
 _UPSTREAM = "upstream:"
 _BATCH = 10_000  # both databases take at least 32,766 parameters in one statement
@@ -155,6 +158,20 @@ class Ledger:
             rows = connection.execute(query.order_by(builds.c.number.desc()).limit(limit)).all()
         return [load_build(row) for row in rows]
 
+    def list_durations(self, nodes: Collection[NodeId], *, limit: int) -> dict[NodeId, list[Micros]]:
+        """How long the last builds of many nodes took, newest first, in one query."""
+        place = sa.func.row_number().over(partition_by=builds.c.node, order_by=builds.c.number.desc())
+        took = (builds.c.ended_at - builds.c.started_at).label("took")
+        found: dict[NodeId, list[Micros]] = {}
+        with self._database.read() as connection:
+            for batch in _batches(nodes):
+                ranked = sa.select(builds.c.node, took, builds.c.number, place.label("place"))
+                last = ranked.where(builds.c.node.in_(batch), builds.c.live.is_not(None)).subquery()
+                query = sa.select(last.c.node, last.c.took).where(last.c.place <= limit).order_by(last.c.number.desc())
+                for row in connection.execute(query):
+                    found.setdefault(NodeId(row.node), []).append(Micros(row.took))
+        return found
+
     def builds_like(self, beginning: str, *, limit: int = 10) -> list[Build]:
         """Builds whose id or recipe begins with some characters, retired ones too, newest first."""
         prefix = beginning if beginning.startswith(PREFIX) else PREFIX + beginning
@@ -285,8 +302,8 @@ def _see_node(connection: Connection, node: NodeId, recipe: Recipe | None, now: 
         connection.execute(nodes.update().where(nodes.c.id == node).values(text=text))
 
 
-def _batches(digests: Collection[Digest]) -> Iterator[list[Digest]]:
-    rest = iter(dict.fromkeys(digests))
+def _batches(names: Collection[Name]) -> Iterator[list[Name]]:
+    rest = iter(dict.fromkeys(names))
     while batch := list(islice(rest, _BATCH)):
         yield batch
 

@@ -151,13 +151,14 @@ def meta_id(node: NodeId) -> NodeId:
 def read_environment(ledger: Ledger, name: str) -> tuple[State, int]:
     """Recipes and metas that an environment points at, and its version."""
     environment = ledger.environment(name)
+    found = ledger.get_recipes(set(environment.pointers.values()))
     recipes: dict[NodeId, Recipe] = {}
     metas: dict[NodeId, Recipe] = {}
     for node, pointer in environment.pointers.items():
         if node.startswith(_META):
-            metas[NodeId(node.removeprefix(_META))] = ledger.get_recipe(pointer)
+            metas[NodeId(node.removeprefix(_META))] = found[pointer]
         else:
-            recipes[node] = ledger.get_recipe(pointer)
+            recipes[node] = found[pointer]
     return State(recipes, metas), environment.version
 
 
@@ -192,13 +193,11 @@ def restrict(plan: Plan, only: Collection[NodeId] | None) -> Plan:
 
 def with_estimates(plan: Plan, ledger: Ledger) -> Plan:
     """Add to each build the median duration of that node's last builds; unknown where it was never built."""
+    took = ledger.list_durations([change.node for change in plan.changes if change.builds], limit=5)
     changes = []
     for change in plan.changes:
-        seconds = None
-        if change.builds:
-            took = sorted(build.ended_at - build.started_at for build in ledger.list_builds(change.node, limit=5))
-            seconds = took[len(took) // 2] / 1e6 if took else None
-        changes.append(change.with_estimate(seconds))
+        known = sorted(took.get(change.node, ()))
+        changes.append(change.with_estimate(known[len(known) // 2] / 1e6 if known else None))
     return replace(plan, changes=tuple(changes))
 
 

@@ -1,0 +1,275 @@
+"""A chain of 50 no-op steps and a fan-out over 100, run anew and run again when all is known, beside orchestrators.
+
+Ours keeps full lineage: each call's recipe, its components, and its build are rows of the workspace's database, and a chain
+that runs again is looked up in it. The raw limit does per step what any step cache must: a hash, a row of SQLite (WAL,
+``synchronous=NORMAL``, a transaction each) and a content-addressed file. Peers (environments made on demand outside of the
+tree; left out when they cannot be had) run the same chain by their own documented means: Prefect's flows and tasks, with
+``cache_policy=INPUTS`` for the run that is known; Dagster's ops ``execute_in_process``, which has no cache; Hamilton's driver
+with ``with_cache()``. Wall milliseconds a step, in a process that is warm, the best of several rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tidewheel.pipelines.execute import Session
+from tidewheel.project.open import open_workspace
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from peers import ensure_environment
+
+STEPS, FAN = 50, 100
+
+FLOW = """
+import tidewheel as tw
+
+
+@tw.step
+def add(x: int) -> int:
+    return x + 1
+
+
+def chain(x: int) -> int:
+    for _ in range(50):
+        x = add(x)
+    return x
+
+
+def fan(x: int) -> int:
+    return sum(tw.map(add, x=[x + n for n in range(100)]))
+"""
+
+PREFECT = """
+import json, logging, sys, time
+from prefect import flow, task
+from prefect.cache_policies import INPUTS, NO_CACHE
+
+@task(cache_policy=NO_CACHE)
+def add(x): return x + 1
+
+@task(cache_policy=INPUTS, persist_result=True)
+def known(x): return x + 1
+
+@flow
+def chain(x):
+    for _ in range(50): x = add(x)
+    return x
+
+@flow
+def again(x):
+    for _ in range(50): x = known(x)
+    return x
+
+@flow
+def fan(x): return sum(f.result() for f in add.map([x + n for n in range(100)]))
+
+def spend(work, rounds, steps, argument):
+    best = 1e9
+    for n in range(rounds):
+        start = time.perf_counter(); work(argument(n)); best = min(best, time.perf_counter() - start)
+    return best / steps * 1e3
+
+told = {}
+told["chain, first"] = spend(chain, 1, 50, lambda n: n)
+told["chain"] = spend(chain, 2, 50, lambda n: n)
+told["fan-out"] = spend(fan, 2, 100, lambda n: n)
+again(1)
+told["chain, known"] = spend(again, 2, 50, lambda n: 1)
+print("TOLD" + json.dumps(told))
+"""
+
+DAGSTER = """
+import json, time
+import dagster as dg
+
+@dg.op
+def start() -> int: return 0
+
+@dg.op
+def add(x: int) -> int: return x + 1
+
+@dg.op
+def total(xs: list[int]) -> int: return sum(xs)
+
+@dg.op(out=dg.DynamicOut(int))
+def spread():
+    for n in range(100): yield dg.DynamicOutput(n, mapping_key=str(n))
+
+@dg.job
+def chain():
+    x = start()
+    for n in range(50): x = add.alias(f"add_{n}")(x)
+
+@dg.job
+def fan(): total(spread().map(add).collect())
+
+def spend(job, rounds, steps):
+    best = 1e9
+    with dg.DagsterInstance.local_temp() as instance:
+        for n in range(rounds):
+            begin = time.perf_counter(); assert job.execute_in_process(instance=instance).success
+            best = min(best, time.perf_counter() - begin)
+    return best / steps * 1e3
+
+told = {"chain, first": spend(chain, 1, 50)}
+told["chain"] = spend(chain, 2, 50)
+told["fan-out"] = spend(fan, 2, 100)
+print("TOLD" + json.dumps(told))
+"""
+
+HAMILTON = """
+import json, tempfile, time, types
+from hamilton import driver
+
+text = "def s0(x: int) -> int: return x + 1\\n" + "\\n".join(
+    f"def s{n}(s{n - 1}: int) -> int: return s{n - 1} + 1" for n in range(1, 50))
+module = types.ModuleType("chain"); import sys; sys.modules["chain"] = module
+import linecache, pathlib
+folder = tempfile.mkdtemp(); path = pathlib.Path(folder) / "chain.py"; path.write_text(text)
+exec(compile(text, str(path), "exec"), module.__dict__); module.__file__ = str(path)
+plain = driver.Builder().with_modules(module).build()
+cached = driver.Builder().with_modules(module).with_cache(path=folder + "/cache").build()
+
+def spend(run, rounds, argument):
+    best = 1e9
+    for n in range(rounds):
+        begin = time.perf_counter(); run.execute(["s49"], inputs={"x": argument(n)})
+        best = min(best, time.perf_counter() - begin)
+    return best / 50 * 1e3
+
+told = {"chain, nothing kept": spend(plain, 5, lambda n: n), "chain, first": spend(cached, 1, lambda n: 0)}
+told["chain"] = spend(cached, 3, lambda n: n + 10)
+told["chain, known"] = spend(cached, 3, lambda n: 0)
+print("TOLD" + json.dumps(told))
+"""
+
+PEERS = {
+    "Prefect": (("prefect>=3",), PREFECT),
+    "Dagster": (("dagster",), DAGSTER),
+    "Hamilton": (("sf-hamilton",), HAMILTON),
+}
+
+
+def spend(work: Callable[[int], object], *, rounds: int, steps: int, argument: Callable[[int], int]) -> float:
+    """Wall milliseconds a step, the best of the rounds."""
+    best = float("inf")
+    for number in range(rounds):
+        start = time.perf_counter()
+        work(argument(number))
+        best = min(best, time.perf_counter() - start)
+    return best / steps * 1e3
+
+
+def run_ours(folder: Path, rounds: int) -> dict[str, float]:
+    """Ours, in this process and on two warm workers."""
+    (folder / "tidewheel.toml").write_text('project = "bench"\n[workspace.local]\n[workspace.workers]\nexecutor = "local"\n')
+    (folder / "flow.py").write_text(FLOW)
+    sys.path.insert(0, str(folder))
+    flow = importlib.import_module("flow")
+    told: dict[str, float] = {}
+    for name, suffix in (("local", ""), ("workers", ", workers")):
+        with open_workspace(folder, name) as workspace:
+            session = Session(
+                workspace.ledger,
+                workspace.artifacts,
+                fingerprinter=workspace.fingerprinter,
+                actor="bench",
+                executor=workspace.executor,
+            )
+            base = 1_000_000 if suffix else 0
+
+            def run(work: Callable[[int], int], session: Session = session, base: int = base) -> Callable[[int], object]:
+                def inside(x: int) -> object:
+                    with session.active():
+                        return work(base + x)
+
+                return inside
+
+            chain, fan = run(flow.chain), run(flow.fan)
+            told[f"chain, first{suffix}"] = spend(chain, rounds=1, steps=STEPS, argument=lambda n: 0)
+            told[f"chain{suffix}"] = spend(chain, rounds=rounds, steps=STEPS, argument=lambda n: 1_000 * (n + 1))
+            told[f"fan-out{suffix}"] = spend(fan, rounds=rounds, steps=FAN, argument=lambda n: 100_000 + 1_000 * n)
+            if not suffix:
+                told["chain, known"] = spend(chain, rounds=rounds, steps=STEPS, argument=lambda n: 0)
+                told["fan-out, known"] = spend(fan, rounds=rounds, steps=FAN, argument=lambda n: 100_000)
+    return told
+
+
+def run_limit(folder: Path, rounds: int) -> dict[str, float]:
+    """A hash, a row and a file a step, each step in a transaction of its own."""
+    connection = sqlite3.connect(folder / "limit.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("CREATE TABLE builds (recipe TEXT PRIMARY KEY, content TEXT)")
+
+    def chain(x: int) -> int:
+        for _ in range(STEPS):
+            recipe = hashlib.blake2b(f"add {x}".encode()).hexdigest()
+            x += 1
+            data = str(x).encode()
+            content = hashlib.blake2b(data).hexdigest()
+            part, whole = folder / f"{content}.part", folder / content
+            part.write_bytes(data)
+            part.rename(whole)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT INTO builds VALUES (?, ?)", (recipe, content))
+            connection.execute("COMMIT")
+        return x
+
+    return {"chain": spend(chain, rounds=rounds, steps=STEPS, argument=lambda n: 1_000 * n)}
+
+
+def run_peer(name: str, folder: Path) -> dict[str, float]:
+    """A peer in its own environment; empty where it cannot be had."""
+    requirements, text = PEERS[name]
+    python = ensure_environment(name.lower(), requirements)
+    if python is None:
+        return {}
+    (folder / f"{name}.py").write_text(text)
+    quiet = {"PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_HOME": str(folder / "prefect"), "DAGSTER_HOME": "", "DO_NOT_TRACK": "1"}
+    environment = {key: value for key, value in ({**os.environ, **quiet}).items() if value}
+    done = subprocess.run(
+        [str(python), str(folder / f"{name}.py")], capture_output=True, text=True, check=False, env=environment, cwd=folder
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith("TOLD"):
+            found: dict[str, float] = json.loads(line.removeprefix("TOLD"))
+            return found
+    print(f"{name} is left out: {done.stderr[-1_500:]}", file=sys.stderr)
+    return {}
+
+
+def main() -> int:
+    """Run all, and print milliseconds a step with the ratio to ours."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "ours").mkdir()
+        ours = run_ours(folder / "ours", asked.rounds)
+        for work, took in ours.items():
+            print(f"{'ours':<12}{work:<28}{took:9.3f} ms a step")
+        others = {"raw limit": run_limit(folder, asked.rounds)} | {peer: run_peer(peer, folder) for peer in asked.peers}
+        for peer, told in others.items():
+            for work, took in told.items():
+                mine = ours.get(work)
+                ratio = f"{took / mine:9.1f} times ours" if mine else ""
+                print(f"{peer:<12}{work:<28}{took:9.3f} ms a step {ratio}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -237,7 +237,13 @@ def run_peer(name: str, folder: Path) -> dict[str, float]:
     if python is None:
         return {}
     (folder / f"{name}.py").write_text(text)
-    quiet = {"PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_HOME": str(folder / "prefect"), "DAGSTER_HOME": "", "DO_NOT_TRACK": "1"}
+    quiet = {
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "DAGSTER_HOME": "",
+        "DO_NOT_TRACK": "1",
+    }
     environment = {key: value for key, value in ({**os.environ, **quiet}).items() if value}
     done = subprocess.run(
         [str(python), str(folder / f"{name}.py")], capture_output=True, text=True, check=False, env=environment, cwd=folder

@@ -5,80 +5,54 @@ Each case is a project whose step ``run`` is called in a process of its own, the
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import shutil
-import signal
+import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.fingerprint import edits, edits_of_files
 from tests.fingerprint.edits import Case
 
-from tidewheel.artifacts.store import ArtifactStore
-from tidewheel.clock import system_clock
 from tidewheel.database.open import Database
-from tidewheel.fingerprint.walk import Fingerprinter
-from tidewheel.ledger.record import Ledger
-from tidewheel.pipelines.definition import Step, step
-from tidewheel.pipelines.execute import Session
 
 CASES: dict[str, Case] = {**edits.CASES, **edits_of_files.CASES}
 
 
-def _run(root: Path, *, cached: bool) -> tuple[object, bool]:
-    """Value of the step in a process of its own, and whether it ran."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        code = 1
-        signal.alarm(60)
-        try:
-            answer = _child(root, cached)
-            with os.fdopen(write, "w") as pipe:
-                json.dump(answer, pipe)
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        text = pipe.read()
-    _, status = os.waitpid(child, 0)
-    assert status == 0, "the process failed; its traceback is on stderr"
-    value, ran = json.loads(text)
-    return value, ran
+class Runner:
+    """Runs of steps, each in a process of its own."""
 
-
-def _child(root: Path, cached: bool) -> list[object]:
-    import traceback
-
-    sys.dont_write_bytecode = True
-    os.chdir(root)
-    sys.path.insert(0, str(root))
-    importlib.invalidate_caches()
-    try:
-        run = importlib.import_module("steps").run
-        if not cached:
-            return [repr(run()), True]
-        told: list[str] = []
-        session = Session(
-            Ledger(Database.open(f"sqlite:///{root}/.tidewheel/ledger.db"), system_clock),
-            ArtifactStore.open(f"file://{root}/.tidewheel/artifacts"),
-            fingerprinter=Fingerprinter(root),
-            actor="ann",
-            progress=lambda what, done, of: told.append(what),
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.fingerprint.forking"]
+        self.process = subprocess.Popen(
+            command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        made = run if isinstance(run, Step) else step(run)
-        with session.active():
-            value = made()
-        return [repr(value), not any(line.endswith("known") for line in told)]
-    except BaseException:
-        traceback.print_exc()
-        raise
+
+    def run(self, root: Path, *, cached: bool) -> tuple[object, bool]:
+        """Value of the step, and whether it ran."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([str(root), cached]) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert answer is not None, "the run failed; its traceback is on stderr"
+        value, ran = answer
+        return value, ran
+
+    def close(self) -> None:
+        """End it."""
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    """The process that forks."""
+    started = Runner()
+    yield started
+    started.close()
 
 
 def _write(root: Path, files: dict[str, str]) -> None:
@@ -110,11 +84,11 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_a_cached_run_answers_what_a_fresh_one_does(tmp_path: Path, empty_ledger: Path, name: str) -> None:
+def test_a_cached_run_answers_what_a_fresh_one_does(tmp_path: Path, empty_ledger: Path, runner: Runner, name: str) -> None:
     case = CASES[name]
     _write(tmp_path, case.files)
     shutil.copy(empty_ledger, tmp_path / ".tidewheel" / "ledger.db")
-    first, ran = _run(tmp_path, cached=True)
+    first, ran = runner.run(tmp_path, cached=True)
     assert ran
     path = tmp_path / case.edited
     if case.new is None:
@@ -125,7 +99,7 @@ def test_a_cached_run_answers_what_a_fresh_one_does(tmp_path: Path, empty_ledger
         text = path.read_text()
         assert case.old in text
         path.write_text(text.replace(case.old, case.new))
-    wanted, _ = _run(tmp_path, cached=False)
+    wanted, _ = runner.run(tmp_path, cached=False)
     assert wanted != first, "the edit of this case must change the answer"
-    again, _ = _run(tmp_path, cached=True)
+    again, _ = runner.run(tmp_path, cached=True)
     assert again == wanted

@@ -100,7 +100,7 @@ def test_strict_refuses_what_cannot_be_followed_with_file_and_line(fresh: Projec
     place = f"bakery/definitions.py:{lines.index('    return len(polars.read_csv(path))') + 1}"
     for verb in (("plan",), ("apply", "--yes"), ("run", "model:amount")):
         refused = json.loads(fresh.run(*verb, "--strict", "--json", code=1))
-        assert (refused["code"], refused["field"]) == ("Invalid", place)
+        assert (refused["code"], refused["field"]) == ("UntrackedRead", place)
         assert "read_csv" in refused["error"]
     (fresh.root / "bakery/definitions.py").write_text(definitions)
     fresh.run("plan", "--strict", code=2)

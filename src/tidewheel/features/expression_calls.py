@@ -55,6 +55,7 @@ def field(name: str, held: Part) -> Part:
 
     Examples
     --------
+    >>> from tidewheel.features.expression_part import column
     >>> field("hour", column("time", np.array([0, 90_000_000_000]))).values.tolist()
     [0, 1]
     """
@@ -74,6 +75,7 @@ def builtin(name: str, parts: Sequence[Part]) -> Part:
 
     Examples
     --------
+    >>> from tidewheel.features.expression_part import column
     >>> builtin("round", [column("float", np.array([0.5, 1.5]))]).values.tolist()
     [0, 2]
     """
@@ -127,6 +129,7 @@ def mathematics(name: str, parts: Sequence[Part]) -> Part:
 
     Examples
     --------
+    >>> from tidewheel.features.expression_part import column
     >>> mathematics("floor", [column("float", np.array([-0.5]))]).values.tolist()
     [-1]
     """
@@ -155,6 +158,7 @@ def method(name: str, held: Part, parts: Sequence[Part]) -> Part:
 
     Examples
     --------
+    >>> from tidewheel.features.expression_part import column
     >>> method("upper", column("str", np.array(["ab"], object)), []).values.tolist()
     ['AB']
     """

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidewheel.errors import Invalid
+from tidewheel.errors import UntrackedRead
 from tidewheel.features.retrieve import retrieve
 from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.ledger.definition import Declaration, node_id
@@ -88,13 +88,13 @@ def refuse_untracked(project: Project, fingerprinter: Fingerprinter) -> None:
 
     Raises
     ------
-    Invalid
+    UntrackedRead
         With the file and line of each use, and how to make it one that can be followed.
     """
     found = list(lint_project(project, fingerprinter))
     if found:
         listed = "".join(f"\n  {one.where}: {one.message}" for one in found)
-        raise Invalid(
+        raise UntrackedRead(
             f"{len(found)} uses cannot be followed, and --strict allows none:{listed}",
             where=found[0].where,
             fix="hand over a tw.File or a tw.Table, name what is read in reads=, give a seed, or say fresh= how long it holds",

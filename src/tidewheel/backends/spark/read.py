@@ -79,20 +79,23 @@ def plain_table(table: pa.Table) -> pa.Table:
     >>> plain_table(pa.table({"t": pa.array([1_400, None], pa.timestamp("ns"))}))["t"].cast(pa.int64()).to_pylist()
     [2, None]
     """
-    columns = [_plain(column) for column in table.columns]
+    columns = [_parted(_plain(_parted(column))) for column in table.columns]
     return pa.table(columns, names=table.column_names) if columns else table
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
-    if not column.num_chunks:  # Spark takes the type of what is nested from the first part
-        column = pa.chunked_array([pa.array([], kind)])
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         ticks = column.cast(pa.int64())
         whole = pc.negate(_floored(pc.negate(ticks)))
         return whole.cast(pa.timestamp("us", kind.tz))
     plain = _plain_type(kind)
     return column if plain == kind else column.cast(plain)
+
+
+def _parted(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """With a part at least: Spark takes the type of what is nested from the first one, and a cast of nothing leaves none."""
+    return column if column.num_chunks else pa.chunked_array([pa.array([], column.type)])
 
 
 def _floored(ticks: pa.ChunkedArray) -> pa.ChunkedArray:

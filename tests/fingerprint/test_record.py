@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from tidewheel.fingerprint.reads import Read
@@ -109,3 +110,28 @@ def test_what_is_asked_about_a_path_is_recorded_and_what_the_run_makes_is_not(tm
     assert verify(list(reads), tmp_path) == [], "of one size: nobody has read what is in it"
     (tmp_path / "absent.txt").write_text("")
     assert [read.name for read in verify(list(reads), tmp_path)] == ["absent.txt"]
+
+
+def test_a_file_that_is_written_twice_in_one_tick_of_the_clock_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    now = time.time_ns()
+    found = []
+    for text in ("one", "two"):
+        path.write_text(text)
+        os.utime(path, ns=(now, now))
+        with recording(tmp_path) as reads:
+            path.read_text()
+        found.append(list(reads))
+    assert found[0] != found[1]
+    assert verify(found[1], tmp_path) == []
+
+
+def test_a_copy_that_keeps_size_and_time_is_another_file(tmp_path: Path) -> None:
+    path, long_ago = tmp_path / "a.txt", 1_000_000_000 * 10**9
+    path.write_text("one")
+    os.utime(path, ns=(long_ago, long_ago))
+    with recording(tmp_path) as reads:
+        path.read_text()
+    path.write_text("two")
+    os.utime(path, ns=(long_ago, long_ago))
+    assert [read.name for read in verify(list(reads), tmp_path)] == ["a.txt"]

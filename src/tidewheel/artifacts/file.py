@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from tidewheel.digest import Digest, digest_chunks
@@ -57,7 +58,7 @@ class File:
             When its bytes have changed since the handle was made.
         """
         state = _state(self._name)
-        if state != self._state:
+        if state != self._state or not is_settled(state):
             if _digest(self._name) != self.digest:
                 raise StalePlan(
                     f"file {self._name} changed after it was handed over",
@@ -107,17 +108,57 @@ def open_file(path: str, digest: Digest) -> File:
     return file
 
 
-def _state(path: str) -> tuple[int, int, int]:
+FileState = tuple[int, int, int, int]
+"""Times of change of content and of entry in nanoseconds, size in bytes, and number: of equal ones the bytes are equal."""
+
+_RECENT_NS = 2_000_000_000
+
+
+def find_state(path: str | Path) -> FileState | None:
+    """What tells a changed file without reading it; ``None`` when it is not there.
+
+    The time of the entry is in it because a copy can keep size and time of the content (``cp -p``), but never that one.
+
+    Examples
+    --------
+    >>> find_state(__file__) == find_state(__file__)
+    True
+    >>> find_state("no such file") is None
+    True
+    """
     try:
         stat = Path(path).stat()
-    except OSError as error:
-        raise NotFound(f"there is no file {path}", where=path, fix="paths are relative to the project's folder") from error
-    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+
+
+def is_settled(state: FileState) -> bool:
+    """Whether a file was written so long ago that another write would show in its times, which not every system keeps fine."""
+    return time.time_ns() - max(state[0], state[1]) > _RECENT_NS
+
+
+def digest_file(path: str | Path) -> Digest:
+    """Digest of a file's bytes, which are read.
+
+    Examples
+    --------
+    >>> digest_file(__file__) == File(__file__).digest
+    True
+    """
+    with Path(path).open("rb") as file:
+        return digest_chunks(iter(lambda: file.read(_CHUNK_BYTES), b""))
+
+
+def _state(path: str) -> FileState:
+    state = find_state(path)
+    if state is None:
+        raise NotFound(f"there is no file {path}", where=path, fix="paths are relative to the project's folder")
+    return state
 
 
 def _digest(path: str) -> Digest:
     try:
-        with Path(path).open("rb") as file:
-            return digest_chunks(iter(lambda: file.read(_CHUNK_BYTES), b""))
+        return digest_file(path)
     except IsADirectoryError as error:
         raise Invalid(f"{path} is a directory", where=path, fix="make a tw.File of each file in it") from error

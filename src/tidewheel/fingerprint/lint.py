@@ -42,7 +42,7 @@ _MESSAGES: Mapping[Kind, str] = {
     "reader": "opens files where Python does not see it: hand it a tw.File or a tw.Table, or name the files in reads=",
     "network": "reads the network, which cannot be followed: say for how long an answer holds, fresh='1h'",
     "process": "runs in another process, which cannot be followed: name what it reads in reads=, an empty list for nothing",
-    "time": "reads when a file was changed, which a copy of the project does not keep: read what is in it",
+    "time": "tells about a file what cannot be followed, its times or the size of an entry of a listing: read what is in it",
     "clock": "reads the clock, which no recipe can hold",
     "opaque": "holds something whose content cannot be seen: build it inside of the function that uses it",
     "random": "is random without a seed: give it one",

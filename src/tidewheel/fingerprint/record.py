@@ -18,7 +18,8 @@ from stat import S_IFMT, S_ISREG
 from typing import ParamSpec, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-from tidewheel.digest import PREFIX, digest, digest_bytes, digest_chunks
+from tidewheel.artifacts.file import FileState, digest_file, find_state, is_settled
+from tidewheel.digest import PREFIX, digest, digest_bytes
 from tidewheel.fingerprint.origin import origin
 from tidewheel.fingerprint.reads import Read, ReadKind
 
@@ -27,7 +28,6 @@ R = TypeVar("R")
 
 _IGNORED = ("/proc/", "/sys/", "/dev/")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_State = tuple[int, int, int]
 
 
 class Recording:
@@ -41,7 +41,7 @@ class Recording:
         self.root = root.resolve()
         self.unstable: list[str] = []
         self._values: dict[tuple[ReadKind, str], str | None] = {}
-        self._states: dict[str, _State | None] = {}
+        self._states: dict[str, FileState | None] = {}
         self._own: set[str] = set()
         self._lock = threading.RLock()
 
@@ -63,7 +63,7 @@ class Recording:
                 if key not in self._values:
                     self._own.add(path)
             elif key not in self._values:
-                self._states[path] = _state(path)
+                self._states[path] = find_state(path)
                 self._values[key] = file_value(path)
 
     def listed(self, path: str) -> None:
@@ -108,7 +108,7 @@ class Recording:
         """Find what changed under the run's hands."""
         with self._quiet():
             for path, state in self._states.items():
-                if _state(path) != state:
+                if find_state(path) != state:
                     self.unstable.append(self._name(path))
 
     def _name(self, path: str) -> str:
@@ -231,23 +231,23 @@ def current_value(read: Read, root: Path) -> str | None:
     return _VALUES[read.kind](path)
 
 
-_files: dict[str, tuple[_State, str]] = {}
+_files: dict[str, tuple[FileState, str]] = {}
 
 
 def file_value(path: str) -> str | None:
-    """Digest of a file's bytes; ``None`` when it cannot be read. Kept in this process per size and time of change."""
-    state = _state(path)
+    """Digest of a file's bytes; ``None`` when it cannot be read. Kept in this process once the file has settled."""
+    state = find_state(path)
     if state is None:
         return None
     known = _files.get(path)
     if known is not None and known[0] == state:
         return known[1]
     try:
-        with Path(path).open("rb") as file:
-            value = digest_chunks(iter(lambda: file.read(1 << 20), b""))
+        value = digest_file(path)
     except OSError:
         return None
-    _files[path] = (state, value)
+    if is_settled(state):
+        _files[path] = (state, value)
     return value
 
 
@@ -287,14 +287,6 @@ def environment_value(name: str) -> str | None:
 
 def _absolute(path: str) -> str:
     return os.path.normpath(Path(path).absolute())
-
-
-def _state(path: str) -> _State | None:
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return None
-    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _recordings() -> list[Recording]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time as wall
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,28 +9,26 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tidewheel.artifacts.columns import column_digests
 from tidewheel.clock import Clock, Micros
-from tidewheel.digest import Digest, digest, digest_chunks
+from tidewheel.digest import Digest, digest
 from tidewheel.errors import (
     Conflict,
     ExpectationFailed,
     Invalid,
-    MixedTimezones,
-    NotFound,
     TypeMismatch,
     UnknownFeature,
     near_miss,
 )
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
-from tidewheel.schema import DataType, Field, Schema, data_type_of_arrow
+from tidewheel.schema import Field, Schema, data_type_of_arrow
 from tidewheel.sources.budget import Budget
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
 from tidewheel.sources.dialect import DIALECT, check_dialect, to_dialect
 from tidewheel.sources.expectation import Rule, good_rows
 from tidewheel.sources.fetch import Fetcher, Outside
+from tidewheel.sources.find_files import FileFinder, check_zones
 from tidewheel.sources.measure import measure_rows
 from tidewheel.sources.push import ALLOWANCE, Row, check_times, read_pushes, snapshot_pushes, validate_push
 from tidewheel.sources.query import (
@@ -47,14 +44,11 @@ from tidewheel.sources.query import (
     time_query,
 )
 from tidewheel.sources.read_direct import find_direct
+from tidewheel.sources.rows import between, resolved, scanned, with_system_columns
 from tidewheel.sources.select import parse_select, quoted
-from tidewheel.sources.snapshot import FileSnapshot, Snapshot
-from tidewheel.sources.times import to_utc_micros
+from tidewheel.sources.snapshot import Snapshot
 from tidewheel.sources.validate import Validator, Verdict, enforce, without_rules
 from tidewheel.sources.watch import Watch, unwatched
-
-_CHUNK_BYTES = 1 << 20
-_RACY_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +129,7 @@ class Sources:
     watch: Watch = unwatched
     counts: dict[str, Counts] = field(default_factory=dict)
     _fetcher: Fetcher = field(init=False)
+    _files: FileFinder = field(init=False)
     _schemas: dict[object, pa.Schema] = field(default_factory=dict)
     _described: dict[Digest, pa.Schema] = field(default_factory=dict)
     _tables: dict[int, tuple[object, pa.Table]] = field(default_factory=dict)
@@ -143,6 +138,7 @@ class Sources:
     def __post_init__(self) -> None:
         outside = self.outside or Outside(self.pushes.parent / "fetched")
         self._fetcher = Fetcher(outside, root=self.root, engine=self.engine, recall=self.recall, remember=self.remember)
+        self._files = FileFinder(self.root, self.recall, self.remember)
 
     # ── what there is ────────────────────────────────────────────────────────────────────────────
 
@@ -153,7 +149,9 @@ class Sources:
             return Snapshot(source.name, pushes=pushes, table=self._memory_content(source))
         if source.is_outside:
             return replace(self._fetcher.snapshot(source), pushes=pushes)
-        return Snapshot(source.name, files=tuple(self._file(path) for path in self._paths(source)), pushes=pushes)
+        return Snapshot(
+            source.name, files=tuple(self._files.snapshot(path) for path in self._files.paths(source)), pushes=pushes
+        )
 
     def stamp(self, source: Source) -> Digest | None:
         """What says, with nothing read, that files are those of an earlier time: paths, sizes and times of change.
@@ -162,10 +160,7 @@ class Sources:
         """
         if source.format == "memory" or source.is_outside or (self.pushes / source.name).is_dir():
             return None
-        facts = [(str(path), path.stat()) for path in self._paths(source)]
-        if any(wall.time_ns() - fact.st_mtime_ns <= _RACY_NS for _, fact in facts):
-            return None
-        return digest(["stamp", [[path, fact.st_size, fact.st_mtime_ns] for path, fact in facts]])
+        return self._files.stamp(source)
 
     def raw_schema(self, source: Source) -> pa.Schema:
         """Columns of the files or the table, before ``select``; timestamps in microseconds."""
@@ -261,9 +256,9 @@ class Sources:
         sql = scan_query(source, described, columns, raw=self._raw_names(relations), start=start, end=end)
         raw = self.engine.schema(to_dialect(sql, self.engine.dialect), relations)
         bare = replace(source, data=())  # a table in memory is not for the workers
-        schema = self._resolved(source, columns, raw.empty_table())[0].schema
+        schema = resolved(raw.empty_table(), source, columns=columns)[0].schema
         whole = pa.types.is_string(described.field(source.time).type)  # whether texts have zones is told from all of them
-        resolve = partial(_resolve, bare, tuple(columns), start, end)
+        resolve = partial(scanned, source=bare, columns=tuple(columns), start=start, end=end)
         return ScanPlan(to_dialect(sql, self.engine.dialect), relations, schema, resolve, divisible=not whole)
 
     def transform(self, source: Source, rows: pa.Table) -> pa.Table:
@@ -276,8 +271,8 @@ class Sources:
             found = self.engine.stream(sql, relations).read_all()
         else:  # the select alone: half of the engine's time for a few rows is planning what is around it
             sql = to_dialect(select_query(source, floats=float_names(source, described)), self.engine.dialect)
-            found, _ = _with_system_columns(source, self.engine.stream(sql, relations).read_all())
-        return self._resolved(source, described.names, found)[0]
+            found, _ = with_system_columns(source, self.engine.stream(sql, relations).read_all())
+        return resolved(found, source, columns=described.names)[0]
 
     def departures(self, source: Source, rows: pa.Table) -> pa.Table | None:
         """Of raw changes that are being pushed: the images before an update, as rows that are gone; ``None`` without images."""
@@ -293,7 +288,7 @@ class Sources:
             f"FROM ({select_query(source, departed=True, floats=float_names(source, described))}) AS departed"
         )
         found = self.engine.stream(to_dialect(sql, self.engine.dialect), {"this": InMemory(rows)}).read_all()
-        return self._resolved(source, names, found)[0]
+        return resolved(found, source, columns=names)[0]
 
     def validate(self, source: Source, rows: Sequence[Row], *, now: Micros, allowance: Micros = ALLOWANCE) -> pa.Table:
         """:func:`tidewheel.sources.push.validate_push` with this source's columns; also where ``select`` computes the time."""
@@ -403,7 +398,7 @@ class Sources:
         self._check_columns(source, columns, described)
         bounded, met = start is not None or end is not None, Counts()
         for raw, nan in self._raw_batches(source, described, columns, relations, start=start, end=end, where=where):
-            found, null_time, null_available = self._resolved(source, columns, raw)
+            found, null_time, null_available = resolved(raw, source, columns=columns)
             met = Counts(
                 met.rows + found.num_rows,
                 met.null_time + null_time,
@@ -411,7 +406,7 @@ class Sources:
                 met.nan + nan,
             )
             if bounded:
-                inside = _between(found[TS], start, end)
+                inside = between(found[TS], start, end)
                 found = found if pc.all(inside).as_py() else found.filter(inside)
             yield found
         if not bounded:
@@ -433,8 +428,8 @@ class Sources:
         direct = None if where else find_direct(source, described, relations=tuple(relations.values()), columns=columns)
         if direct is not None:
             for rows in direct.batches(start, end):
-                yield _with_system_columns(source, rows)
-            yield _with_system_columns(source, direct.schema.empty_table())
+                yield with_system_columns(source, rows)
+            yield with_system_columns(source, direct.schema.empty_table())
             return
         sql = scan_query(source, described, columns, raw=self._raw_names(relations), start=start, end=end, where=where)
         reader = self.engine.stream(to_dialect(sql, self.engine.dialect), relations)
@@ -445,31 +440,6 @@ class Sources:
         for rows in tables:
             yield rows, pc.sum(rows[NAN]).as_py() or 0 if NAN in rows.column_names else 0
         yield reader.schema.empty_table(), 0
-
-    @staticmethod
-    def _resolved(source: Source, columns: Sequence[str], found: pa.Table) -> tuple[pa.Table, int, int]:
-        """Typed columns and system columns; rows without a time, or never available, are dropped and counted."""
-        ts = _micros(source, found[TS], source.time)
-        null_time = ts.null_count
-        created = pa.chunked_array([pa.repeat(pa.scalar(0, pa.int64()), found.num_rows)])
-        if source.created is not None:
-            created = pc.fill_null(_micros(source, found[CREATED], source.created), 0)
-        if source.available != "event":
-            available = _micros(source, found[AVAILABLE], source.available)
-        else:
-            available = ts if source.after is None else pc.add(ts, int(source.after))
-        keep = pc.and_(pc.is_valid(ts), pc.is_valid(available))
-        ends: dict[str, pa.ChunkedArray] = {GONE: found[GONE]} if source.retracts else {}
-        if source.bounded:
-            until = _micros(source, found[UNTIL], source.valid_to or source.time).cast(pa.int64())
-            delay = 0 if source.changes is None or source.after is None else int(source.after)
-            ends[UNTIL] = pc.add(until, delay) if delay else until
-        typed = {name: _typed(source, found[name], name) for name in dict.fromkeys(columns)}
-        table = pa.table(typed | {TS: ts, CREATED: created, AVAILABLE: available} | ends)
-        null_available = available.null_count - null_time if source.available == "event" else available.null_count
-        if null_time or available.null_count:
-            table = table.filter(keep)
-        return table, null_time, max(null_available, 0)
 
     def _check_columns(self, source: Source, columns: Sequence[str], described: pa.Schema) -> None:
         available = None if source.available == "event" else source.available
@@ -489,7 +459,7 @@ class Sources:
         stamp = tuple(Path(path).stat().st_mtime_ns for path in base.paths) if isinstance(base, Files) else ()
         if (key, stamp) not in self._schemas:
             if isinstance(base, Files):
-                _check_zones(source, base)
+                check_zones(source, base)
             query = to_dialect(sql or "SELECT * FROM this", self.engine.dialect)
             if sql is not None and self.engine.dialect != DIALECT:
                 check_dialect(sql, self.engine.dialect, self._describe(source, None), where=source.where or source.name)
@@ -539,47 +509,10 @@ class Sources:
         if source.is_outside:
             return self._fetcher.files(source, snapshot or self._fetcher.snapshot(source))
         if snapshot is None:
-            paths = [str(path) for path in self._paths(source)]
+            paths = [str(path) for path in self._files.paths(source)]
         else:
-            paths = [str(self._unchanged(source, one)) for one in snapshot.files]
+            paths = [str(self._files.unchanged(source, one)) for one in snapshot.files]
         return Files(source.file_format, tuple(paths))
-
-    def _paths(self, source: Source) -> list[Path]:
-        found: dict[Path, None] = {}
-        for pattern in source.patterns:
-            anchor, rest = (Path("/"), pattern.lstrip("/")) if Path(pattern).is_absolute() else (self.root, pattern)
-            matched = sorted(path for path in anchor.glob(rest) if path.is_file())
-            if not matched:
-                raise NotFound(
-                    f"source {source.name}: no file matches {pattern!r} in {self.root}",
-                    where=source.where or source.name,
-                    fix="check the pattern; it starts at the directory of tidewheel.toml",
-                )
-            found.update(dict.fromkeys(matched))
-        return list(found)
-
-    def _file(self, path: Path) -> FileSnapshot:
-        facts = path.stat()
-        key = f"file:{path}:{facts.st_size}:{facts.st_mtime_ns}"
-        known = self.recall(key)
-        name = str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
-        if known is not None:
-            return FileSnapshot(name, facts.st_size, facts.st_mtime_ns, Digest(known.decode()))
-        with path.open("rb") as file:
-            content = digest_chunks(iter(lambda: file.read(_CHUNK_BYTES), b""))
-        if wall.time_ns() - facts.st_mtime_ns > _RACY_NS:  # a file that has just been written can change within its time stamp
-            self.remember(key, content.encode())
-        return FileSnapshot(name, facts.st_size, facts.st_mtime_ns, content)
-
-    def _unchanged(self, source: Source, file: FileSnapshot) -> Path:
-        path = self.root / file.path
-        if not path.exists() or (
-            (path.stat().st_size, path.stat().st_mtime_ns) != (file.size_bytes, file.mtime_ns)
-            and self._file(path).digest != file.digest
-        ):
-            what = f"{file.path} of source {source.name} is not what it was in the snapshot"
-            raise Conflict(what, where=file.path, fix="plan again, or restore the file")
-        return path
 
     def _memory(self, source: Source) -> pa.Table:
         held = self._tables.get(id(source.data))
@@ -594,12 +527,6 @@ class Sources:
         return found
 
 
-def _resolve(source: Source, columns: tuple[str, ...], start: Micros | None, end: Micros | None, raw: pa.Table) -> pa.Table:
-    """Rows as a scan gives them."""
-    found = Sources._resolved(source, columns, raw)[0]
-    return found if start is None and end is None else found.filter(_between(found[TS], start, end))
-
-
 def _table(source: Source) -> pa.Table:
     try:
         return pa.table(source.data)
@@ -610,79 +537,3 @@ def _table(source: Source) -> pa.Table:
 
 def _content(table: pa.Table) -> Digest:
     return digest(["table", list(column_digests(table.column_names, table.columns).items())])
-
-
-def _micros(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    return to_utc_micros(column, name=name, timezone=source.timezone, ambiguous=source.ambiguous, rounding="up")
-
-
-def _with_system_columns(source: Source, found: pa.Table) -> tuple[pa.Table, int]:
-    """What the query around a select does, for rows that are here; and how many NaN became null."""
-    unknown = 0
-    for index, column in enumerate(found.columns if source.nan == "null" else []):
-        if pa.types.is_floating(column.type):
-            nan = pc.is_nan(column)
-            here = pc.sum(nan).as_py() or 0
-            if here:
-                clean = pc.if_else(nan, pa.scalar(None, column.type), column)
-                found = found.set_column(index, found.schema.field(index), clean)
-                unknown += here
-    found = found.append_column(TS, found[source.time])
-    if source.created is not None:
-        found = found.append_column(CREATED, found[source.created])
-    if source.available != "event":
-        found = found.append_column(AVAILABLE, found[source.available])
-    if source.valid_to is not None:
-        found = found.append_column(UNTIL, found[source.valid_to])
-    return found, unknown
-
-
-def _typed(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """A column in one of our types; timestamps without a zone get the source's; nested types stay as they are."""
-    try:
-        kind = data_type_of_arrow(column.type).arrow()
-    except Invalid:
-        return column
-    if pa.types.is_timestamp(column.type) and column.type.tz is None:
-        return _micros(source, column, name).cast(kind)
-    if kind == pa.list_(DataType.TIMESTAMP.arrow()):
-        return _typed_instants(source, column, name, kind)
-    try:
-        return column if column.type == kind else column.cast(kind)
-    except pa.ArrowInvalid as error:
-        raise TypeMismatch(f"{name}: {error}", where=name, fix=f"cast it to {kind} in the select") from error
-
-
-def _typed_instants(source: Source, column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.ChunkedArray:
-    """Lists of instants: each as one of a plain column would be."""
-    lists = column.combine_chunks().cast(pa.list_(column.type.value_type))
-    inner = _typed(source, pa.chunked_array([lists.flatten()]), name).combine_chunks()
-    ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(lists), 0)).cast(pa.int32())
-    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-    return pa.chunked_array([pa.ListArray.from_arrays(offsets, inner, mask=lists.is_null()).cast(kind)])
-
-
-def _between(times: pa.ChunkedArray, start: Micros | None, end: Micros | None) -> pa.ChunkedArray:
-    if start is None:
-        return pc.less(times, int(end or 0))
-    after = pc.greater_equal(times, int(start))
-    return after if end is None else pc.and_(after, pc.less(times, int(end)))
-
-
-def _check_zones(source: Source, files: Files) -> None:
-    """An engine reads naive and aware files as one table by taking the naive ones for UTC; that guess is not ours to make."""
-    if files.format != "parquet" or len(files.paths) < 2:
-        return
-    seen: dict[str, tuple[bool, str]] = {}
-    for path in files.paths:
-        for column in pq.read_schema(path):
-            if pa.types.is_timestamp(column.type):
-                zoned = column.type.tz is not None
-                before = seen.setdefault(column.name, (zoned, path))
-                if before[0] != zoned:
-                    raise MixedTimezones(
-                        f"column {column.name} of source {source.name} has a zone in {path if zoned else before[1]} "
-                        f"and none in {before[1] if zoned else path}",
-                        where=column.name,
-                        fix="write all files with a zone, or all without",
-                    )

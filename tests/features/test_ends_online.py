@@ -174,6 +174,21 @@ def test_online_answers_of_servers_have_the_bits_of_offline_ones(
     tell(world, kind, steps, at)
 
 
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("kind", ["changes", "changes of a past"])
+def test_a_push_that_changes_a_closed_event_is_told_as_late(world: World, kind: str, ends: bool) -> None:
+    story = Story(world, kind)
+    story.file([story.row((1, 60, 3, False, 1))])
+    story.materialize(hour(4))
+    receipt = world.push(story.view, [story.row((1, 180, 4, ends, 1))])
+    assert list(receipt.late.values()) == [1]
+    story.behind = True
+    story.check([hour(3.5), hour(4)])
+    receipt = world.push(story.view, [story.row((2, 190, 5, False, 2)), story.row((1, 191, 6, False, 2))])  # both are open
+    assert list(receipt.late.values()) == [0]
+    story.check([hour(4)])
+
+
 def hour(number: float) -> int:
     return NEW_YEAR + int(number * HOUR)
 

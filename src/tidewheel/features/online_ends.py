@@ -85,6 +85,27 @@ class Ends:
         alive = [row for row in latest if (end := self._end(row)) is None or at < end]
         return tuple(self._greatest(slot, alive) for slot in range(len(layout.slots)))
 
+    def replacing_closed(self, new: Sequence[bytes], items: Sequence[bytes], told: Iterable[bytes]) -> set[bytes]:
+        """Of new changes of a key those that take the place of a row which is not open: it may be in closed tiles.
+
+        Parameters
+        ----------
+        items
+            What is open.
+        told
+            Those of the new ones that say that there was a row before; a deletion says so anyway.
+        """
+        layout, found = self._layout, set[bytes]()
+        rows = [*new, *(item[:-4] for item in items)]
+        first: dict[object, Order] = {}
+        for row in rows:
+            identity, order = layout.identity(row), self._order(row)
+            first[identity] = min(order, first.get(identity, order))
+        for row in {*told, *(one for one in new if self._is_gone(one))}:
+            if first[layout.identity(row)] == self._order(row):
+                found.add(row)
+        return found
+
     def _is_gone(self, row: bytes) -> bool:
         return self._gone is not None and row[self._gone] == 1
 

@@ -18,6 +18,7 @@ from tidewheel.digest import Digest
 from tidewheel.features.closing import encode_rows
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.online import OnlineLayout
+from tidewheel.features.online_ends import Ends
 from tidewheel.features.register import OnlineViews
 from tidewheel.features.rows import split_order
 from tidewheel.features.vectors import check_widths
@@ -162,26 +163,40 @@ class _Prepared:
             by_key.setdefault(key, []).append(row)
         closed: Iterable[bytes | None] = [None] * len(by_key)
         held: list[list[bytes]] = [[]] * len(by_key)
-        if left is not None:
-            self._add_departures(by_key, left)
+        replaced = self._add_departures(by_key, left) if left is not None else {}
         if layout.view.windows or layout.view.source.bounded:
-            closed, held = store.read(list(by_key), list(by_key) if layout.counted else (), newest=_NEWEST)
-            held = _with_equals(store, by_key, held) if layout.counted else [[]] * len(by_key)
+            changes = layout.view.source.changes is not None
+            sets = list(by_key) if layout.counted or changes else ()
+            closed, held = store.read(list(by_key), sets, newest=None if changes else _NEWEST)
+            held = _with_equals(store, by_key, held) if layout.counted else held or [[]] * len(by_key)
+        ends = Ends(layout) if layout.view.windows and layout.view.source.changes is not None else None
         self.items: list[tuple[bytes, bytes]] = []
         self.late = 0
         for (key, new), shut, items in zip(by_key.items(), closed, held, strict=True):
             self.items += [(key, item) for item in layout.numbered(new, items)]
             if shut is not None:
                 watermark = layout.decode_watermark(shut)
-                self.late += sum(split_order(one)[0] < watermark for one in new)
+                early = {one for one in new if split_order(one)[0] < watermark}
+                if ends is not None:
+                    early |= ends.replacing_closed(new, items, replaced.get(key, ()))
+                self.late += len(early)
 
-    def _add_departures(self, by_key: dict[bytes, list[bytes]], left: pa.Table) -> None:
-        """Tell the keys that changes took a row from; where its new image has the same key, that one tells."""
+    def _add_departures(self, by_key: dict[bytes, list[bytes]], left: pa.Table) -> dict[bytes, list[bytes]]:
+        """Tell the keys that changes took a row from; where its new image has the same key, that one tells.
+
+        Returns
+        -------
+        Of each key the rows that tell of a departure.
+        """
         layout, start = self.layout, 0 if self.layout.view.source.created is None else 8
-        stays = {(key, row[start:16], layout.identity(row)) for key, rows in by_key.items() for row in rows}
+        stays = {(key, row[start:16], layout.identity(row)): row for key, rows in by_key.items() for row in rows}
+        found: dict[bytes, list[bytes]] = {}
         for key, row in _keyed(layout, left):
-            if (key, row[start:16], layout.identity(row)) not in stays:
+            told = stays.get((key, row[start:16], layout.identity(row)))
+            found.setdefault(key, []).append(row if told is None else told)
+            if told is None:
                 by_key.setdefault(key, []).append(row)
+        return found
 
 
 def _keyed(layout: OnlineLayout, rows: pa.Table) -> Iterator[tuple[bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""Materialisation of look-ups into LMDB, beside the same load written by hand, a bare loop that puts, and Feast, in one run.
+"""Materialisation of look-ups, beside the same load written by hand, a bare loop that puts, and Feast, in one run.
 
 One row per entity, 20 float features, from a seed, in Parquet; each contender in a process of its own. Ours reads the file,
 puts it in order, encodes it and writes it durably. By hand: PyArrow reads the same file, NumPy finds the newest row of each key
@@ -6,6 +6,9 @@ and packs its values big-endian, and py-lmdb appends keys in order in transactio
 loop has our keys and values ready in memory and only puts them, in transactions of 1,000, then syncs. Feast (an environment
 made on demand outside of the tree; left out when it cannot be installed) materialises a part of the entities, since it takes
 about half a millisecond for each. Printed: rows a second, CPU seconds, most memory of each process.
+
+``--redis`` fills a Redis of its own as well, by ours and by Feast, and ``--postgres URL`` a PostgreSQL, which is emptied again;
+what servers spend themselves is in the wall time alone.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,8 +46,9 @@ from datetime import datetime, timedelta, timezone
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float64
 folder, count = sys.argv[1], int(sys.argv[2])
+online = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {"type": "sqlite", "path": folder + "/online.db"}
 config = RepoConfig(project="bench", provider="local", registry=folder + "/registry.db", entity_key_serialization_version=3,
-    offline_store={"type": "duckdb"}, online_store={"type": "sqlite", "path": folder + "/online.db"})
+    offline_store={"type": "duckdb"}, online_store=online)
 store = FeatureStore(config=config)
 driver = Entity(name="driver", join_keys=["driver"], value_type=ValueType.INT64)
 source = FileSource(path=folder + "/part.parquet", timestamp_field="ts")
@@ -93,8 +98,8 @@ def measured(rows: int, work: Callable[[], object]) -> dict[str, float]:
     return {"rows": rows, "seconds": seconds, "cpu": cpu, "peak": peak, "own": own}
 
 
-def ours(folder: Path, memory_mib: int) -> dict[str, float]:
-    """Materialise the view into the workspace's store."""
+def ours(folder: Path, memory_mib: int, online: str = "") -> dict[str, float]:
+    """Materialise the view into the workspace's store, or into another one, which is emptied again."""
     import tidewheel as tw
     from tidewheel.clock import Micros
     from tidewheel.features.definition import view_of
@@ -104,6 +109,8 @@ def ours(folder: Path, memory_mib: int) -> dict[str, float]:
     source = tw.source("drivers", "drivers.parquet", time="ts")
     made = type("Driver", (), {name: tw.lookup(name) for name in NAMES})
     view = view_of(tw.features(source, by=tw.entity("driver", driver=int))(made))
+    if online:
+        (folder / "tidewheel.toml").write_text(f'project = "bench"\n[workspace.local]\nonline = "{online}"\n')
     with open_workspace(folder, clock=lambda: Micros(NOW)) as workspace:
         worker = workspace.materializer
         worker.memory_bytes = memory_mib << 20
@@ -111,9 +118,13 @@ def ours(folder: Path, memory_mib: int) -> dict[str, float]:
 
         def work() -> None:
             worker.materialize(view, until=Micros(NOW))
-            workspace.online.close()
+            if not online:
+                workspace.online.close()
 
-        return measured(rows, work)
+        found = measured(rows, work)
+        if online:
+            workspace.online.delete(b"")
+        return found
 
 
 def bare(folder: Path, _: int) -> dict[str, float]:
@@ -171,21 +182,41 @@ def child(*command: str) -> dict[str, float] | None:
     return found
 
 
+def on_redis(folder: Path, itself: tuple[str, ...], feast: Path | None, rows: int) -> dict[str, dict[str, float] | None]:
+    """Ours and Feast into a Redis that was started for it."""
+    from online_lookups import redis_server
+
+    with redis_server(folder) as address:
+        if address is None:
+            print("left out: no redis-server is installed", file=sys.stderr)
+            return {}
+        found = {"Tidewheel into Redis": child(*itself, "ours", "--online", f"redis://{address}/0")}
+        if feast is not None:
+            online = json.dumps({"type": "redis", "connection_string": f"{address},db=1"})
+            found["Feast into Redis"] = child(str(feast), "-c", BY_FEAST, str(folder), str(rows), online)
+    return found
+
+
 CONTENDERS = {"ours": ours, "hand": by_hand, "bare": bare}
 
 
 def main() -> None:
     """Print rows a second of each, and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entities", type=int, default=200_000)
+    parser.add_argument("--entities", type=int, default=1_000_000)
     parser.add_argument("--feast-entities", type=int, default=2_000, help="0 leaves Feast out")
     parser.add_argument("--memory-mib", type=int, default=256, help="rows that ours holds at once; more go through files")
     parser.add_argument("--only-ours", action="store_true", help="for the memory that larger sizes take")
+    parser.add_argument("--redis", action="store_true", help="fill a Redis as well")
+    parser.add_argument("--postgres", help="URL of a PostgreSQL to fill as well")
+    parser.add_argument("--online", default="", help=argparse.SUPPRESS)
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contender:
-        print(json.dumps(CONTENDERS[options.contender](options.folder, options.memory_mib)))
+        work = CONTENDERS[options.contender]
+        more = (options.online,) if options.online else ()
+        print(json.dumps(work(options.folder, options.memory_mib, *more)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -197,15 +228,22 @@ def main() -> None:
         python = ensure_environment("feast", FEAST) if options.feast_entities and not options.only_ours else None
         if python is not None:
             results["Feast into SQLite"] = child(str(python), "-c", BY_FEAST, name, str(options.feast_entities))
+        shutil.rmtree(folder / ".tidewheel")
+        if options.redis:
+            results |= on_redis(folder, itself, python, options.feast_entities)
+            shutil.rmtree(folder / ".tidewheel", ignore_errors=True)
+        if options.postgres:
+            url = f"{options.postgres}?namespace=materialize-bench"
+            results["Tidewheel into PostgreSQL"] = child(*itself, "ours", "--online", url)
     print(f"{options.entities:,} entities, {FEATURES} look-ups each")
-    first = results["Tidewheel into LMDB"]
     for label, one in results.items():
+        first = results["Tidewheel into Redis" if label.endswith("Redis") else "Tidewheel into LMDB"]
         if one is None or first is None:
             continue
         speed, ratio = one["rows"] / one["seconds"], first["rows"] / first["seconds"] / (one["rows"] / one["seconds"])
         cpu = (first["cpu"] / first["rows"]) / (one["cpu"] / one["rows"])
         print(
-            f"{label:20} {speed:10,.0f} rows/s, {one['seconds']:6.2f} s, {one['cpu']:6.2f} CPU-s, {one['peak']:5.0f} MiB"
+            f"{label:25} {speed:10,.0f} rows/s, {one['seconds']:6.2f} s, {one['cpu']:6.2f} CPU-s, {one['peak']:5.0f} MiB"
             f"{', {:.0f} of its own'.format(one['own']) if 'own' in one else ''}; "
             f"Tidewheel is {ratio:.2f} times as quick, and takes {cpu:.2f} times its CPU a row"
         )

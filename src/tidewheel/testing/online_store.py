@@ -123,6 +123,17 @@ class OnlineStoreLaws:
         assert list(store.scan_sets(b"")) == []
         assert store.delete(b"0") == 20_000
 
+    def test_many_rows_of_which_some_are_new_and_some_are_greater(self, store: OnlineStore) -> None:
+        """A store may write many new rows in another way: wherever in a batch an old one stands, the greatest stays."""
+        keys = [b"view/%05d" % number for number in range(1_001)]
+        store.write([(keys[5], b"5")])
+        best = {keys[5]: b"5"}
+        for given in (keys, keys[1:], keys[::-1]):
+            rows = [(key, b"%d" % (number % 9)) for number, key in enumerate(given)]
+            store.write(rows)
+            best = {key: max(best.get(key, b""), value) for key, value in {**best, **dict(rows)}.items()}
+        assert store.read(keys)[0] == [best[key] for key in keys]
+
 
 class OnlineStoreContract(OnlineStoreLaws):
     """What every online store does. Expects a fixture ``store``: an empty store, closed afterwards.

@@ -23,7 +23,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
+from itertools import islice
+from operator import itemgetter, lt
 from os import getpid
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -157,7 +158,7 @@ class LmdbOnlineStore:
 
     def write(self, rows: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
         """Merge rows and set items; one transaction."""
-        row_list = _greatest(sorted(rows))
+        row_list = _greatest(list(rows))
         item_list = sorted({_entry(key, item): item for key, item in items}.items())
         for pairs, suffix in ((row_list, 0), (item_list, _SUFFIX_BYTES)):
             sizes = set(map(len, map(itemgetter(0), pairs)))
@@ -339,9 +340,11 @@ def _bad_key(sizes: Iterable[int]) -> Invalid:
 
 
 def _greatest(rows: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Of rows in order the last one of each key."""
-    best = dict(rows)
-    return rows if len(best) == len(rows) else list(best.items())
+    """The greatest row of each key, in order; materialisation gives them so already."""
+    keys = [key for key, _ in rows]
+    if all(map(lt, keys, islice(keys, 1, None))):
+        return rows
+    return list(dict(sorted(rows)).items())
 
 
 def _merge_rows(cursor: lmdb.Cursor, rows: list[tuple[bytes, bytes]]) -> None:

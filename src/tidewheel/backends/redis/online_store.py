@@ -18,6 +18,7 @@ Valkey 9.1 has passed them too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar, cast
 
 from tidewheel.backends.redis.connection import Argument, Connections, send
@@ -30,6 +31,8 @@ MAX_KEY_BYTES = 480
 _PAGE = 1_000
 _SCRIPT_PAIRS = 100_000
 """Pairs of one script. A larger batch is several scripts in one transaction: a single one would block the server for long."""
+_MANY = 100
+"""Rows from which on it pays to ask first whether they are new, and how many of them are looked at."""
 _DELETE_KEYS = 50_000
 _SCAN_KEYS = 5_000
 _BEHIND = 1 << 40
@@ -53,10 +56,17 @@ local function greater(a, b)  -- bytewise; Lua's own comparison follows the serv
   return #a > #b
 end
 local rows, start = tonumber(ARGV[1]), tonumber(ARGV[2]) + 1
-for i = 1, rows do
-  local key, value = KEYS[i + 1], ARGV[i + 2]
-  local held = redis.call('GET', key)
-  if not held or greater(value, held) then redis.call('SET', key, value) end
+for low = 1, rows, 1000 do  -- as many as fit on Lua's stack, twice
+  local high = math.min(low + 999, rows)
+  local held, wins = redis.call('MGET', unpack(KEYS, low + 1, high + 1)), {}
+  for i = low, high do
+    local value = ARGV[i + 2]
+    if not held[i - low + 1] or greater(value, held[i - low + 1]) then
+      wins[#wins + 1] = KEYS[i + 1]
+      wins[#wins + 1] = value
+    end
+  end
+  if #wins > 0 then redis.call('MSET', unpack(wins)) end
 end
 for i = rows + 1, #KEYS - 1 do
   local key = KEYS[i + 1]
@@ -109,7 +119,10 @@ class RedisOnlineStore:
         for key, value in rows:
             if key not in best or value > best[key]:
                 best[_checked(key)] = value
+        items = list(items)
         pairs = [(True, self._row + key, value) for key, value in best.items()]
+        if not items and self._put_new(pairs):
+            return
         pairs += [(False, self._set + _checked(key), item) for key, item in dict.fromkeys(items)]
         self._merge(_WRITE, pairs)
 
@@ -162,6 +175,19 @@ class RedisOnlineStore:
     def close(self) -> None:
         """Close the connections; idempotent."""
         self._connections.close()
+
+    def _put_new(self, pairs: Sequence[tuple[bool, bytes, bytes]]) -> bool:
+        """Write many rows that are all new, as those of a first materialisation are, without a script: in a third of its time.
+
+        Returns
+        -------
+        Whether they were: otherwise nothing is written.
+        """
+        if not _MANY <= len(pairs) <= _SCRIPT_PAIRS:
+            return False
+        if self._ask((b"EXISTS", *(key for _, key, _ in pairs[:: len(pairs) // _MANY + 1]))):  # so that few are sent in vain
+            return False
+        return self._ask((b"MSETNX", *chain.from_iterable((key, value) for _, key, value in pairs))) == 1
 
     def _merge(self, script: bytes, pairs: Sequence[tuple[bool, bytes, bytes]]) -> None:
         """Run a script over pairs of a key and a value; those marked ``True`` come first, and it is told how many they are."""

@@ -261,16 +261,11 @@ def looped(a: float) -> float:
 
 
 @on_request
-def maybe(a: float | None) -> float:
-    return 0.0 if a is None else a
-
-
-@on_request
 def zeroed(a: int, b: float) -> float:
     return -(a if b > 0 else b)
 
 
-REFUSED = [power, remainder, outside, truthy, decimals, logarithm, looped, maybe, zeroed]
+REFUSED = [power, remainder, outside, truthy, decimals, logarithm, looped, zeroed]
 
 
 @pytest.mark.parametrize("transform", REFUSED, ids=[one.name for one in REFUSED])

@@ -7,24 +7,22 @@ raise (a division by zero) or leave 64 bits, the row is in doubt, and is left to
 from __future__ import annotations
 
 import ast
-import inspect
-import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tidewheel.features.definition import Transform
+from tidewheel.features.body import body_of, execute, placed
+from tidewheel.features.definition import Parameter, Transform
 from tidewheel.features.expression import evaluate
-from tidewheel.features.expression_calls import BUILTINS
 from tidewheel.features.expression_part import Columns, Kind, Part, Refused, as_floats, choose, column
-from tidewheel.features.transform import Computed, run_transform
+from tidewheel.features.transform import Computed, plain_values, run_transform
 from tidewheel.schema import DataType
 
-_KINDS: Mapping[DataType, Kind] = {
+KINDS: Mapping[DataType, Kind] = {
     DataType.BOOL: "bool",
     DataType.INT32: "int",
     DataType.INT64: "int",
@@ -33,12 +31,37 @@ _KINDS: Mapping[DataType, Kind] = {
     DataType.STRING: "str",
     DataType.TIMESTAMP: "time",
 }
-_RETURNS: Mapping[DataType, Kind] = {
-    kind: made for kind, made in _KINDS.items() if kind not in (DataType.FLOAT32, DataType.TIMESTAMP)
+RETURNS: Mapping[DataType, Kind] = {
+    kind: made for kind, made in KINDS.items() if kind not in (DataType.FLOAT32, DataType.TIMESTAMP)
 }
 _ARRAYS: Mapping[Kind, type] = {"bool": np.bool_, "int": np.int64, "float": np.float64, "str": object, "time": np.int64}
 _NOTHING: Mapping[Kind, object] = {"bool": False, "int": 0, "float": 0.0, "str": "", "time": 0}
-_MOST_BRANCHES = 16
+RETURN_TYPES: Mapping[Kind, pa.DataType] = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string()}
+"""Arrow's types of what forms give."""
+
+_TESTS: Mapping[Kind, Callable[[pa.DataType], bool]] = {
+    "bool": pa.types.is_boolean,
+    "int": lambda kind: pa.types.is_int32(kind) or pa.types.is_int64(kind),
+    "float": lambda kind: pa.types.is_float32(kind) or pa.types.is_float64(kind),
+    "str": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
+    "time": pa.types.is_timestamp,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _ByColumn:
+    """Expressions over so many rows."""
+
+    rows: int
+
+    def evaluate(self, node: ast.expr, columns: Columns) -> Part:
+        return evaluate(node, columns, self.rows)
+
+    def choose(self, test: Part, one: Part, other: Part) -> Part:
+        return choose(test, one, other)
+
+    def after(self, passed: Part, made: Part) -> Part:
+        return replace(made, doubt=made.doubt | passed.doubt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +77,13 @@ class CompiledTransform:
         Parameters
         ----------
         columns
-            Inputs by name, of one length and without nulls.
+            Inputs by name, of one length.
         """
         rows = len(next(iter(columns.values())).values)
         with np.errstate(all="ignore"):
-            return _fitted(_execute(self.body, columns, rows, _MOST_BRANCHES), self.transform.returns.type)
+            return _fitted(execute(self.body, columns, _ByColumn(rows)), self.transform.returns.type)
 
 
-@lru_cache(maxsize=256)
 def compile_transform(transform: Transform) -> CompiledTransform | None:
     """The transform by column; ``None`` where its body says more than is compiled.
 
@@ -76,23 +98,71 @@ def compile_transform(transform: Transform) -> CompiledTransform | None:
     >>> made is None or (made.run(held).values.tolist(), made.run(held).doubt.tolist())
     ([0.5, 0.0], [False, False])
     """
-    inputs = transform.inputs
-    if not inputs or any(one.type not in _KINDS or one.optional or not one.required for one in inputs):
-        return None
-    if transform.returns.type not in _RETURNS:
-        return None
-    if transform.timezone not in (None, "UTC") and any(one.type is DataType.TIMESTAMP for one in inputs):
-        return None
-    body = _body(transform.function)
-    if body is None:
-        return None
-    made = CompiledTransform(transform, body)
-    kinds = {one.name: _KINDS[one.type] for one in inputs}
+    made = _compiled(transform)
+    return made if isinstance(made, CompiledTransform) else None
+
+
+def why_interpreted(transform: Transform) -> str | None:
+    """What of a transform is not computed by column, with its place; ``None`` where all of it is.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import on_request
+    >>> @on_request
+    ... def squared(a: list[float]) -> float:
+    ...     return a[0] ** 2
+    >>> why_interpreted(squared)
+    'a is list[float64]'
+    """
+    made = _compiled(transform)
+    return placed(made, transform.function) if isinstance(made, str) else None
+
+
+@lru_cache(maxsize=256)
+def _compiled(transform: Transform) -> CompiledTransform | str:
     try:
-        made.run({name: column(kind, np.full(1, _NOTHING[kind], dtype=_ARRAYS[kind])) for name, kind in kinds.items()})
-    except Refused:
-        return None
+        made = CompiledTransform(transform, fit_body(transform))
+        nothing = {one.name: _no_rows(one) for one in transform.inputs}
+        made.run(nothing)
+    except Refused as refused:
+        return str(refused)
     return made
+
+
+def fit_body(transform: Transform) -> Sequence[ast.stmt]:
+    """The statements of a transform whose types have forms beside Python's.
+
+    Raises
+    ------
+    Refused
+        With the reason, when one has not.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import on_request
+    >>> @on_request
+    ... def first(a: list[float]) -> float:
+    ...     return a[0]
+    >>> fit_body(first)
+    Traceback (most recent call last):
+    tidewheel.features.expression_part.Refused: a is list[float64]
+    """
+    if not transform.inputs:
+        raise Refused("takes no input")
+    for one in transform.inputs:
+        if one.type not in KINDS:
+            raise Refused(f"{one.name} is {one.type.value}")
+        if one.type is DataType.TIMESTAMP and transform.timezone not in (None, "UTC"):
+            raise Refused(f"sees instants in {transform.timezone}")
+    if transform.returns.type not in RETURNS:
+        raise Refused(f"returns {transform.returns.type.value}")
+    return body_of(transform.function)
+
+
+def _no_rows(one: Parameter) -> Part:
+    kind = KINDS[one.type]
+    part = column(kind, np.full(1, _NOTHING[kind], dtype=_ARRAYS[kind]))
+    return replace(part, null=part.doubt) if one.optional else part
 
 
 def run_compiled(transform: Transform, columns: Mapping[str, pa.Array | None]) -> tuple[pa.Array, Computed] | None:
@@ -111,98 +181,84 @@ def run_compiled(transform: Transform, columns: Mapping[str, pa.Array | None]) -
     [2, None, -3]
     """
     made = compile_transform(transform)
-    if made is None:
+    if made is None or not fits(transform, columns):
         return None
-    held: dict[str, Part] = {}
-    for one in transform.inputs:
-        part = _part(columns[one.name], _KINDS[one.type])
-        if part is None:
-            return None
-        held[one.name] = part
-    valid = np.logical_and.reduce(
-        [found.is_valid().to_numpy(zero_copy_only=False) for found in columns.values() if found is not None]
-    )
+    held = {one.name: _part(columns[one.name], one) for one in transform.inputs}
     part = made.run(held)
-    values, places = part.values.copy(), np.flatnonzero(part.doubt & valid)
-    computed = Computed([])
+    found = pa.array(part.values, RETURN_TYPES[part.kind], mask=part.doubt)
+    return settled(transform, columns, found)
+
+
+def settled(transform: Transform, columns: Mapping[str, pa.Array | None], found: pa.Array) -> tuple[pa.Array, Computed]:
+    """A transform's column, from one in which null is a doubt: such rows are run one by one, where the inputs are there.
+
+    So errors are counted, told and raised as by :func:`run_transform`.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import on_request
+    >>> @on_request
+    ... def halves(items: int) -> int:
+    ...     return items // 2
+    >>> settled(halves, {"items": pa.array([5, None, -5])}, pa.array([None, None, -3]))[0].to_pylist()
+    [2, None, -3]
+    """
+    valid = np.ones(len(found), dtype=np.bool_)
+    for one in transform.inputs:
+        given = columns[one.name]
+        if given is not None and not one.optional and given.null_count:
+            valid &= given.is_valid().to_numpy(zero_copy_only=False)
+    doubt = valid & found.is_null().to_numpy(zero_copy_only=False) if found.null_count else np.zeros(len(found), dtype=np.bool_)
+    places, computed, kind = np.flatnonzero(doubt), Computed([]), transform.returns.type
+    if pa.types.is_float64(found.type):
+        found = pc.if_else(pc.is_nan(found), None, found)
+    if not valid.all():
+        found = pc.if_else(pa.array(valid), found, None)
+    found = found.cast(kind.arrow())
     if len(places):
-        some = {name: one.values[places].tolist() for name, one in held.items()}
+        rows = pa.array(places)
+        some = {name: plain_values(given.take(rows)) for name, given in columns.items() if given is not None}
         computed = run_transform(transform, some, len(places), numbers=places.tolist())
-        valid[places] = [value is not None for value in computed.values]
-        nothing = _NOTHING[part.kind]
-        values[places] = np.array([nothing if value is None else value for value in computed.values], dtype=values.dtype)
-    if part.kind == "float":
-        valid &= ~np.isnan(values)
-    values[~valid] = _NOTHING[part.kind]
-    return pa.array(values, transform.returns.type.arrow(), mask=~valid), computed
+        found = pc.replace_with_mask(found, pa.array(doubt), pa.array(computed.values, kind.arrow()))
+    return found, computed
 
 
-def _part(found: pa.Array | None, kind: Kind) -> Part | None:
-    """A column without its nulls; ``None`` when it is of another type than declared, whose values the function would see."""
-    if found is None:
-        return None
-    types = pa.types
-    fits = {
-        "bool": types.is_boolean(found.type),
-        "int": types.is_int32(found.type) or types.is_int64(found.type),
-        "float": types.is_float32(found.type) or types.is_float64(found.type),
-        "str": types.is_string(found.type) or types.is_large_string(found.type),
-        "time": types.is_timestamp(found.type),
-    }
-    if not fits[kind]:
-        return None
+def fits(transform: Transform, columns: Mapping[str, pa.Array | None]) -> bool:
+    """Whether the inputs are all there, as columns of their declared types; the function would see other values.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import on_request
+    >>> @on_request
+    ... def halves(items: int) -> int:
+    ...     return items // 2
+    >>> fits(halves, {"items": pa.array([1])}), fits(halves, {"items": pa.array([1.5])})
+    (True, False)
+    """
+    found = {one.name: columns.get(one.name) for one in transform.inputs}
+    return all(
+        given is not None and _TESTS[KINDS[one.type]](given.type) for one in transform.inputs for given in [found[one.name]]
+    )
+
+
+def _part(found: pa.Array, one: Parameter) -> Part:
+    """A column without its nulls, which are in doubt where the function is called with them."""
+    kind = KINDS[one.type]
+    null = found.is_null().to_numpy(zero_copy_only=False) if one.optional else None
     if kind == "time":
         found = found.cast(DataType.TIMESTAMP.arrow()).cast(pa.int64())
     values = found.fill_null(_NOTHING[kind]).to_numpy(zero_copy_only=False)
-    return column(kind, values.astype(_ARRAYS[kind], copy=False))
-
-
-def _body(function: Callable[..., object]) -> Sequence[ast.stmt] | None:
-    """The statements of a plain function whose names mean what they say; ``None`` of any other."""
-    if inspect.unwrap(function) is not function or getattr(function, "__closure__", None):
-        return None
-    names, said = getattr(function, "__globals__", {}), getattr(getattr(function, "__code__", None), "co_names", ())
-    if any(name in names for name in BUILTINS) or ("math" in said and names.get("math") is not math):
-        return None
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    made = tree.body[0]
-    if not isinstance(made, ast.FunctionDef) or len(made.decorator_list) > 1:
-        return None
-    return made.body
-
-
-def _execute(body: Sequence[ast.stmt], columns: Columns, rows: int, branches: int) -> Part:
-    """What the statements return; every row that passes an assignment in doubt is in doubt."""
-    held, doubt = dict(columns), np.zeros(rows, dtype=np.bool_)
-    for place, one in enumerate(body):
-        if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant):
-            continue
-        if isinstance(one, ast.Return) and one.value is not None:
-            made = evaluate(one.value, held, rows)
-        elif isinstance(one, ast.If) and branches:
-            rest = body[place + 1 :]
-            paths = [_execute([*path, *rest], held, rows, branches // 2) for path in (one.body, one.orelse)]
-            made = choose(evaluate(one.test, held, rows), *paths)
-        elif isinstance(one, ast.Assign) and len(one.targets) == 1 and isinstance(one.targets[0], ast.Name):
-            held[one.targets[0].id] = found = evaluate(one.value, held, rows)
-            doubt = doubt | found.doubt
-            continue
-        else:
-            raise Refused
-        return replace(made, doubt=doubt | made.doubt)
-    raise Refused  # without a return
+    part = column(kind, values.astype(_ARRAYS[kind], copy=False))
+    return part if null is None else replace(part, doubt=null, null=null)
 
 
 def _fitted(part: Part, kind: DataType) -> Part:
     """The result in its declared type; what does not fit is in doubt, and told by the function's own run."""
-    wanted = _RETURNS[kind]
-    if wanted == "float":
+    wanted = RETURNS[kind]
+    if wanted == "float" and part.kind in ("int", "float"):
         return Part("float", as_floats(part), part.doubt)
     if part.kind != wanted:
-        raise Refused
+        raise Refused(f"returns {part.kind}, declared {wanted}")
     if kind is DataType.INT32:
         wide = (part.values >= 1 << 31) | (part.values < -(1 << 31))
         return Part("int", np.where(wide, 0, part.values), part.doubt | wide)

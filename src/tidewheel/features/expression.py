@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tidewheel.features.expression_calls import BUILTINS, builtin, field, mathematics, method
-from tidewheel.features.expression_part import Columns, Part, Refused, as_floats, beyond, by_row, choose, column, compared
+from tidewheel.features.expression_part import (
+    Columns,
+    Part,
+    Refused,
+    as_floats,
+    beyond,
+    by_row,
+    choose,
+    column,
+    compared,
+    named,
+    slice_of,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -37,13 +49,20 @@ def evaluate(node: ast.expr, columns: Columns, rows: int) -> Part:
     Raises
     ------
     Refused
-        When it says more than is shared.
+        When it says more than is shared, with the part of it that does.
 
     Examples
     --------
     >>> evaluate(ast.parse("a // 2 + 1", mode="eval").body, {"a": column("int", np.array([-3, 5]))}, 2).values.tolist()
     [-1, 3]
     """
+    try:
+        return _evaluate(node, columns, rows)
+    except Refused as refused:
+        raise named(refused, node) from None
+
+
+def _evaluate(node: ast.expr, columns: Columns, rows: int) -> Part:
     if isinstance(node, ast.Name):
         if node.id not in columns:
             raise Refused
@@ -63,12 +82,24 @@ def evaluate(node: ast.expr, columns: Columns, rows: int) -> Part:
         return choose(test, evaluate(node.body, columns, rows), evaluate(node.orelse, columns, rows))
     if isinstance(node, ast.Attribute):
         return field(node.attr, evaluate(node.value, columns, rows))
+    if isinstance(node, ast.Subscript):
+        return _slice(node, evaluate(node.value, columns, rows))
     if isinstance(node, ast.Call):
         return _call(node, columns, rows)
     raise Refused
 
 
+def _slice(node: ast.Subscript, held: Part) -> Part:
+    """Characters of a string between constant places."""
+    first, last = slice_of(node)
+    if held.kind != "str":
+        raise Refused
+    return Part("str", by_row(lambda text: text[first:last], [held.values]), held.doubt)
+
+
 def _constant(value: object, rows: int) -> Part:
+    if value is None:
+        return Part("none", np.zeros(rows), np.ones(rows, dtype=np.bool_))
     if isinstance(value, bool):
         return column("bool", np.full(rows, value))
     if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
@@ -137,6 +168,8 @@ def _unary(node: ast.UnaryOp, columns: Columns, rows: int) -> Part:
 
 
 def _compare(node: ast.Compare, columns: Columns, rows: int) -> Part:
+    if len(node.ops) == 1 and isinstance(node.ops[0], ast.Is | ast.IsNot):
+        return _is_none(node, columns, rows)
     if len(node.ops) == 1 and isinstance(node.ops[0], ast.In | ast.NotIn):
         found = _member(evaluate(node.left, columns, rows), node.comparators[0], columns, rows)
         return found if isinstance(node.ops[0], ast.In) else replace(found, values=~found.values)
@@ -148,6 +181,17 @@ def _compare(node: ast.Compare, columns: Columns, rows: int) -> Part:
         doubt = doubt | (true & (right.doubt | unsure))
         true = true & values
     return Part("bool", true, doubt)
+
+
+def _is_none(node: ast.Compare, columns: Columns, rows: int) -> Part:
+    """``x is None`` of an input that may be null."""
+    other, null = (
+        node.comparators[0],
+        columns[node.left.id].null if isinstance(node.left, ast.Name) and node.left.id in columns else None,
+    )
+    if null is None or not isinstance(other, ast.Constant) or other.value is not None:
+        raise Refused
+    return column("bool", null if isinstance(node.ops[0], ast.Is) else ~null)
 
 
 def _member(left: Part, among: ast.expr, columns: Columns, rows: int) -> Part:

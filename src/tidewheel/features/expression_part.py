@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Values = npt.NDArray[Any]  # of the part's kind; strings are objects
 
-Kind = Literal["float", "int", "bool", "str", "time"]
+Kind = Literal["float", "int", "bool", "str", "time", "none"]
+"""``none`` is of Python's ``None``, which is in doubt on every row until a choice takes another."""
 
 EXACT = 1 << 53
 """Up to here every integer is a double."""
@@ -40,15 +41,28 @@ class Part:
     """The values of an expression, and the rows on which the function itself must be asked.
 
     ``integer``: of floats, whether one may be an integer in Python, since it came from a choice between both.
+    ``null``: of an input that may be null, where it is; it is in doubt there.
     """
 
     kind: Kind
     values: Values
     doubt: Booleans
     integer: bool = False
+    null: Booleans | None = None
 
 
 Columns = Mapping[str, Part]
+
+
+def named(refused: Refused, node: ast.expr | ast.stmt) -> Refused:
+    """The refusal, with the innermost expression that it is about.
+
+    Examples
+    --------
+    >>> str(named(Refused(), ast.parse("a ** 2", mode="eval").body))
+    'line 1: a ** 2'
+    """
+    return refused if refused.args else Refused(f"line {getattr(node, 'lineno', 0)}: {ast.unparse(node).splitlines()[0]:.80}")
 
 
 def column(kind: Kind, values: Values) -> Part:
@@ -78,6 +92,30 @@ def choose(test: Part, one: Part, other: Part) -> Part:
     return Part(one.kind, np.where(test.values, one.values, other.values), doubt, one.integer or other.integer)
 
 
+def slice_of(node: ast.Subscript) -> tuple[int | None, int | None]:
+    """Both places of a slice, where they are small constants.
+
+    Examples
+    --------
+    >>> slice_of(ast.parse("s[:-2]", mode="eval").body)
+    (None, -2)
+    """
+    cut = node.slice
+    if not isinstance(cut, ast.Slice) or cut.step is not None:
+        raise Refused
+    return _place(cut.lower), _place(cut.upper)
+
+
+def _place(node: ast.expr | None) -> int | None:
+    sign = -1 if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else 1
+    value = node.operand if isinstance(node, ast.UnaryOp) and sign < 0 else node
+    if value is None:
+        return None
+    if not isinstance(value, ast.Constant) or type(value.value) is not int or value.value > 1_000_000:
+        raise Refused
+    return sign * value.value
+
+
 def alike(one: Part, other: Part) -> tuple[Part, Part]:
     """Two parts of one kind, so that a choice between them has a type; integers among floats stay integers in Python.
 
@@ -88,6 +126,10 @@ def alike(one: Part, other: Part) -> tuple[Part, Part]:
     """
     if one.kind == other.kind:
         return one, other
+    if one.kind == "none":
+        return replace(one, kind=other.kind, values=np.full_like(other.values, "" if other.kind == "str" else 0)), other
+    if other.kind == "none":
+        return alike(other, one)[::-1]
     if {one.kind, other.kind} != {"int", "float"}:
         raise Refused
     return _among_floats(one), _among_floats(other)
@@ -135,7 +177,7 @@ def compared(op: ast.cmpop, left: Part, right: Part) -> tuple[Booleans, Booleans
     [True]
     """
     compare = _COMPARE.get(type(op))
-    if compare is None or "time" in (left.kind, right.kind):
+    if compare is None or {"time", "none"} & {left.kind, right.kind}:
         raise Refused
     unsure = np.zeros(len(left.values), dtype=np.bool_)
     if left.kind != right.kind:

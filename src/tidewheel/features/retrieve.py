@@ -11,7 +11,7 @@ import pyarrow as pa
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
 from tidewheel.features.columns import service_schema, view_columns
-from tidewheel.features.compiled import run_compiled
+from tidewheel.features.compute_transforms import Computer, TransformReport
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use
 from tidewheel.features.distribute import answer_by_engine
 from tidewheel.features.divide import SLICE_ROWS, DividedAnswer, cost_of, piece_of
@@ -19,9 +19,8 @@ from tidewheel.features.match import key_column
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_sum import RowSum
 from tidewheel.features.spine import check_spine, request_column, spine_times
-from tidewheel.features.transform import run_transform
 from tidewheel.features.view_answer import Asked, ViewAnswer, ViewReport, whole_numbers
-from tidewheel.schema import DataType, Schema
+from tidewheel.schema import Schema
 from tidewheel.sources.definition import Source
 from tidewheel.sources.query import SYSTEM, TS
 from tidewheel.sources.read import Sources
@@ -56,15 +55,6 @@ class Reader(Protocol):
     ) -> Iterator[pa.Table]:
         """Rows with their system columns, in batches; at least one. Those outside of the bounds may be left out."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class TransformReport:
-    """How many rows a transform failed on, and the first failure."""
-
-    transform: str
-    errors: int
-    first_error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +115,7 @@ def retrieve(
                 columns |= made
                 reports.append(report)
             asked = asked | _chained(service, columns)
-        computed = _transform(service, columns, asked, schema, rows=len(times), room=room)
+        computed = _transform(service, columns, asked, rows=len(times), room=room)
     table = pa.table([columns[name] for name in schema.names], schema=schema.arrow())
     coverage = {name: table.num_rows - table.column(name).null_count for name in schema.names}
     contents = {name: one.digest() for name, one in sums.items()}
@@ -317,64 +307,22 @@ def answer_view(
 
 
 def _transform(
-    service: ServiceDefinition, columns: Columns, asked: Mapping[str, pa.Array], schema: Schema, *, rows: int, room: _Room
+    service: ServiceDefinition, columns: Columns, asked: Mapping[str, pa.Array], *, rows: int, room: _Room
 ) -> tuple[TransformReport, ...]:
     """Run the transforms over features, request values, each other and keys; adds their columns."""
     names = {taken.name for one in service.transforms for taken in one.inputs}
     held = {name: columns.get(name, asked.get(name)) for name in names if name in columns or name in asked}
-    if not service.transforms or not any(isinstance(column, pa.ChunkedArray) for column in held.values()):
-        made, reports = _transformed(
-            service, {name: column for name, column in held.items() if column is not None}, schema, rows
-        )
-        columns |= made
-        return reports
-    strip, told = room.spill.strip(), dict[str, TransformReport]()
-    for start in range(0, rows, SLICE_ROWS):  # what does not fit in memory comes by in pieces
-        count = min(SLICE_ROWS, rows - start)
-        pieces = {name: piece_of(column, start, count) for name, column in held.items() if column is not None}
-        made, reports = _transformed(service, pieces, schema, count)
-        strip.write(pa.table(made))
-        for report in reports:
-            before = told.get(report.transform, TransformReport(report.transform, 0, None))
-            first = before.first_error or report.first_error
-            told[report.transform] = TransformReport(report.transform, before.errors + report.errors, first)
-        room.watch("transform", start + count, rows)
-    table = strip.mapped()
-    columns |= {name: table[name] for name in table.column_names}
-    return tuple(told.values())
-
-
-def _transformed(
-    service: ServiceDefinition, given: Mapping[str, pa.Array], schema: Schema, rows: int
-) -> tuple[dict[str, pa.Array], tuple[TransformReport, ...]]:
-    """The columns of the transforms, in their order."""
-    reports = []
-    made: dict[str, pa.Array] = {}
-    values: dict[str, Sequence[object]] = {}
-    for one in service.transforms:
-        held = {taken.name: made.get(taken.name, given.get(taken.name)) for taken in one.inputs}
-        by_column = run_compiled(one, held)
-        if by_column is not None:
-            made[one.name], computed = by_column
-        else:
-            for name, column in held.items():
-                if column is not None and name not in values:
-                    values[name] = plain_values(column)
-            computed = run_transform(one, values, rows)
-            made[one.name] = pa.array(computed.values, schema[one.name].type.arrow())
-        reports.append(TransformReport(one.name, computed.errors, computed.first_error))
-    return made, tuple(reports)
-
-
-def plain_values(column: pa.Array) -> Sequence[object]:
-    """A column as Python values; instants as microseconds, which transforms take too.
-
-    Examples
-    --------
-    >>> plain_values(pa.array([1.5, None]))
-    [1.5, None]
-    """
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(DataType.TIMESTAMP.arrow()).cast(pa.int64())
-    found: list[object] = column.to_pylist()
-    return found
+    engine = room.sources.engine if isinstance(room.sources, Sources) else None
+    with Computer(service.transforms, engine=engine, watch=room.watch, rows=rows) as computer:
+        if not service.transforms or not any(isinstance(column, pa.ChunkedArray) for column in held.values()):
+            columns |= computer.run({name: column for name, column in held.items() if column is not None}, rows)
+            return computer.reports
+        strip = room.spill.strip()
+        for start in range(0, rows, SLICE_ROWS):  # what does not fit in memory comes by in pieces
+            count = min(SLICE_ROWS, rows - start)
+            pieces = {name: piece_of(column, start, count) for name, column in held.items() if column is not None}
+            strip.write(pa.table(computer.run(pieces, count, first=start)))
+            room.watch("transform", start + count, rows)
+        table = strip.mapped()
+        columns |= {name: table[name] for name in table.column_names}
+        return computer.reports

@@ -10,6 +10,8 @@ from decimal import Decimal
 from functools import cache
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+
 from tidewheel.clock import to_datetime
 from tidewheel.errors import Invalid, TidewheelError
 from tidewheel.features.definition import Transform
@@ -89,6 +91,20 @@ def _zone(name: str | None) -> tzinfo | None:
 def _instants(column: Sequence[object], zone: tzinfo | None) -> list[object]:
     made = [to_datetime(value) if isinstance(value, int) else value for value in column]
     return made if zone is None else [value.astimezone(zone) if isinstance(value, datetime) else value for value in made]
+
+
+def plain_values(column: pa.Array) -> Sequence[object]:
+    """A column as Python values; instants as microseconds, which transforms take too.
+
+    Examples
+    --------
+    >>> plain_values(pa.array([1.5, None]))
+    [1.5, None]
+    """
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(DataType.TIMESTAMP.arrow()).cast(pa.int64())
+    found: list[object] = column.to_pylist()
+    return found
 
 
 def checked(value: object, kind: DataType) -> object:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tidewheel.cli.render import render_plan
 from tidewheel.errors import Conflict, ImpureTransform, StalePlan
 from tidewheel.ledger.definition import NodeId
 from tidewheel.project.apply import Applied, apply_plan
@@ -169,12 +170,15 @@ def test_a_node_shows_how_its_transform_runs(workspace: Workspace) -> None:
     transform = "@tw.on_request\ndef t0(items: float) -> float:\n    return items * 2\n"
     write(workspace.root, ['s0 = tw.source("s0", "data/s0.csv", time="t")\n', transform])
     shown = dict(describe_node(load_project(workspace.root), workspace, "t0").sections)
-    assert dict(shown["runs"])["offline"] == "by column"
+    (change,) = [one for one in plan(workspace).changes if one.node == "transform:t0"]
+    assert change.note == "runs by column, by query in duckdb, by query in spark"
+    assert change.note in render_plan(plan(workspace))
+    assert dict(shown["runs"])["offline"] == "by column, by query in duckdb, by query in spark"
 
 
 def test_a_transform_is_held_to_real_rows_when_a_training_set_is_built_and_when_it_changes(workspace: Workspace) -> None:
     calls = "seen = {}\n@tw.on_request\ndef t0(f0: float, items: int) -> int:\n    return %s\n"
-    unsteady = "len(seen) if 1.5 < f0 < 1e6 and seen.update({len(seen): 0}) is None else items"
+    unsteady = "len(seen) if 1.5 < f0 < 1e6 and getattr(seen, 'upd' + 'ate')({len(seen): 0}) is None else items"
     source = 's0 = tw.source("s0", "data/s0.csv", time="t")\n'
     service = SIMPLE_SERVICE.replace("V0,", "V0, t0,")
     write(workspace.root, [source, SIMPLE_VIEW, calls % "items + round(f0)", service, SIMPLE_DATA])
@@ -183,7 +187,10 @@ def test_a_transform_is_held_to_real_rows_when_a_training_set_is_built_and_when_
     assert "real rows" in dict(shown["runs"])["one call"]
     write(workspace.root, [source, SIMPLE_VIEW, calls % "items + int(f0 ** 2)", service, SIMPLE_DATA])
     reports = apply(workspace, plan(workspace)).reports
-    assert any(report.startswith("transform t0 runs row by row (interpreted), ") for report in reports)
+    assert any(
+        report.startswith("transform t0 runs row by row (interpreted): definitions.py:") and "f0 ** 2, " in report
+        for report in reports
+    )
     write(workspace.root, [source, SIMPLE_VIEW, calls % unsteady, service, SIMPLE_DATA])
     with pytest.raises(ImpureTransform, match=r"t0 answers f0=\d+\.\d, items=\d with"):
         plan(workspace)

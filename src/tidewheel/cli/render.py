@@ -69,6 +69,8 @@ def _change(change: Change, plan: Plan) -> list[str]:
         extra.append(f"about {_seconds(change.estimate_seconds)}")
     where = f"  {change.where}" if change.where else ""
     lines = [f"  {sign}{where}  ({', '.join(extra)})"]
+    if change.note and change.action != "follow":
+        lines.append(f"      {change.note}")
     if change.action in {"change", "metadata", "follow"}:
         lines += _reasons(change.reasons, "      ")
     if change.action == "change" and change.downstream:

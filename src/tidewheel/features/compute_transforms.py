@@ -14,7 +14,7 @@ from typing import Literal, Self
 import pyarrow as pa
 
 from tidewheel.features.call_rows import Workers, open_workers
-from tidewheel.features.compiled import RETURN_TYPES, RETURNS, compile_transform, fits, run_compiled, settled
+from tidewheel.features.compiled import RETURN_TYPES, RETURNS, fits, run_compiled, settled
 from tidewheel.features.definition import Transform
 from tidewheel.features.sql_form import RELATION, SqlForm, sql_of
 from tidewheel.features.transform import Computed, plain_values, run_transform
@@ -209,18 +209,3 @@ class Computer:
 def _moments(column: pa.Array) -> pa.Array:
     """Instants as the engine takes them."""
     return column.cast(DataType.TIMESTAMP.arrow()) if pa.types.is_timestamp(column.type) else column
-
-
-def tier_of(transform: Transform) -> Literal["columns", "interpreted"]:
-    """Whether a transform has forms beside the function.
-
-    Examples
-    --------
-    >>> from tidewheel.features.definition import on_request
-    >>> @on_request
-    ... def halves(items: int) -> int:
-    ...     return items // 2
-    >>> tier_of(halves)
-    'columns'
-    """
-    return "interpreted" if compile_transform(transform) is None else "columns"

@@ -14,13 +14,17 @@ import numpy as np
 import pyarrow as pa
 
 from tidewheel.errors import ImpureTransform, TransformDiverges
-from tidewheel.features.compiled import compile_transform, run_compiled
+from tidewheel.features.compiled import RETURN_TYPES, RETURNS, run_compiled, settled, why_interpreted
 from tidewheel.features.definition import Parameter, Transform
+from tidewheel.features.sql_dialect import DIALECTS
+from tidewheel.features.sql_form import RELATION, sql_of
 from tidewheel.features.transform import Computed, run_transform
+from tidewheel.ports.query_engine import InMemory, QueryEngine
 from tidewheel.schema import DataType
 
 Rows = Mapping[str, Sequence[object]]
 _MOST = 1_000
+_PLACE = "row of the check"
 _SEED = 20260101
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAP = datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -46,29 +50,64 @@ _BOUNDARY: Mapping[DataType, tuple[object, ...]] = {
 class TransformFacts:
     """What was seen: rows tried, whether it runs by column offline or is ``interpreted`` row by row, and what a row costs.
 
-    ``microseconds`` is of one call in Python, as a request makes it.
+    ``microseconds`` is of one call in Python, as a request makes it. ``why`` names what made it interpreted; ``query`` the SQL
+    dialects in which it has a form.
     """
 
     transform: str
     rows: int
     interpreted: bool
     microseconds: float
+    why: str | None = None
+    query: tuple[str, ...] = ()
+
+    @property
+    def offline(self) -> str:
+        """How a training set computes it, in words."""
+        return _in_words(self.why, self.query)
 
 
-def check_transform(transform: Transform, rows: Rows | None = None) -> TransformFacts:
-    """Run a transform on generated rows, twice, and in its compiled form where it has one.
+def offline_form(transform: Transform) -> str:
+    """How a training set computes a transform, in words.
+
+    Examples
+    --------
+    >>> from tidewheel.features.definition import on_request
+    >>> @on_request
+    ... def later(hour: int) -> int:
+    ...     return hour + 1
+    >>> offline_form(later)
+    'by column, by query in duckdb, by query in spark'
+    """
+    return _in_words(why_interpreted(transform), _dialects(transform))
+
+
+def _in_words(why: str | None, dialects: Sequence[str]) -> str:
+    if why is not None:
+        return f"row by row (interpreted): {why}"
+    return f"by column{''.join(f', by query in {one}' for one in dialects)}"
+
+
+def _dialects(transform: Transform) -> tuple[str, ...]:
+    return tuple(one for one in DIALECTS if sql_of([transform], one) is not None)
+
+
+def check_transform(transform: Transform, rows: Rows | None = None, *, engine: QueryEngine | None = None) -> TransformFacts:
+    """Run a transform on generated rows, twice, and in its other forms where it has them.
 
     Parameters
     ----------
     rows
         Columns to try instead, by input: real ones.
+    engine
+        Runs the form that the transform has in its dialect.
 
     Raises
     ------
     ImpureTransform
         When it answers one row in two ways.
     TransformDiverges
-        When its two forms differ on a row.
+        When its forms differ on a row.
 
     Examples
     --------
@@ -94,10 +133,13 @@ def check_transform(transform: Transform, rows: Rows | None = None) -> Transform
                 where=transform.name,
                 fix="let it depend on its arguments only",
             )
-    compiled = compile_transform(transform)
-    if compiled is not None:
+    why = why_interpreted(transform)
+    if why is None:
         compare_forms(transform, columns, first)
-    return TransformFacts(transform.name, count, compiled is None, 1e6 * spent / max(count, 1))
+    dialects = _dialects(transform)
+    if engine is not None and engine.dialect in dialects:
+        compare_query(transform, columns, first, engine=engine)
+    return TransformFacts(transform.name, count, why is not None, 1e6 * spent / max(count, 1), why, dialects)
 
 
 def boundary_rows(inputs: Sequence[Parameter]) -> dict[str, list[object]]:
@@ -148,10 +190,32 @@ def compare_forms(transform: Transform, columns: Rows, expected: Computed) -> No
     arrays = {one.name: pa.array(columns[one.name], one.type.arrow()) for one in transform.inputs}
     made = run_compiled(replace(transform, on_error="null"), arrays)
     assert made is not None
-    for row, (value, wanted) in enumerate(zip(made[0].to_pylist(), expected.values, strict=True)):
+    _compare(transform, columns, expected, made[0], "by column")
+
+
+def compare_query(transform: Transform, columns: Rows, expected: Computed, *, engine: QueryEngine) -> None:
+    """Hold the form of a transform in an engine's SQL to what the function answered on some rows.
+
+    Raises
+    ------
+    TransformDiverges
+        For the first row that differs.
+    """
+    form = sql_of([transform], engine.dialect)
+    assert form is not None
+    arrays = {one.name: pa.array(columns[one.name], one.type.arrow()) for one in transform.inputs}
+    table = pa.table({**{name: arrays[name] for name in form.inputs}, _PLACE: pa.array(range(len(expected.values)))})
+    found = engine.stream(form.query(keep=[_PLACE]), {RELATION: InMemory(table)}, order_by=[_PLACE]).read_all()
+    result = found.column("r0").combine_chunks().cast(RETURN_TYPES[RETURNS[transform.returns.type]])
+    made, _ = settled(replace(transform, on_error="null"), arrays, result)
+    _compare(transform, columns, expected, made, f"by query in {engine.dialect}")
+
+
+def _compare(transform: Transform, columns: Rows, expected: Computed, made: pa.Array, how: str) -> None:
+    for row, (value, wanted) in enumerate(zip(made.to_pylist(), expected.values, strict=True)):
         if not _same(value, wanted):
             raise TransformDiverges(
-                f"transform {transform.name} answers {_told(columns, row)} with {wanted!r}, by column with {value!r}",
+                f"transform {transform.name} answers {_told(columns, row)} with {wanted!r}, {how} with {value!r}",
                 where=transform.name,
                 fix="write the expression with calls of your own, which is never compiled, and report this",
             )

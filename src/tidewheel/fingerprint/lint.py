@@ -12,7 +12,8 @@ from tidewheel.artifacts.file import File
 from tidewheel.fingerprint.normal import Chain, Normal
 from tidewheel.fingerprint.reach import Reached, Unloaded
 
-Kind = Literal["reader", "network", "process", "clock", "time", "random", "opaque"]
+Kind = Literal["reader", "network", "process", "clock", "time", "random", "opaque", "state", "file", "environment", "identity"]
+"""The last four only count where an answer must come from arguments alone, see :mod:`tidewheel.fingerprint.purity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ _MESSAGES: Mapping[Kind, str] = {
     "clock": "reads the clock, which no recipe can hold",
     "opaque": "holds something whose content cannot be seen: build it inside of the function that uses it",
     "random": "is random without a seed: give it one",
+    "state": "can change from call to call, and an answer must not depend on the calls before",
+    "file": "reads or writes outside of the process",
+    "environment": "reads settings of the process, which differ where it trains and where it serves",
+    "identity": "is another one in each process",
 }
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("reader", re.compile(r"duckdb(\.\w+)*\.(connect|sql|query|execute|read_\w+|from_\w+)")),
@@ -83,10 +88,10 @@ def findings(reached: Reached) -> list[Finding]:
     names = [
         (name, line, unit.where)
         for _, unit, spaces in reached.units
-        for name, line in _names(_not_handed(unit.normal, spaces), spaces)
+        for name, line in names_of(_not_handed(unit.normal, spaces), spaces)
     ]
     used = {name for name, _, _ in names}
-    bare = {name for _, unit, spaces in reached.units for name, _ in _names(dict.fromkeys(unit.normal.bare_calls, 1), spaces)}
+    bare = {name for _, unit, spaces in reached.units for name, _ in names_of(dict.fromkeys(unit.normal.bare_calls, 1), spaces)}
     names += [(name, 0, unit.where) for _, unit, _ in reached.units for name in _times(unit.normal.attributes)]
     seeded = {name.rpartition(".")[0] for name in used if name in ("random.seed", "numpy.random.seed")}
     found = {Finding("opaque", name, where) for name, where in reached.opaque}
@@ -144,7 +149,14 @@ def _value(chain: Chain, spaces: tuple[Mapping[str, object], ...]) -> object:
     return None
 
 
-def _names(lines: Mapping[tuple[str, ...], int], spaces: tuple[Mapping[str, object], ...]) -> list[tuple[str, int]]:
+def names_of(lines: Mapping[Chain, int], spaces: tuple[Mapping[str, object], ...]) -> list[tuple[str, int]]:
+    """Full names of what some code uses, with the lines.
+
+    Examples
+    --------
+    >>> names_of({("re", "compile"): 3}, ({"re": re},))
+    [('re.compile', 3)]
+    """
     found = []
     for chain, line in lines.items():
         for space in spaces:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tidewheel.digest import digest
 from tidewheel.fingerprint.distributions import Distributions
 from tidewheel.fingerprint.lint import Finding, findings
+from tidewheel.fingerprint.purity import impurities
 from tidewheel.fingerprint.reach import Reach, Reached, combine, still_holds
 from tidewheel.fingerprint.recipe import Component
 from tidewheel.fingerprint.record import environment_value
@@ -86,6 +87,10 @@ class Fingerprinter:
         if known is None or known[0] is not reached:
             known = self._findings[id(reached)] = (reached, findings(reached))
         return known[1]
+
+    def impurities(self, functions: Sequence[object]) -> list[Finding]:
+        """What they depend on besides their arguments, the findings too: see :mod:`tidewheel.fingerprint.purity`."""
+        return impurities(self.reached(functions))
 
     @staticmethod
     def _static(reached: Reached) -> dict[str, Component]:

@@ -145,7 +145,7 @@ def _tried(dataset: Dataset, transforms: Sequence[Transform]) -> Iterator[str]:
     for transform in transforms:
         facts = check_transform(transform, rows_of(dataset, transform))
         if facts.interpreted:
-            yield f"transform {transform.name} runs row by row (interpreted), {facts.microseconds:.1f} us a row"
+            yield f"transform {transform.name} runs {facts.offline}, {facts.microseconds:.1f} us a row"
 
 
 def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:

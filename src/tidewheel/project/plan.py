@@ -51,6 +51,8 @@ class Change:
     recipe: Digest | None
     builds: bool
     estimate_seconds: float | None
+    note: str = ""
+    """What else there is to know, in words: of a transform, how a training set computes it."""
 
     def with_estimate(self, seconds: float | None) -> Change:
         """The change with the time that its build is expected to take."""

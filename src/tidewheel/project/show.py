@@ -157,9 +157,10 @@ def _of_kind(project: Project, workspace: Workspace, declaration: Declaration) -
     if isinstance(declaration.definition, Transform):
         sample = find_sample(project.graph, workspace, declaration.definition)
         facts = check_transform(declaration.definition, None if sample is None else sample.rows)
-        offline = "row by row (interpreted)" if facts.interpreted else "by column"
         kind = "generated" if sample is None else "real"
-        return [("runs", (("offline", offline), ("one call", f"{facts.microseconds:.1f} us on {facts.rows} {kind} rows")))]
+        return [
+            ("runs", (("offline", facts.offline), ("one call", f"{facts.microseconds:.1f} us on {facts.rows} {kind} rows")))
+        ]
     if isinstance(declaration.definition, Source | FeatureView):
         return _of_rows(workspace, declaration.definition)
     if declaration.kind == "deployment":

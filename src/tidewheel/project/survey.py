@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import ImpureTransform
 from tidewheel.features.definition import Transform
-from tidewheel.features.transform_check import check_transform
+from tidewheel.features.transform_check import check_transform, offline_form
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.record import Build, Ledger
@@ -86,7 +86,7 @@ class Surveyor:
         """
         if declaration.kind != "transform":
             return
-        for finding in self.workspace.fingerprinter.findings(declaration.functions):
+        for finding in self.workspace.fingerprinter.impurities(declaration.functions):
             raise ImpureTransform(
                 f"transform {declaration.name}: {finding.message}",
                 where=finding.where or declaration.where,
@@ -94,13 +94,14 @@ class Surveyor:
             )
         if isinstance(declaration.definition, Transform):
             ledger = self.workspace.ledger
-            key = f"transform:{digest(sorted((name, part.value) for name, part in parts.items()))}"
+            engine = self.workspace.sources.engine
+            key = f"transform:{engine.dialect}:{digest(sorted((name, part.value) for name, part in parts.items()))}"
             if ledger.recall(key) is None:
-                check_transform(declaration.definition)
+                check_transform(declaration.definition, engine=engine)
                 ledger.remember(key, b"tried")
             sample = find_sample(self._project.graph, self.workspace, declaration.definition)
             if sample is not None and ledger.recall(f"{key}:{sample.content}") is None:
-                check_transform(declaration.definition, sample.rows)
+                check_transform(declaration.definition, sample.rows, engine=engine)
                 ledger.remember(f"{key}:{sample.content}", b"tried")
 
     def survey(self) -> Survey:
@@ -180,7 +181,13 @@ def plan_and_survey(project: Project, surveyor: Surveyor, *, ledger: Ledger, env
     before, version = read_environment(ledger, environment)
     plan = compare(project.graph, before, survey.state, environment=environment, base_version=version)
     objections = find_objections(project, surveyor.workspace, plan.changes, before=before.recipes, after=survey.state.recipes)
-    return replace(with_estimates(plan, ledger), objections=objections), survey
+    changes = tuple(
+        replace(change, note=f"runs {offline_form(definition)}")
+        if (node := project.graph.nodes.get(change.node)) is not None and isinstance(definition := node.definition, Transform)
+        else change
+        for change in with_estimates(plan, ledger).changes
+    )
+    return replace(plan, changes=changes, objections=objections), survey
 
 
 def restrict(plan: Plan, only: Collection[NodeId] | None) -> Plan:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from tests.examples import CI_EXAMPLES, NIGHTLY_EXAMPLES
 from tests.servers import POSTGRES, postgres_store, redis_store, server_url, with_option
 
 from tidewheel.backends.duckdb import DuckDB
@@ -22,7 +23,10 @@ from tidewheel.ports.query_engine import QueryEngine
 
 # Machines that run many tests at once are slow at random, so there are no deadlines: the suite's time-out is the bound.
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+for name, examples in (("ci", CI_EXAMPLES), ("nightly", NIGHTLY_EXAMPLES)):
+    settings.register_profile(
+        name, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 BACKENDS = Path(__file__).parent / "backends"

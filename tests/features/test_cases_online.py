@@ -46,6 +46,7 @@ from tidewheel.features.definition import (
     view_of,
 )
 from tidewheel.features.online_view import Status
+from tidewheel.features.push import PushReceipt
 from tidewheel.ports.online_store import Key, OnlineStore
 from tidewheel.ports.query_engine import QueryEngine
 
@@ -345,7 +346,10 @@ def test_a_correction_takes_its_event_from_where_it_was(world: World, moved: dic
     world.push(view, [one, {"uid": 1, "ts": clock("00:07"), "made": 1, "x": 1, "id": "two"}])
     if closed is not None:
         world.materialize(view, until=clock("00:10") if closed else clock("00:05"))
-    world.push(view, [one | {"made": 2} | moved, one])
+    receipt = world.push(view, [one | {"made": 2} | moved, one])
+    if not closed and not any(receipt.late.values()):  # then it counts as offline at once
+        both = serve(view), [{"uid": uid} for uid in (1, 2)], [clock("00:15")] * 2
+        assert same_bits(world.answer(*both).values, world.offline(*both))
     report = world.materialize(view, until=clock("00:05"))
     assert not report.full
     inputs, users = serve(view), [{"uid": uid} for uid in (1, 2)]
@@ -354,6 +358,30 @@ def test_a_correction_takes_its_event_from_where_it_was(world: World, moved: dic
     nowhere = "uid" in moved and moved["uid"] is None
     assert sum_of(online) == (1 if nowhere or moved.get("ts") in (clock("00:03"), clock("00:00", "2025-12-01")) else 11)
     assert same_bits(online, world.offline(inputs, users, at))
+
+
+@pytest.mark.parametrize("uid", [2, None])
+def test_an_event_that_has_moved_does_not_come_back_by_a_version_delivered_again(world: World, uid: int | None) -> None:
+    view = windows(world, RAW.append(pa.field("id", pa.string())), event_id="id", created="made")
+    one = {"uid": 1, "ts": clock("00:06"), "made": 1, "x": 10, "id": "one"}
+    for row in (one, one | {"made": 2, "uid": uid}, one):
+        assert not any(world.push(view, [row]).late.values())
+    asked = serve(view), [{"uid": 1}, {"uid": 2}], [clock("00:15")] * 2
+    assert same_bits(world.answer(*asked).values, world.offline(*asked))
+    assert sum_of(world.answer(*asked).values) == (0 if uid is None else 10)
+
+
+def test_versions_that_tie_at_two_keys_wait_for_the_next_materialisation(world: World) -> None:
+    view = windows(world, RAW.append(pa.field("id", pa.string())), event_id="id", created="made")
+    one = {"uid": 1, "ts": clock("00:06"), "made": 1, "x": 10, "id": "one"}
+    assert [sum_late(world.push(view, [row])) for row in (one, one | {"uid": 2})] == [0, 1]
+    world.materialize(view, until=clock("00:05"))
+    asked = serve(view), [{"uid": 1}, {"uid": 2}], [clock("00:15")] * 2
+    assert same_bits(world.answer(*asked).values, world.offline(*asked))
+
+
+def sum_late(receipt: PushReceipt) -> int:
+    return next(iter(receipt.late.values()))
 
 
 def sum_of(answers: list[list[object]]) -> int:

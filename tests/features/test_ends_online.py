@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import dear
 from tests.features.online_world import NEW_YEAR, World, same_bits, world_on
 from tests.servers import EMBEDDED, SERVERS, STORES
 
@@ -65,6 +66,9 @@ def make_view(name: str, kind: str) -> FeatureView:
     return view_of(View)
 
 
+Drawn = tuple[int, int, int | None, bool, int, bool]
+
+
 class Story:
     """One source of one kind, what has happened to it, and both ways to ask."""
 
@@ -75,29 +79,36 @@ class Story:
         self.service = service(f"{self.name}_inputs", self.view)
         self.files, self.serial = itertools.count(), itertools.count(1)
         self.table: dict[int, dict[str, object]] = {}
-        self.known: set[int] = set()
+        self.times: dict[int, list[int]] = {}
         self.until: int = NEW_YEAR
         self.behind = True
         self.file([])
         self.materialize(NEW_YEAR)
 
-    def row(self, drawn: tuple[int, int, int | None, bool, int]) -> dict[str, object]:
-        uid, minute, x, ends, more = drawn
+    def row(self, drawn: Drawn) -> dict[str, object]:
+        uid, minute, x, ends, more, blind = drawn
         at, made = NEW_YEAR + minute * MINUTE, next(self.serial)
         if "changes" not in self.kind:
             until = at + more * 20 * MINUTE if ends else None
             return {"uid": uid, "ts": at, "made": made, "x": x, "gone": ends, "until": until}
         before = self.table.get(more)
-        # What is created again, as of before it was deleted, has no image to take away: the next materialisation does.
-        self.behind |= before is None and more in self.known
-        self.known.add(more)
+        placed = NEW_YEAR + (minute // 2) * MINUTE
+        times = self.times.setdefault(more, [])
+        # Where there is no image of what is closed to take away, the next materialisation does.
+        self.behind |= (before is None or blind) and any(one < self.until - 2 * HOUR for one in times)
+        times += [placed, at]
         if ends and before is not None:
             del self.table[more]
             return {"op": "d", "ts": at, "made": made, "before": before, "after": None}
-        placed = NEW_YEAR + (minute // 2) * MINUTE
         after: dict[str, object] = {"id": more, "uid": uid, "x": x, "placed": placed}
         self.table[more] = after
-        return {"op": "c" if before is None else "u", "ts": at, "made": made, "before": before, "after": after}
+        return {
+            "op": "c" if before is None else "u",
+            "ts": at,
+            "made": made,
+            "before": None if blind else before,
+            "after": after,
+        }
 
     def file(self, rows: list[dict[str, object]]) -> None:
         self.world.file(f"{self.name}-{next(self.files)}.parquet", pa.Table.from_pylist(rows, schema=KINDS[self.kind][0]))
@@ -127,7 +138,9 @@ class Story:
 
 
 MINUTES = st.integers(0, 60 * 12)
-DRAWN = st.tuples(st.sampled_from([1, 1, 2]), MINUTES, st.none() | st.integers(-4, 4), st.booleans(), st.integers(0, 3))
+DRAWN = st.tuples(
+    st.sampled_from([1, 1, 2]), MINUTES, st.none() | st.integers(-4, 4), st.booleans(), st.integers(0, 3), st.booleans()
+)
 STEPS = st.one_of(
     st.tuples(st.just("push"), st.lists(DRAWN, min_size=1, max_size=4)),
     st.tuples(st.just("file"), st.lists(DRAWN, max_size=4)),
@@ -156,7 +169,7 @@ stories = given(steps=st.lists(STEPS, max_size=6), at=st.lists(st.integers(0, 60
 @pytest.mark.slow
 @pytest.mark.parametrize("world", EMBEDDED, indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=15)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=dear(25))
 @stories
 def test_online_answers_have_the_bits_of_offline_ones(
     world: World, kind: str, steps: list[tuple[str, object]], at: list[int]
@@ -166,7 +179,7 @@ def test_online_answers_have_the_bits_of_offline_ones(
 
 @pytest.mark.parametrize("world", SERVERS, indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=6)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=dear(10))
 @stories
 def test_online_answers_of_servers_have_the_bits_of_offline_ones(
     world: World, kind: str, steps: list[tuple[str, object]], at: list[int]
@@ -178,15 +191,29 @@ def test_online_answers_of_servers_have_the_bits_of_offline_ones(
 @pytest.mark.parametrize("kind", ["changes", "changes of a past"])
 def test_a_push_that_changes_a_closed_event_is_told_as_late(world: World, kind: str, ends: bool) -> None:
     story = Story(world, kind)
-    story.file([story.row((1, 60, 3, False, 1))])
+    story.file([story.row((1, 60, 3, False, 1, False))])
     story.materialize(hour(4))
-    receipt = world.push(story.view, [story.row((1, 180, 4, ends, 1))])
+    receipt = world.push(story.view, [story.row((1, 180, 4, ends, 1, False))])
     assert list(receipt.late.values()) == [1]
     story.behind = True
     story.check([hour(3.5), hour(4)])
-    receipt = world.push(story.view, [story.row((2, 190, 5, False, 2)), story.row((1, 191, 6, False, 2))])  # both are open
+    receipt = world.push(
+        story.view, [story.row((2, 190, 5, False, 2, False)), story.row((1, 191, 6, False, 2, False))]
+    )  # both are open
     assert list(receipt.late.values()) == [0]
     story.check([hour(4)])
+
+
+@pytest.mark.parametrize("kind", ["changes", "changes of a past"])
+def test_an_update_without_the_image_before_takes_an_open_row_from_its_old_key(world: World, kind: str) -> None:
+    story = Story(world, kind)
+    story.push([story.row((1, 190, 3, False, 1, False)), story.row((1, 180, 5, False, 2, False))])
+    story.push([story.row((2, 200, 4, False, 1, True))])
+    story.behind = False  # the first file was empty
+    story.check([hour(3.2), hour(3.5), hour(4)])
+    story.push([story.row((2, 220, 4, True, 1, False))])
+    story.push([story.row((1, 210, 9, False, 1, False))])  # created again, as of before it was deleted
+    story.check([hour(3.2), hour(3.5), hour(4)])
 
 
 def hour(number: float) -> int:

@@ -24,6 +24,8 @@ from tidewheel.features.gather import find_bounds, gather
 from tidewheel.features.keys import KeyCodec
 from tidewheel.features.materialize import Materializer, MaterializeReport
 from tidewheel.schema import DataType, Field, Schema
+from tidewheel.sources.changes import changes
+from tidewheel.sources.definition import source
 
 NUMBER = itertools.count()
 USER = entity("user", uid=int)
@@ -230,6 +232,37 @@ def test_a_look_up_reads_only_the_files_that_arrived(world: World) -> None:
     report = run(world, view, until=NOON + 3 * HOUR, memory_bytes=1 << 30)
     assert (report.full, report.rows_read) == (False, 3)
     assert agrees(world, view, [*range(50), 77], [NOON + 3 * HOUR])
+
+
+FEW: dict[str, dict[str, object]] = {
+    "events": {"time": "ts", "event_id": "id", "created": "made"},
+    "changes": {"time": "ts", "event_id": "id", "created": "made", "changes": changes("op")},
+    "states": {"valid_from": "ts", "valid_to": "until"},
+}
+
+
+@pytest.mark.parametrize("kind", FEW)
+@pytest.mark.parametrize("key", [int, str])
+def test_a_correction_reads_the_rows_of_the_keys_and_events_that_it_touches(world: World, kind: str, key: type) -> None:
+    name = f"few{next(NUMBER)}"
+    made = {"x": lookup("x"), "n": count("forever", hop="1h")} if kind != "states" else {"x": lookup("x")}
+    of = source(name, f"{name}-*.parquet", **FEW[kind])  # type: ignore[arg-type]  # options of any kind
+    view = view_of(features(of, by=entity(f"one_{key.__name__}", uid=key))(type("View", (), made)))
+    draw = random.Random(9)
+    rows = [
+        {"id": n, "uid": key(draw.randrange(300)), "ts": draw.randrange(NOON - DAY, NOON - 3 * HOUR), "made": 0, "x": float(n)}
+        for n in range(3_000)
+    ]
+    told = {"op": "c", "until": None}
+    kinds = {"id": pa.int64(), "uid": pa.int64() if key is int else pa.string(), "made": pa.int64(), "x": pa.float64()}
+    schema = pa.schema({**kinds, "ts": pa.timestamp("us", "UTC"), "op": pa.string(), "until": pa.timestamp("us", "UTC")})
+    world.file(f"{name}-1.parquet", pa.Table.from_pylist([row | told for row in rows], schema))
+    assert run(world, view, memory_bytes=1 << 30).rows_read == 3_000
+    fresh = [rows[5] | {"made": 1, "uid": key(7)}, rows[6] | {"id": 9_000, "uid": key(8)}, rows[7] | {"uid": None, "made": 1}]
+    world.file(f"{name}-2.parquet", pa.Table.from_pylist([row | told for row in fresh], schema))
+    report = run(world, view, until=NOON + HOUR, memory_bytes=1 << 30)
+    assert (report.full, report.rows_read < 100) == (False, True)
+    assert agrees(world, view, [key(n) for n in range(300)], [NOON + HOUR])
 
 
 def by_day(world: World, name: str, days: int) -> int:

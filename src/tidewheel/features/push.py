@@ -17,6 +17,7 @@ from tidewheel.database.open import Database
 from tidewheel.digest import Digest
 from tidewheel.features.closing import encode_rows
 from tidewheel.features.definition import FeatureView
+from tidewheel.features.event_index import NOWHERE, EventIndex
 from tidewheel.features.online import OnlineLayout
 from tidewheel.features.online_ends import Ends
 from tidewheel.features.register import OnlineViews
@@ -43,7 +44,8 @@ class PushReceipt:
     applied
         Rows that each online view of the source took: those that its select keeps, with a key.
     late
-        Of those, how many lie before tiles that are closed already: windows count them from the next materialisation on.
+        Of those, how many the next materialisation brings to their end: they lie before tiles that are closed already, change a
+        row that is closed into them, or tie with a version of the event at another key.
     quarantined
         Of the accepted rows, how many fail a rule that puts rows aside: they are kept, and no view sees them.
     """
@@ -87,8 +89,8 @@ class Pusher:
     def push(self, source: Source, rows: Sequence[Row], *, now: Micros | None = None) -> PushReceipt:
         """Check rows, keep them, and make them count online.
 
-        A correction that moves an event to another key, or to another time where the old one is closed into tiles, counts at
-        its new place at once; from its old one the next materialisation takes it.
+        A correction that moves an event to another key or time takes it from where it was, at once where that is open. Where
+        it is closed into tiles, the next materialisation takes it from there.
 
         Parameters
         ----------
@@ -118,7 +120,9 @@ class Pusher:
             known, self._layouts = self._layouts, self._current(source)
             later = [one for one in self._layouts if one not in known]  # their first run may have looked too early
             ready += [_Prepared(layout, seen.by(layout.view), self.store, left=left) for layout in later]
-            self.store.write([], [item for one in ready for item in one.items])
+            self.store.write([], [item for one in ready for item in (*one.items, *one.entries)])
+            for one in ready:
+                one.settle(self.store)
         return PushReceipt(
             table.num_rows,
             {one.layout.view.name: len(one.items) for one in ready},
@@ -159,8 +163,14 @@ class _Prepared:
     def __init__(self, layout: OnlineLayout, rows: pa.Table, store: OnlineStore, *, left: pa.Table | None = None) -> None:
         self.layout = layout
         by_key: dict[bytes, list[bytes]] = {}
+        own = set[tuple[bytes, bytes]]()
+        nowhere = list[tuple[bytes, bytes]]()
         for key, row in _keyed(layout, rows):
+            if key is None:
+                nowhere += [(NOWHERE, item) for item in layout.numbered([row])]
+                continue
             by_key.setdefault(key, []).append(row)
+            own.add((key, row))
         closed: Iterable[bytes | None] = [None] * len(by_key)
         held: list[list[bytes]] = [[]] * len(by_key)
         replaced = self._add_departures(by_key, left) if left is not None else {}
@@ -169,6 +179,7 @@ class _Prepared:
             sets = list(by_key) if layout.counted or changes else ()
             closed, held = store.read(list(by_key), sets, newest=None if changes else _NEWEST)
             held = _with_equals(store, by_key, held) if layout.counted else held or [[]] * len(by_key)
+        self.index = EventIndex(layout) if layout.identity_place is not None else None
         ends = Ends(layout) if layout.view.windows and layout.view.source.changes is not None else None
         self.items: list[tuple[bytes, bytes]] = []
         self.late = 0
@@ -180,6 +191,18 @@ class _Prepared:
                 if ends is not None:
                     early |= ends.replacing_closed(new, items, replaced.get(key, ()))
                 self.late += len(early)
+        self._own = [(key, item) for key, item in self.items if (key, item[:-4]) in own]
+        self._nowhere = nowhere
+
+    @property
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Where the items are found by their event ids."""
+        return iter(()) if self.index is None else self.index.entries(self._own)
+
+    def settle(self, store: OnlineStore) -> None:
+        """After the items are written: take events that have moved from where they were open."""
+        if self.index is not None:
+            self.late += self.index.settle(store, [*self._own, *self._nowhere])
 
     def _add_departures(self, by_key: dict[bytes, list[bytes]], left: pa.Table) -> dict[bytes, list[bytes]]:
         """Tell the keys that changes took a row from; where its new image has the same key, that one tells.
@@ -192,6 +215,8 @@ class _Prepared:
         stays = {(key, row[start:16], layout.identity(row)): row for key, rows in by_key.items() for row in rows}
         found: dict[bytes, list[bytes]] = {}
         for key, row in _keyed(layout, left):
+            if key is None:
+                continue
             told = stays.get((key, row[start:16], layout.identity(row)))
             found.setdefault(key, []).append(row if told is None else told)
             if told is None:
@@ -199,13 +224,12 @@ class _Prepared:
         return found
 
 
-def _keyed(layout: OnlineLayout, rows: pa.Table) -> Iterator[tuple[bytes, bytes]]:
-    """Key and bytes of each row without a null in its key."""
+def _keyed(layout: OnlineLayout, rows: pa.Table) -> Iterator[tuple[bytes | None, bytes]]:
+    """Key and bytes of each row; ``None`` for a key with a null in it."""
     names = layout.keys.schema.names
     parts = zip(*(rows[name].to_pylist() for name in names), strict=True) if names else iter([()] * rows.num_rows)
     for part, row in zip(parts, encode_rows(layout, rows), strict=True):
-        if None not in part:
-            yield layout.keys.encode(part), row
+        yield None if None in part else layout.keys.encode(part), row
 
 
 def _with_equals(store: OnlineStore, rows: Mapping[bytes, list[bytes]], held: list[list[bytes]]) -> list[list[bytes]]:

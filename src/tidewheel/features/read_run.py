@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 from tidewheel.clock import Micros
 from tidewheel.features.carried import NEVER, Carried
 from tidewheel.features.closing import KeyedRows, key_rows
+from tidewheel.features.event_index import EventIndex
 from tidewheel.features.gather import Gathered, Part, gather
 from tidewheel.features.key_arrays import number_keys
 from tidewheel.features.online import OnlineLayout
@@ -27,8 +29,11 @@ from tidewheel.features.plan import WindowPlan, plan_windows
 from tidewheel.features.rows import order_prefix
 from tidewheel.features.run import Reading, Run
 from tidewheel.ports.online_store import OnlineStore
+from tidewheel.sources.query import Only
 from tidewheel.sources.read import Sources
 from tidewheel.sources.snapshot import Snapshot
+
+T = TypeVar("T")
 
 SOME_KEYS = 1_000
 """Keys that the store is asked for at once."""
@@ -97,21 +102,37 @@ class RunReader:
                 found.arrived = rows
                 ids = rows[identity].combine_chunks()
                 asked = tuple(dict.fromkeys((*names, identity)))
-                older = self.sources.scan(layout.view.source, asked, snapshot=before, start=self.run.start)
-                older = older.filter(pc.is_in(older[identity], value_set=ids, skip_nulls=True))
-                found.corrected = older.num_rows > 0
-                found.add_keys(number_keys(layout.keys, older).keys)
+                only = Only.of(pa.table({identity: ids.unique().drop_null()}), by_id=True)
+                source, start = layout.view.source, self.run.start
+                for rows in self.sources.batches(source, asked, snapshot=before, start=start, where=only):
+                    older = rows.filter(pc.is_in(rows[identity], value_set=ids, skip_nulls=True))
+                    found.corrected |= older.num_rows > 0
+                    found.add_keys(number_keys(layout.keys, older).keys)
                 found.add_keys(self._open_with(ids))
         bound = order_prefix(self.run.watermark, _LEAST)
-        found.add_keys(key for key, items in self.store.scan_sets(layout.prefix) if items[0] < bound)
+        old = ((key, items[0]) for key, items in self.store.scan_sets(layout.keys.prefix) if items[0] < bound)
+        found.add_keys(self._closable(old) if layout.view.source.bounded else (key for key, _ in old))
         return found
+
+    def _closable(self, old: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        """Of keys, each with its first open row, those that a run may close more of.
+
+        A row that stood beside others when its key was closed holds the watermark where it is until something arrives.
+        """
+        layout = self.run.layout
+        for some in batches(old):
+            for (key, item), row in zip(some, self.store.read([key for key, _ in some])[0], strict=True):
+                ts, known = layout.times(item[:-4])
+                holds = row is not None and layout.decode_watermark(row) == ts // layout.hop * layout.hop
+                if not holds or known > layout.decode_closed(row or b"").until:
+                    yield key
 
     def _open_with(self, ids: pa.Array) -> set[bytes]:
         """Keys that hold open events of these ids: also of versions that a later push has corrected already."""
-        layout = self.run.layout
-        held = [(key, layout.identity(item[:-4])) for key, items in self.store.scan_sets(layout.prefix) for item in items]
-        found = pc.is_in(pa.array([one for _, one in held], ids.type), value_set=ids, skip_nulls=True)
-        return {key for (key, _), hit in zip(held, found.to_pylist(), strict=True) if hit}
+        index, found = EventIndex(self.run.layout), set[bytes]()
+        for some in batches(ids.drop_null().unique().to_pylist()):
+            found |= index.holders(self.store, some)
+        return found
 
     def plan(self, arrived: Snapshot, touched: Touched) -> Reading:
         """What to read for the touched keys."""
@@ -188,7 +209,8 @@ class RunReader:
     def _rows(self, reading: Reading) -> Iterator[pa.Table]:
         layout = self.run.layout
         source, cuts = layout.view.source, reading.cuts
-        for rows in self.sources.batches(source, self._names, snapshot=reading.snapshot, start=reading.start):
+        only = None if cuts is None else self._only(cuts)
+        for rows in self.sources.batches(source, self._names, snapshot=reading.snapshot, start=reading.start, where=only):
             self.rows_read += rows.num_rows
             if cuts is None:
                 yield rows
@@ -196,6 +218,17 @@ class RunReader:
             numbered = number_keys(layout.keys, rows)
             since = np.array([*(cuts.get(key, _AFTER_ALL) for key in numbered.keys), _LEAST])  # the last one: null keys
             yield rows.filter(pa.array(rows["__ts"].to_numpy() >= since[numbered.codes]))
+
+    def _only(self, keys: Iterable[bytes]) -> Only | None:
+        """What tells the rows of some keys before they are put in order; ``None`` where files are quicker read as they lie."""
+        layout = self.run.layout
+        if layout.view.source.event_id is None and not layout.view.source.bounded:
+            return None
+        parts = zip(*map(layout.keys.decode, keys), strict=True)
+        fields = layout.keys.schema
+        return Only.of(
+            pa.table([pa.array(part, one.type.arrow()) for one, part in zip(fields, parts, strict=True)], names=fields.names)
+        )
 
     def _carried(self, reading: Reading, keys: Sequence[bytes]) -> Carried:
         assert reading.cuts is not None
@@ -211,7 +244,7 @@ class RunReader:
         return carried
 
 
-def batches(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+def batches(keys: Iterable[T]) -> Iterator[list[T]]:
     """Keys, as many at once as the store is asked for."""
     left = iter(keys)
     while batch := list(islice(left, SOME_KEYS)):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from tidewheel.features.arrivals import find_arrivals
 from tidewheel.features.closing import KeyedRows, Piece, encode_rows
+from tidewheel.features.event_index import EventIndex
 from tidewheel.features.online import Closed, OnlineLayout, correction_order
 from tidewheel.features.read_run import batches
 from tidewheel.features.rows import order_prefix
@@ -33,10 +35,17 @@ class RunWriter:
     store: OnlineStore
     run: Run
     fresh: bool
+    _index: EventIndex | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._index = None if self.run.layout.identity_place is None else EventIndex(self.run.layout)
 
     def write(self, table: KeyedRows | None, piece: Piece) -> None:
         """Write some keys; then drop from their sets what is closed now. A full run needs no ``table`` for that."""
-        self.store.write(piece.rows, piece.items)
+        entries = () if self._index is None else self._index.entries(piece.items)
+        self.store.write(piece.rows, [*piece.items, *entries])
+        if self._index is not None:  # what was corrected since the snapshot is not to come back
+            self._index.settle(self.store, piece.items)
         if not self.fresh:
             self._take_out(table, piece)
 
@@ -55,7 +64,7 @@ class RunWriter:
         """Keys that the store has and a full run, at its end, has not written."""
         layout, least = self.run.layout, order_prefix(self.run.revision, _LEAST)
         found = {key for key, row in self.store.scan(layout.prefix) if row < least and key != layout.mark_key}
-        for keys in batches(key for key, _ in self.store.scan_sets(layout.prefix)):
+        for keys in batches(key for key, _ in self.store.scan_sets(layout.keys.prefix)):
             rows, _ = self.store.read(keys)
             found.update(key for key, row in zip(keys, rows, strict=True) if row is None)
         return sorted(found)
@@ -68,6 +77,7 @@ class RunWriter:
         held = self.store.read([], [key for key, _ in piece.rows])[1]
         both = [(bound, items) for bound, items in zip(piece.bounds, held, strict=True) if items]
         closed = [bound for bound, items in both if items[0] < bound[1]]
+        below = [(key, item) for (key, bound), items in both for item in items if item < bound]
         open_items = ((key, item) for (key, bound), items in both for item in items if item >= bound)
         if self.run.full:
             written = set(piece.items)
@@ -76,7 +86,19 @@ class RunWriter:
             assert table is not None
             stale = self._corrected(table, list(open_items))
         if closed or stale:
-            self.store.prune(closed, stale)
+            unlisted = [] if self._index is None else self._unlisted(self._index, both, {*below, *stale}, piece)
+            self.store.prune(closed, [*stale, *unlisted])
+
+    @staticmethod
+    def _unlisted(
+        index: EventIndex,
+        both: Sequence[tuple[tuple[bytes, bytes], Sequence[bytes]]],
+        gone: Set[tuple[bytes, bytes]],
+        piece: Piece,
+    ) -> set[tuple[bytes, bytes]]:
+        """Entries of items that go, unless the same version stays in another form."""
+        stays = [(key, item) for (key, _), items in both for item in items if (key, item) not in gone]
+        return set(index.entries(gone)) - set(index.entries((*stays, *piece.items)))
 
     def _not_pushed_since(self, items: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Of items that the source did not have at the run's snapshot, those that have not arrived after it either."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidewheel.clock import DAY, Micros, to_datetime
@@ -18,6 +19,41 @@ TS, CREATED, AVAILABLE = "__ts", "__created", "__avail"
 SYSTEM = (TS, CREATED, AVAILABLE)
 NAN = "__nan"
 _ZONES_REACH = 2 * DAY
+_MOST_ASKED = 1_000_000
+ONLY = "__only"
+"""Relation with the rows of :class:`Only`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which rows of a source are asked for, of all that there are: few, told before anything else is done with them.
+
+    Parameters
+    ----------
+    rows
+        Either event ids, or keys: their columns after ``select``. Rows with a null in their key come along with the latter, and
+        maybe some of other keys.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> Only.of(pa.table({"zone": [7]})).rows.column_names
+    ['zone']
+    >>> Only.of(pa.table({"share": [0.5]})) is None
+    True
+    """
+
+    rows: pa.Table
+    by_id: bool = False
+
+    @staticmethod
+    def of(rows: pa.Table, *, by_id: bool = False) -> Only | None:
+        """What asks for these; ``None`` where there are too many to tell, or of types that a file may hold in another way."""
+        import pyarrow as pa
+
+        plain = (pa.types.is_integer, pa.types.is_string, pa.types.is_binary, pa.types.is_boolean)
+        told = all(any(one(kind) for one in plain) for kind in rows.schema.types)
+        return Only(rows, by_id) if told and rows.num_columns and rows.num_rows <= _MOST_ASKED else None
 
 
 def scan_query(
@@ -28,7 +64,7 @@ def scan_query(
     raw: Sequence[str] = (),
     start: Micros | None = None,
     end: Micros | None = None,
-    where: str | None = None,
+    where: str | Only | None = None,
 ) -> str:
     """The query for some columns of a source and the raw values of its system columns.
 
@@ -42,7 +78,7 @@ def scan_query(
         Bounds on the event's time, applied loosely here: local times are resolved after the query.
     """
     wanted = list(dict.fromkeys(columns))
-    rows = _rows(source, described, wanted, raw)
+    rows = _rows(source, described, wanted, raw, where if isinstance(where, Only) else None)
     output = [quoted(name) for name in wanted] + [f"{quoted(source.time)} AS {TS}"]
     if source.created is not None:
         output.append(f"{quoted(source.created)} AS {CREATED}")
@@ -55,7 +91,7 @@ def scan_query(
     floats = [name for name in wanted if source.nan == "null" and _is_float(described, name)]
     if floats:
         output.append(f"{' + '.join(quoted(_nan(name)) for name in floats)} AS {NAN}")
-    conditions = [f"({where}\n)"] if where else []
+    conditions = [f"({where}\n)"] if isinstance(where, str) and where else []
     conditions += _bounds(source, described, start, end)
     text = f"SELECT {', '.join(output)} FROM ({rows}) AS rows"
     return text + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
@@ -86,12 +122,14 @@ def time_query(source: Source) -> str:
     return f"SELECT {quoted(source.time)} FROM ({tree.sql(dialect='duckdb', comments=False)}) AS rows"
 
 
-def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequence[str]) -> str:
+def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequence[str], only: Only | None = None) -> str:
     union = ""
     if raw:
         names = ", ".join(quoted(name) for name in raw)
         union = f"SELECT {names} FROM files UNION ALL SELECT {names} FROM pushed"
     rows = f"({select_query(source, union=union, floats=float_names(source, described))}\n) AS picked"
+    if only is not None:
+        rows = f"({_asked(source, only, rows)}) AS asked"
     if source.changes is not None:
         rows = f"({_superseded(source, rows)}) AS changed"
     elif source.event_id is not None:
@@ -109,6 +147,21 @@ def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequ
     ] + ([UNTIL] if source.changes is not None else [])
     marks = [f"CASE WHEN isnan({quoted(name)}) THEN 1 ELSE 0 END AS {quoted(_nan(name))}" for name in wanted if name in floats]
     return f"SELECT {', '.join(cleaned + marks)} FROM {rows}"
+
+
+def _asked(source: Source, only: Only, rows: str) -> str:
+    """Rows of the ids or keys asked for, and of events that have a version among them every other version."""
+    names = only.rows.column_names
+    told = " AND ".join(f"{quoted(name)} IN (SELECT {quoted(name)} FROM {ONLY})" for name in names)
+    if only.by_id:
+        return f"SELECT * FROM {rows} WHERE {told}"
+    nowhere = " OR ".join(f"{quoted(name)} IS NULL" for name in names)
+    if source.event_id is None:
+        return f"SELECT * FROM {rows} WHERE ({told}) OR {nowhere}"
+    key = quoted(source.event_id)
+    others = f"SELECT {key} FROM {rows} WHERE {told}"
+    mine = f"SELECT * FROM {rows} WHERE {key} IN ({others})"
+    return f"{mine} UNION ALL SELECT * FROM {rows} WHERE {key} IS NULL AND (({told}) OR {nowhere})"
 
 
 def select_query(source: Source, *, union: str = "", departed: bool = False, floats: Sequence[str] = ()) -> str:

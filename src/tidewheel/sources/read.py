@@ -35,8 +35,10 @@ from tidewheel.sources.query import (
     AVAILABLE,
     CREATED,
     NAN,
+    ONLY,
     SYSTEM,
     TS,
+    Only,
     conditions_of,
     float_names,
     scan_query,
@@ -191,7 +193,7 @@ class Sources:
         order_by: Sequence[str] = (),
         start: Micros | None = None,
         end: Micros | None = None,
-        where: str | None = None,
+        where: str | Only | None = None,
     ) -> pa.Table:
         """Rows of files and pushes as one table, after ``select``.
 
@@ -206,7 +208,7 @@ class Sources:
         start, end
             Bounds on the event's time: ``start <= __ts < end``.
         where
-            Condition in DuckDB's SQL on columns after ``select``.
+            Condition in DuckDB's SQL on columns after ``select``, or the few rows that are asked for.
 
         Returns
         -------
@@ -233,7 +235,7 @@ class Sources:
         snapshot: Snapshot | None = None,
         start: Micros | None = None,
         end: Micros | None = None,
-        where: str | None = None,
+        where: str | Only | None = None,
     ) -> Iterator[pa.Table]:
         """What :meth:`scan` gives, in batches that together need not fit in memory; at least one, be it empty."""
         relations = self._relations(source, snapshot)
@@ -373,7 +375,7 @@ class Sources:
         order_by: Sequence[str],
         start: Micros | None,
         end: Micros | None,
-        where: str | None,
+        where: str | Only | None,
     ) -> pa.Table:
         tables = list(self._batches(source, columns, relations, start=start, end=end, where=where))
         found = pa.concat_tables(tables)
@@ -390,7 +392,7 @@ class Sources:
         *,
         start: Micros | None,
         end: Micros | None,
-        where: str | None,
+        where: str | Only | None,
     ) -> Iterator[pa.Table]:
         """At least one table, be it empty; without bounds, what was met is counted at the end."""
         described = self._describe(source, select_query(source))
@@ -421,7 +423,7 @@ class Sources:
         *,
         start: Micros | None,
         end: Micros | None,
-        where: str | None,
+        where: str | Only | None,
     ) -> Iterator[tuple[pa.Table, int]]:
         """Columns and the raw values of the system columns, from the engine or, where that gives the same, as they lie; and
         how many NaN became null."""
@@ -432,7 +434,8 @@ class Sources:
             yield with_system_columns(source, direct.schema.empty_table())
             return
         sql = scan_query(source, described, columns, raw=self._raw_names(relations), start=start, end=end, where=where)
-        reader = self.engine.stream(to_dialect(sql, self.engine.dialect), relations)
+        more: dict[str, Relation] = {ONLY: InMemory(where.rows)} if isinstance(where, Only) else {}
+        reader = self.engine.stream(to_dialect(sql, self.engine.dialect), {**relations, **more})
         if pa.types.is_string(described.field(source.time).type):  # whether texts have zones is told from all of them
             tables = iter([reader.read_all()])
         else:

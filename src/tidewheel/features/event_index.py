@@ -100,6 +100,8 @@ class EventIndex:
                 continue
             told += [(self.key(one), item[:_ORDER_BYTES] + NOWHERE) for _, item in lines]
             lines += [(NOWHERE, entry[:_ORDER_BYTES]) for entry in moved[one] if entry[_ORDER_BYTES:] == NOWHERE]
+            if not versions and not lines:
+                continue
             latest = max((*versions, *lines), key=lambda version: _correction(version[1]))
             for key, item in versions:
                 if key != latest[0] and item[:_ORDER_BYTES] == latest[1][:_ORDER_BYTES]:

@@ -45,7 +45,8 @@ class RunWriter:
         entries = () if self._index is None else self._index.entries(piece.items)
         self.store.write(piece.rows, [*piece.items, *entries])
         if self._index is not None:  # what was corrected since the snapshot is not to come back
-            self._index.settle(self.store, piece.items)
+            for items in batches(piece.items):
+                self._index.settle(self.store, items)
         if not self.fresh:
             self._take_out(table, piece)
 

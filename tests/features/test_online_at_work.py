@@ -14,6 +14,7 @@ from tests.servers import STORES
 from tidewheel.clock import MINUTE, Micros
 from tidewheel.features.definition import FeatureView, count, entity, features, lookup, service, sum, view_of
 from tidewheel.ports.online_store import Key, OnlineStore
+from tidewheel.sources.changes import changes
 
 NUMBER = itertools.count()
 USER = entity("user", uid=int)
@@ -103,6 +104,28 @@ def test_a_full_run_drops_what_is_gone_and_keeps_what_is_pushed_meanwhile(world:
     prepared = world.prepare(service(f"s{next(NUMBER)}", view))
     answered = prepared.answer([{"uid": uid} for uid in (1, 2, 3, 4)], at=[NOON] * 4).values
     assert answered == [[70, 2, 77], [None, 0, 0], [None, 0, 0], [80, 1, 80]]
+
+
+def test_a_row_that_moves_while_a_full_run_is_at_work_has_moved_afterwards(world: World) -> None:
+    name = f"moves{next(NUMBER)}"
+    of = online_source(name, event_id="id", created="made", changes=changes("op"))
+    view = view_of(features(of, by=USER)(type("View", (), {"x": lookup("x"), "n": count("2d", hop="1h")})))
+    row = {"uid": 1, "ts": NOON - 9, "x": 5, "id": 1, "made": 1, "op": "c"}
+    world.file(f"{name}-1.parquet", pa.Table.from_pylist([row, row | {"id": 2, "x": 6, "ts": NOON - 8}]))
+    world.materialize(view, until=NOON)
+    assert isinstance(world.store, Watched)
+    store = world.store
+
+    def move() -> None:
+        store.changed = lambda: None
+        assert not any(
+            world.push(view, [row | {"uid": 2, "id": 2, "x": 7, "ts": NOON - 7, "made": 2, "op": "u"}]).late.values()
+        )
+
+    store.changed = move
+    assert world.materialize(view, until=NOON, full=True).full
+    prepared = world.prepare(service(f"s{next(NUMBER)}", view))
+    assert prepared.answer([{"uid": 1}, {"uid": 2}], at=[NOON] * 2).values == [[5, 1], [7, 1]]
 
 
 def test_a_busy_key_is_read_by_its_newest_rows(world: World) -> None:

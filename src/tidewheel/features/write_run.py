@@ -113,7 +113,10 @@ class RunWriter:
             return items
         names = tuple(dict.fromkeys((*layout.keys.schema.names, *layout.columns)))
         later = set(encode_rows(layout, self.sources.scan(source, names, snapshot=arrived)))
-        return [(key, item) for key, item in items if item[:-4] not in later]
+        told: set[object] = set()
+        if source.changes is not None:  # a change is told to every key that held the row
+            told = {layout.identity(row) for row in later} - {None}
+        return [(key, item) for key, item in items if item[:-4] not in later and layout.identity(item[:-4]) not in told]
 
     def _corrected(self, table: KeyedRows, items: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Of some items those that a correction has moved to another key or before the watermark."""

@@ -1,8 +1,8 @@
-"""The window fold of single keys, on the bytes that a store holds, without the columns and tables that many keys need.
+"""The window fold of keys on the bytes that a store holds, without the columns and tables that the general one makes of them.
 
 It is the fold of :mod:`tidewheel.features.tiles`: the kernel adds, merges and walks in the same order, so the bits are
-the same, which a property in the tests holds it to. It leaves to the general one what needs more than numbers:
-conditions, strings, decimals.
+the same, which a property in the tests holds it to. It leaves to the general one the windows that need more than numbers:
+strings and decimals, maps, conditions that only Arrow can tell. These are said by :attr:`KeyFold.left`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,14 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
-
 from tidewheel.clock import to_datetime
-from tidewheel.errors import Corrupt
 from tidewheel.features import bytes_kernel, kernel
+from tidewheel.features.ending_kernel import Endings
 from tidewheel.features.online import OnlineLayout
-from tidewheel.features.plan import PlannedWindow, WindowPlan
+from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
 from tidewheel.features.rows import VERSION, RowCodec
-from tidewheel.features.state import State
 from tidewheel.schema import DataType
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -47,148 +43,168 @@ _READS_BYTES = sys.byteorder == "little" or not kernel.COMPILED
 _END = struct.Struct(">I")
 _NUMBER = 4
 """Bytes of the number behind a row in a set item."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """How one window ends: its place among the answers, and where its state is."""
-
-    place: int
-    window: PlannedWindow
-    state: State
-    default: object
-    convert: Callable[[int], object] | None
-    ints: slice
-    floats: slice
-
-
-class Blocked(Exception):
-    """A closed tile that the query at :attr:`place` needs holds an event that was not yet visible."""
-
-    def __init__(self, place: int) -> None:
-        super().__init__(place)
-        self.place = place
+_Spans = dict[tuple[int, int], tuple[int, int]]
 
 
 class KeyFold:
-    """Folds windows key by key."""
+    """Folds windows key by key.
+
+    Parameters
+    ----------
+    plan
+        All windows of the view.
+
+    Attributes
+    ----------
+    left
+        Places of the windows that are left to the general fold: what is answered for them is ``None``.
+    """
 
     def __init__(self, plan: WindowPlan, layout: OnlineLayout) -> None:
         self._layout = layout
         self._events_codec = RowCodec(plan.events)
         self._id_slot = None if layout.identity_place is None else layout.codec.slot(layout.identity_place)
-        self._endings: list[_Ending] = []
-        codec, groups, lengths = layout.codec, [], []
-        i = f = 0
-        for number, group in enumerate(plan.groups):
-            state = group.state
-            mine = [(place, one) for place, one in enumerate(plan.windows) if one.group == number]
-            spans = list(dict.fromkeys(one.feature.window for _, one in mine))
-            for span in spans:
-                for place, one in mine:
-                    if one.feature.window == span:
-                        default = None if one.default is None else one.default.as_py()
-                        where = slice(i, i + state.ints), slice(f, f + state.floats)
-                        self._endings.append(_Ending(place, one, state, default, _PYTHON.get(one.type), *where))
-                i, f = i + state.ints, f + state.floats
-            lengths += spans
-            groups += [int(state.fold), state.ints, state.floats, group.hop, _ENCODINGS[state.encoding]]
-            if group.column is None or group.kind is None:
-                groups += [0, -1, 0, 0]
-            else:
-                slot = codec.slot(layout.columns.index(group.column))
-                groups += [_SLOTS.get(group.kind, 0), slot.offset, slot.presence, slot.mask]
-            groups.append(len(spans))
-        self._endings.sort(key=lambda one: one.place)
-        self._ints, self._floats = i, f
+        self._columns: list[int] = []
+        self._places: dict[tuple[object, ...], int] = {}
+        self._conditions: list[bytes_kernel.Condition] = []
+        self._condition_places: dict[str, int | None] = {}
+        self._deep = 0
+        groups = [self._column(group) if _READS_BYTES else None for group in plan.groups]
+        quick = [self._takes(plan, one, groups) for one in plan.windows]
+        self.left = tuple(place for place, taken in enumerate(quick) if not taken)
+        parts = {part for one, taken in zip(plan.windows, quick, strict=True) if taken for part in one.parts}
+        wanted = [plan.parts[part] for part in sorted(parts)] + [
+            one for one, taken in zip(plan.windows, quick, strict=True) if taken
+        ]
+        states, flat, windows, sizes = self._states(plan, wanted, groups)
+        answers: list[int] = []
+        behind = {part: place for place, part in enumerate(sorted(parts))}
+        shown = [-1] * len(parts) + [place for place, taken in enumerate(quick) if taken]
+        for one, place in zip(wanted, shown, strict=True):
+            where = [behind[part] for part in one.parts] or states[one.group][one.feature.window, one.feature.offset]
+            assert one.aggregation.ending is not None
+            answers += [int(one.aggregation.ending), *where, place]
+        endings = Endings(
+            array("q", answers),
+            defaults=[None if one.default is None else one.default.as_py() for one in wanted],
+            converters=[_PYTHON.get(one.type) for one in wanted],
+            shown=len(plan.windows),
+        )
+        codec = layout.codec
         available = codec.slot(len(layout.columns)).offset if layout.delayed else -1
-        rows = (VERSION, codec.fingerprint, codec.size, available, layout.after)
-        self._plan = bytes_kernel.KeyPlan(array("q", groups), array("q", lengths), rows)
-
-    @staticmethod
-    def takes(plan: WindowPlan) -> bool:
-        """Whether the plan needs nothing but numbers."""
-        plain = all(one.aggregation.finish_one is not None and not one.feature.offset for one in plan.windows)
-        return (
-            _READS_BYTES
-            and plain
-            and all(
-                group.where is None
-                and group.state.encoding in _ENCODINGS
-                and (group.kind is None or group.kind in _SLOTS or group.state.encoding == "none")
-                for group in plan.groups
-            )
+        rows = (len(layout.slots), VERSION, codec.fingerprint, codec.size, len(codec.strings), available, layout.after)
+        self._plan = bytes_kernel.KeyPlan(
+            (array("q", self._columns), array("q", flat), array("q", windows)),
+            conditions=self._conditions,
+            endings=endings,
+            layout=rows,
+            sizes=(self._deep, plan.longest, *sizes),
         )
 
     def fold(
-        self, held: tuple[list[bytes | None], list[list[bytes]]], asked: list[tuple[int, int]], marks: list[int]
-    ) -> list[list[object]]:
-        """For every key, by its place among those held, and time one value per window of the plan; see :meth:`answer`."""
-        stored = [self.stored(row, items, mark) for row, items, mark in zip(*held, marks, strict=True)]
-        return self.answer([stored[key] for key, _ in asked], [at for _, at in asked])
-
-    def stored(self, row: bytes | None, items: Sequence[bytes], mark: int) -> bytes_kernel.Stored:
-        """What the store holds of one key, for :meth:`answer`.
+        self, held: tuple[list[bytes | None], list[list[bytes]]], *, keys: Sequence[int], times: Sequence[int], since: int
+    ) -> tuple[int, int, list[list[object]]]:
+        """Of every query the values of the windows, or why there are none; see :func:`bytes_kernel.fold_keys`.
 
         Parameters
         ----------
-        row
-            The closed row.
-        items
-            Set items in order.
-        mark
-            Events before it are in the closed row's tiles already.
+        held
+            Closed rows and open sets of the keys.
         """
-        rows = list(items)
-        if len(rows) > 1 and (len({row[:8] for row in rows}) < len(rows) or not self._unlike(rows)):
-            rows = self._ordered(self._layout.distinct(rows))
-        return bytes_kernel.Stored(row or b"", 0 if row is None else self._layout.tiles_start(row), rows, mark)
+        rows, sets = held
+        found = self._ordered_sets(sets)
+        made: tuple[int, int, list[list[object]]] = bytes_kernel.fold_keys(
+            self._plan, rows, found, keys=list(keys), times=list(times), since=since
+        )
+        return made
 
-    def answer(self, keys: list[bytes_kernel.Stored], times: list[int]) -> list[list[object]]:
-        """For every key and time one value per window of the plan.
+    # ── which windows, and how ───────────────────────────────────────────────────────────────────
 
-        Raises
-        ------
-        Blocked
-            When a closed tile holds an event that was not yet visible.
-        Corrupt
-            When bytes are not of this plan.
-        """
-        wide, real = self._ints, self._floats
-        ints, floats = np.zeros(wide * len(keys), dtype=np.int64), np.zeros(real * len(keys), dtype=np.float64)
-        stopped = bytes_kernel.fold_keys(self._plan, keys, times, to=kernel.States(ints, floats))
-        if stopped >= 0:
-            raise Blocked(stopped)
-        if stopped < -1:
-            raise Corrupt("stored tiles or events are of another layout or schema", fix="materialise the view again")
-        all_ints, all_floats = ints.tolist(), floats.tolist()
-        if len(keys) == 1:
-            return [self._finish(all_ints, all_floats)]
-        return [
-            self._finish(all_ints[n * wide : (n + 1) * wide], all_floats[n * real : (n + 1) * real]) for n in range(len(keys))
-        ]
+    def _takes(self, plan: WindowPlan, one: PlannedWindow, groups: Sequence[int | None]) -> bool:
+        """Whether a window needs nothing but numbers."""
+        if one.parts:
+            parts = [plan.parts[part] for part in one.parts]
+            return all(
+                self._takes(plan, part, groups) and part.type not in (DataType.DATE, DataType.TIMESTAMP) for part in parts
+            )
+        return groups[one.group] is not None and one.aggregation.ending is not None
 
-    def _finish(self, ints: list[int], floats: list[float]) -> list[object]:
-        values: list[object] = []
-        for one in self._endings:
-            mine = ints[one.ints]
-            finish = one.window.aggregation.finish_one
-            assert finish is not None
-            found: object = finish(one.state, mine, floats[one.floats])
-            if found is None or (one.default is not None and not mine[0]):
-                found = one.default
-            elif one.convert is not None:
-                found = one.convert(found)  # type: ignore[arg-type]  # only integers have a conversion
-            values.append(found)
-        return values
+    def _column(self, group: TileGroup) -> int | None:
+        """The place of what a group folds among the kernel's columns; ``None`` when it cannot take it out of bytes."""
+        encoding = group.state.encoding
+        plain = encoding == "none" or (encoding in _ENCODINGS and group.kind in _SLOTS)
+        if not plain or group.state.merge is not None or not self._reads(group.where):
+            return None
+        name = (group.column, group.where, encoding)
+        if name not in self._places:
+            self._places[name] = len(self._columns) // 6
+            condition = -1 if group.where is None else self._condition_places[group.where]
+            assert condition is not None
+            if group.column is None or group.kind is None:
+                self._columns += [0, 0, -1, 0, 0, condition]
+            else:
+                slot = self._layout.codec.slot(self._layout.columns.index(group.column))
+                kind = _SLOTS.get(group.kind, 0)
+                self._columns += [_ENCODINGS[encoding], kind, slot.offset, slot.presence, slot.mask, condition]
+        return self._places[name]
+
+    def _reads(self, where: str | None) -> bool:
+        """Whether the kernel can tell a condition."""
+        if where is not None and where not in self._condition_places:
+            from tidewheel.features.condition_steps import condition_steps  # brings Arrow along, which numbers do without
+
+            steps = condition_steps(where, self._layout.codec, self._layout.columns)
+            self._condition_places[where] = None if steps is None else len(self._conditions)
+            if steps is not None:
+                self._conditions.append(steps.condition)
+                self._deep = max(self._deep, steps.length)
+        return where is None or self._condition_places[where] is not None
+
+    def _states(
+        self, plan: WindowPlan, wanted: Sequence[PlannedWindow], columns: Sequence[int | None]
+    ) -> tuple[list[_Spans], list[int], list[int], tuple[int, int, int, int]]:
+        """Where the state of each window of each group is, the groups and windows as the kernel has them, and sizes."""
+        places: list[_Spans] = []
+        groups: list[int] = []
+        windows: list[int] = []
+        i = f = most_ints = most_floats = 0
+        for number, (group, column) in enumerate(zip(plan.groups, columns, strict=True)):
+            state = group.state
+            mine: _Spans = {}
+            for one in wanted:
+                span = (one.feature.window, one.feature.offset)
+                if one.group == number and span not in mine:
+                    mine[span] = (i, f if state.floats else -1)
+                    windows += span
+                    i, f = i + state.ints, f + state.floats
+            places.append(mine)
+            ranked = bytes_kernel.WORDS if state.encoding == "ranked" else 0
+            behind = ranked + (0 if state.merge is None else bytes_kernel.MAPS)
+            groups += [int(state.fold), state.ints, state.floats, group.hop, column or 0, len(mine), behind]
+            if mine:
+                most_ints, most_floats = max(most_ints, state.ints), max(most_floats, state.floats)
+        return places, groups, windows, (most_ints, most_floats, i, f)
 
     # ── the open events ──────────────────────────────────────────────────────────────────────────
+
+    def _ordered_sets(self, sets: list[list[bytes]]) -> list[list[bytes]]:
+        """The items of every set as events in their order, corrected ones left out."""
+        tied = bytes_kernel.find_tied(sets)
+        if self._layout.identity_place is not None:
+            known = set(tied)
+            tied += [place for place, items in enumerate(sets) if place not in known and not self._unlike(items)]
+        if not tied:
+            return sets
+        found = list(sets)
+        for place in tied:
+            found[place] = [row + bytes(_NUMBER) for row in self._ordered(self._layout.distinct(sets[place]))]
+        return found
 
     def _unlike(self, items: Sequence[bytes]) -> bool:
         """Whether no event corrects another one: all ids have other bytes. When in doubt, no."""
         place, codec = self._layout.identity_place, self._layout.codec
         slot = self._id_slot
-        if place is None or slot is None:
+        if place is None or slot is None or len(items) < 2:
             return True
         if not all(item[slot.presence] & slot.mask for item in items):
             return False

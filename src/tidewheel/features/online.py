@@ -48,6 +48,14 @@ _MARK = struct.Struct(">qq")
 _START = 24
 
 
+class Blocked(Exception):
+    """A closed tile that the query at :attr:`place` needs holds an event that was not yet visible."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(place)
+        self.place = place
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The closed part of a key."""

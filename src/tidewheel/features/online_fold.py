@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tidewheel.features.events import Events, order_rows
-from tidewheel.features.key_fold import Blocked
-from tidewheel.features.online import OnlineLayout
+from tidewheel.features.online import Blocked, OnlineLayout
 from tidewheel.features.plan import WindowPlan
 from tidewheel.features.row_arrays import ArrayDecoder
 from tidewheel.features.tile_bytes import unpack_tiles
@@ -23,17 +22,24 @@ if TYPE_CHECKING:
 
 
 class GeneralFold:
-    """Folds windows of any type."""
+    """Folds windows of any type.
 
-    def __init__(self, plan: WindowPlan, layout: OnlineLayout) -> None:
-        self._plan, self._layout = plan, layout
+    Parameters
+    ----------
+    windows
+        Which windows of the plan, by their places.
+    """
+
+    def __init__(self, plan: WindowPlan, layout: OnlineLayout, windows: Sequence[int]) -> None:
+        self._whole, self._layout = plan, layout
+        self._plan, self._groups = plan.part(windows)
         self._decoder = ArrayDecoder(layout.codec, plan.events.names)
         self._available = len(layout.columns)
 
     def fold(
         self, held: tuple[list[bytes | None], list[list[bytes]]], asked: list[tuple[int, int]], marks: list[int]
     ) -> list[list[object]]:
-        """For every key and time one value per window of the plan.
+        """For every window a column of values, one for every key and time.
 
         Parameters
         ----------
@@ -64,15 +70,14 @@ class GeneralFold:
             offsets.append(len(kept))
         events = self._events(np.array(offsets, dtype=np.int64), kept)
         tiles = [None if row is None else self._layout.decode_closed(row).tiles for row in closed_rows]
-        closed = unpack_tiles(self._plan, tiles)
+        closed = unpack_tiles(self._whole, tiles, groups=self._groups)
         order = np.lexsort((times, keys))  # the kernel resumes from one query to the next, so time must not run backwards
         watermark = np.array(marks, dtype=np.int64)
         folded = fold(self._plan, events, keys=keys[order], times=times[order], closed=closed, watermark=watermark)
         if folded.blocked.any():
             raise Blocked(int(order[int(np.argmax(folded.blocked))]))
         back = pa.array(np.argsort(order))
-        columns = [column.take(back).to_pylist() for column in folded.columns]
-        return [list(row) for row in zip(*columns, strict=True)]
+        return [column.take(back).to_pylist() for column in folded.columns]
 
     def _events(self, offsets: Integers, rows: Sequence[bytes]) -> Events:
         ts, table = self._decoder.decode(rows)

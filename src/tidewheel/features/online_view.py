@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tidewheel.clock import format_instant
 from tidewheel.errors import Corrupt, HistoryUnavailable
-from tidewheel.features import row_kernel
+from tidewheel.features import bytes_kernel, row_kernel
 from tidewheel.features.columns import feature_type
-from tidewheel.features.key_fold import Blocked, KeyFold
-from tidewheel.features.online import OnlineLayout
+from tidewheel.features.key_fold import KeyFold
+from tidewheel.features.online import Blocked, OnlineLayout
 from tidewheel.features.online_ends import Ends, TooEarly
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.rows import split_order
+
+if TYPE_CHECKING:
+    from tidewheel.features.online_fold import GeneralFold
 
 Rows = list[list[object]]
 _LEAST = -(1 << 62)
@@ -234,30 +237,48 @@ class OnlineView:
 
     def _windows(self, held: Held, keys: Sequence[int], times: Sequence[int], since: int) -> list[list[object]]:
         """Values of the windows, one row per query."""
-        marks = [_LEAST if row is None else self.layout.decode_watermark(row) for row in held.rows]
-        for key, at in zip(keys, times, strict=True):
-            if at < since or at < marks[key]:
-                raise self._too_early(at, max(since, marks[key]))
         if not len(keys):
             return []
+        sets = held.sets if self._ends is None else [self._ends.events(items) for items in held.sets]
+        how, place, rows = self._fold.fold((held.rows, sets), keys=keys, times=times, since=since)
+        if how == bytes_kernel.CORRUPT:
+            raise Corrupt("stored tiles or events are of another layout or schema", fix="materialise the view again")
+        if how != bytes_kernel.FOLDED:
+            raise self._before(held.rows[keys[place]], times[place], since)
+        if self._fold.left:
+            self._fill(rows, (held.rows, sets), keys=keys, times=times)
+        return rows
+
+    def _fill(
+        self, rows: Rows, held: tuple[list[bytes | None], list[list[bytes]]], *, keys: Sequence[int], times: Sequence[int]
+    ) -> None:
+        """Put the values of those windows into the rows that are folded by column."""
+        marks = [_LEAST if row is None else self.layout.decode_watermark(row) for row in held[0]]
         places: dict[tuple[int, int], int] = {}
         asked = [places.setdefault(one, len(places)) for one in zip(keys, times, strict=True)]
         try:
-            sets = held.sets if self._ends is None else [self._ends.events(items) for items in held.sets]
-            rows = self._fold((held.rows, sets), list(places), marks)
+            columns = self._columns.fold(held, list(places), marks)
         except Blocked as error:
             key, at = list(places)[error.place]
-            raise self._too_early(at, marks[key]) from error
-        return [rows[place] for place in asked] if len(rows) == len(asked) else [list(rows[place]) for place in asked]
+            raise self._before(held[0][key], at, _LEAST) from error
+        for place, column in zip(self._fold.left, columns, strict=True):
+            for row, number in zip(rows, asked, strict=True):
+                row[place] = column[number]
+
+    def _before(self, row: bytes | None, at: int, since: int) -> HistoryUnavailable:
+        return self._too_early(at, max(since, _LEAST if row is None else self.layout.decode_watermark(row)))
 
     @cached_property
-    def _fold(self) -> Callable[[tuple[list[bytes | None], list[list[bytes]]], list[tuple[int, int]], list[int]], Rows]:
-        """What folds the windows of some keys at some instants."""
-        if KeyFold.takes(self._plan):
-            return KeyFold(self._plan, self.layout).fold
+    def _fold(self) -> KeyFold:
+        """What folds the windows of some keys at some instants, but for some."""
+        return KeyFold(self._plan, self.layout)
+
+    @cached_property
+    def _columns(self) -> GeneralFold:
+        """What folds those."""
         from tidewheel.features.online_fold import GeneralFold  # brings Arrow along, which numbers do without
 
-        return GeneralFold(self._plan, self.layout).fold
+        return GeneralFold(self._plan, self.layout, self._fold.left)
 
     # ── look-ups ─────────────────────────────────────────────────────────────────────────────────
 

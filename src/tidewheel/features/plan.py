@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, get_aggregation
@@ -61,6 +62,20 @@ class WindowPlan:
         own = [one.feature for one in (*self.windows, *self.parts) if one.group == group]
         endless = any(one.window >= FOREVER for one in own)
         return max((one.window % FOREVER + one.hop + one.offset for one in own), default=0), endless
+
+    def part(self, windows: Sequence[int]) -> tuple[WindowPlan, tuple[int, ...]]:
+        """A plan of some windows over the same events, by their places, and the numbers that its groups have here."""
+        chosen = [self.windows[place] for place in windows]
+        parts = list(dict.fromkeys(part for one in chosen for part in one.parts))
+        behind = [self.parts[part] for part in parts]
+        groups = tuple(sorted({one.group for one in (*chosen, *behind) if not one.parts}))
+        number = {group: place for place, group in enumerate(groups)} | {-1: -1}
+        made = [
+            replace(one, group=number[one.group], parts=tuple(parts.index(part) for part in one.parts))
+            for one in (*chosen, *behind)
+        ]
+        own = tuple(self.groups[group] for group in groups)
+        return WindowPlan(self.events, own, tuple(made[: len(chosen)]), tuple(made[len(chosen) :])), groups
 
     @property
     def endless(self) -> bool:

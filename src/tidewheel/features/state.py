@@ -33,6 +33,20 @@ class Fold(IntEnum):
     SOME_LAST_FLOAT = 12
 
 
+class Ending(IntEnum):
+    """What a state comes to, where the kernel can tell (:mod:`tidewheel.features.ending_kernel`, whose numbers these are)."""
+
+    COUNT = 0
+    KEPT = 1
+    SUM = 2
+    MEAN = 3
+    VAR = 4
+    STD = 5
+    VAR_POP = 6
+    STD_POP = 7
+    RATIO = 8
+
+
 Encoding = Literal["none", "limbs2", "limbs4", "integer", "float", "ranked", "entries"]
 """How values reach the kernel: not at all, as 32-bit limbs of an exact integer, as int64, as float64, as the rank of a
 string, bytes or decimal among all values at hand, or as entries of a map that the state's ``entries`` makes of them."""
@@ -74,6 +88,9 @@ EXACT = State(Fold.TOTAL, "limbs2", 3, 0)
 DECIMAL = State(Fold.TOTAL, "limbs4", 5, 0)
 SUM = State(Fold.SUM, "float", 1, 2)
 MOMENTS = State(Fold.MOMENTS, "float", 1, 2)
+
+TOO_LARGE = "shorten the window, or cast the column to decimal or double in the source's select"
+"""What to do about a sum that does not fit its type."""
 
 FLOATS = (DataType.FLOAT32, DataType.FLOAT64)
 INTEGERS = (DataType.BOOL, DataType.INT32, DataType.INT64)

@@ -82,8 +82,13 @@ def pack_many(plan: WindowPlan, tiles: Sequence[Tiles], *, low: int, high: int) 
     return groups[0] if len(groups) == 1 else [b"".join(parts) for parts in zip(*groups, strict=True)]
 
 
-def unpack_tiles(plan: WindowPlan, packed: Sequence[bytes | None]) -> list[Tiles]:
+def unpack_tiles(plan: WindowPlan, packed: Sequence[bytes | None], *, groups: Sequence[int] | None = None) -> list[Tiles]:
     """Tiles of many keys from their bytes; ``None`` for a key that has none. Key ``k`` is the ``k``-th of those given.
+
+    Parameters
+    ----------
+    groups
+        Which groups, by their numbers in ascending order; ``None``: all.
 
     Raises
     ------
@@ -91,7 +96,13 @@ def unpack_tiles(plan: WindowPlan, packed: Sequence[bytes | None]) -> list[Tiles
         When the bytes are not of this plan.
     """
     readers = [TileReader(one or b"") for one in packed]
-    made = [_stacked(group, [reader.group(group) for reader in readers]) for group in plan.groups]
+    made = []
+    for number, group in enumerate(plan.groups):
+        if groups is None or number in groups:
+            made.append(_stacked(group, [reader.group(group) for reader in readers]))
+        else:
+            for reader in readers:
+                reader.skip(group)
     for reader in readers:
         reader.finished()
     return made
@@ -118,6 +129,17 @@ class TileReader:
             values = msgspec.msgpack.decode(self.data[self.at : self.at + size])
             self.at += size
         return start, known, ints, floats, values, maps
+
+    def skip(self, group: TileGroup) -> None:
+        """Go on behind a group."""
+        if not self.data:
+            return
+        (count,) = self._count()
+        self._step(count * (2 + group.state.ints + group.state.floats))
+        if group.state.merge is not None:
+            self._step(2 * int(self._words(count).sum()))
+        if group.state.encoding == "ranked":
+            self.at += self._count()[0]
 
     def _maps(self, count: int) -> Maps:
         sizes = self._words(count)

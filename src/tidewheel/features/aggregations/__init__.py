@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from tidewheel.errors import TypeMismatch, UnknownFeature, near_miss
 from tidewheel.features.feature import Feature
-from tidewheel.features.state import State
+from tidewheel.features.state import Ending, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ class Ended:
 
 
 Finish = Callable[[Ended], "tuple[Values, There]"]
-FinishOne = Callable[[State, Sequence[int], Sequence[float]], int | float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,9 @@ class Aggregation:
     finish
         States to values, and whether they are there. Float64 or int64 (ranks and encoded values too), or objects for
         decimals. Where the result is a list: all values, row after row, and how many each row has.
-    finish_one
-        The same for one state of plain numbers, ``None`` where there is no value; not called for decimals and ranks. Without it
-        a window is always folded with others.
+    ending
+        Which of the kernel's endings makes the same of a state of plain numbers. Without one the columns of windows are made of
+        all keys at once online, too, which takes longer for a few.
     top
         How many entries of a map, those that count most, are all that ``finish`` looks at; ``None``: every one.
     """
@@ -79,7 +78,7 @@ class Aggregation:
     state: Callable[[DataType | None, Feature], State | None]
     result: Callable[[DataType | None], DataType]
     finish: Finish
-    finish_one: FinishOne | None = None
+    ending: Ending | None = None
     top: Callable[[Feature], int] | None = None
 
     def state_of(self, kind: DataType | None, feature: Feature, *, where: str) -> State:

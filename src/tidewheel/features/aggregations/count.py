@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidewheel.errors import Invalid
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import COUNT, State
+from tidewheel.features.state import COUNT, Ending
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -42,8 +41,4 @@ def _finish(one: Ended) -> tuple[Values, There]:
     return one.ints[:, 0], one.ints[:, 0] >= 0
 
 
-def _finish_one(_state: State, ints: Sequence[int], _floats: Sequence[float]) -> int:
-    return ints[0]
-
-
-AGGREGATION = Aggregation("count", lambda _kind, _feature: COUNT, lambda _kind: DataType.INT64, _finish, _finish_one)
+AGGREGATION = Aggregation("count", lambda _kind, _feature: COUNT, lambda _kind: DataType.INT64, _finish, Ending.COUNT)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended, column_type
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import Fold, State, selecting
+from tidewheel.features.state import Ending, Fold, State, selecting
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -42,9 +41,4 @@ def finish(one: Ended) -> tuple[Values, There]:
     return (one.floats[:, 0] if one.state.floats else one.ints[:, 1]), one.ints[:, 0] > 0
 
 
-def finish_one(_state: State, ints: Sequence[int], floats: Sequence[float]) -> int | float | None:
-    """The value of one such state."""
-    return (floats[0] if floats else ints[1]) if ints[0] else None
-
-
-AGGREGATION = Aggregation("last", _state, column_type, finish, finish_one)
+AGGREGATION = Aggregation("last", _state, column_type, finish, Ending.KEPT)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended
-from tidewheel.features.aggregations.sum import compensated, compensated_one, state_of
+from tidewheel.features.aggregations.sum import compensated, state_of
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import DECIMAL, EXACT, SUM, State
+from tidewheel.features.state import DECIMAL, EXACT, SUM, Ending
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -58,10 +57,4 @@ def _finish(one: Ended) -> tuple[Values, There]:
     return np.array(exact, dtype=np.float64), valid
 
 
-def _finish_one(state: State, ints: Sequence[int], floats: Sequence[float]) -> float | None:
-    if not ints[0]:
-        return None
-    return (compensated_one(floats) if state.floats else (ints[2] << 32) + ints[1]) / ints[0]
-
-
-AGGREGATION = Aggregation("mean", state_of, lambda _kind: DataType.FLOAT64, _finish, _finish_one)
+AGGREGATION = Aggregation("mean", state_of, lambda _kind: DataType.FLOAT64, _finish, Ending.MEAN)

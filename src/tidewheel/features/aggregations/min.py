@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tidewheel.features.aggregations import Aggregation, column_type
-from tidewheel.features.aggregations.last import finish, finish_one
+from tidewheel.features.aggregations.last import finish
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import Fold, State, selecting
+from tidewheel.features.state import Ending, Fold, State, selecting
 from tidewheel.schema import DataType
 
 
@@ -32,4 +32,4 @@ def _state(kind: DataType | None, _feature: Feature) -> State | None:
     return selecting(kind, integer=Fold.LEAST, floating=Fold.LEAST_FLOAT)
 
 
-AGGREGATION = Aggregation("min", _state, column_type, finish, finish_one)
+AGGREGATION = Aggregation("min", _state, column_type, finish, Ending.KEPT)

@@ -10,7 +10,7 @@ from tidewheel.clock import Micros
 from tidewheel.errors import Invalid
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.feature import Feature, Scalar
-from tidewheel.features.state import State
+from tidewheel.features.state import Ending, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -50,4 +50,4 @@ def _finish(_one: Ended) -> tuple[Values, There]:
     raise AssertionError("a ratio has no state of its own")
 
 
-AGGREGATION = Aggregation("ratio", _state, lambda _kind: DataType.FLOAT64, _finish)
+AGGREGATION = Aggregation("ratio", _state, lambda _kind: DataType.FLOAT64, _finish, Ending.RATIO)

@@ -5,13 +5,11 @@ Source: Welford (1962) for adding a value; Chan, Golub and LeVeque (1979) for me
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import FLOATS, INTEGERS, MOMENTS, State
+from tidewheel.features.state import FLOATS, INTEGERS, MOMENTS, Ending, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -42,20 +40,10 @@ def moments(kind: DataType | None, _feature: Feature) -> State | None:
     return MOMENTS if kind in (*FLOATS, *INTEGERS, DataType.DECIMAL) else None
 
 
-def root(squares: float, divisor: int) -> float:
-    """As NumPy's: NaN of what is below zero or NaN."""
-    share = squares / divisor
-    return math.sqrt(share) if share >= 0 else math.nan
-
-
 def _finish(one: Ended) -> tuple[Values, There]:
     import numpy as np
 
     return np.sqrt(one.floats[:, 1] / np.maximum(one.ints[:, 0] - 1, 1)), one.ints[:, 0] > 1
 
 
-def _finish_one(_state: State, ints: Sequence[int], floats: Sequence[float]) -> float | None:
-    return root(floats[1], ints[0] - 1) if ints[0] > 1 else None
-
-
-AGGREGATION = Aggregation("std", moments, lambda _kind: DataType.FLOAT64, _finish, _finish_one)
+AGGREGATION = Aggregation("std", moments, lambda _kind: DataType.FLOAT64, _finish, Ending.STD)

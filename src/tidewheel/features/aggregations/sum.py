@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tidewheel.errors import FeatureOverflow
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import DECIMAL, EXACT, FLOATS, INTEGERS, SUM, State
+from tidewheel.features.state import DECIMAL, EXACT, FLOATS, INTEGERS, SUM, TOO_LARGE, Ending, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
     from tidewheel.features.aggregations import Floats, There, Values
 
-_FIX = "shorten the window, or cast the column to decimal or double in the source's select"
 LARGEST = 10**38
 
 
@@ -52,11 +49,6 @@ def compensated(floats: Floats) -> Floats:
         return np.where(np.isfinite(floats[:, 0]), floats[:, 0] + floats[:, 1], floats[:, 0])
 
 
-def compensated_one(floats: Sequence[float]) -> float:
-    """The same of one state."""
-    return floats[0] + floats[1] if math.isfinite(floats[0]) else floats[0]
-
-
 def _result(kind: DataType | None) -> DataType:
     return DataType.FLOAT64 if kind in FLOATS else DataType.DECIMAL if kind is DataType.DECIMAL else DataType.INT64
 
@@ -72,22 +64,13 @@ def _finish(one: Ended) -> tuple[Values, There]:
         totals, fits = narrow(ints[:, 1:])
         if not fits.all():
             total = join(ints[~fits][:1, 1:])[0]
-            raise FeatureOverflow(f"sum {total} does not fit int64", fix=_FIX)
+            raise FeatureOverflow(f"sum {total} does not fit int64", fix=TOO_LARGE)
         return totals, valid
     exact = join(ints[:, 1:])
     for total in exact:
         if abs(total) >= LARGEST:
-            raise FeatureOverflow(f"sum {Decimal(total).scaleb(-9)} does not fit decimal128(38, 9)", fix=_FIX)
+            raise FeatureOverflow(f"sum {Decimal(total).scaleb(-9)} does not fit decimal128(38, 9)", fix=TOO_LARGE)
     return exact, valid
 
 
-def _finish_one(state: State, ints: Sequence[int], floats: Sequence[float]) -> int | float:
-    if state.floats:
-        return compensated_one(floats)
-    total = (ints[2] << 32) + ints[1]
-    if not -(1 << 63) <= total < 1 << 63:
-        raise FeatureOverflow(f"sum {total} does not fit int64", fix=_FIX)
-    return total
-
-
-AGGREGATION = Aggregation("sum", state_of, _result, _finish, _finish_one)
+AGGREGATION = Aggregation("sum", state_of, _result, _finish, Ending.SUM)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.aggregations.std import moments
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import State
+from tidewheel.features.state import Ending
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -40,8 +39,4 @@ def _finish(one: Ended) -> tuple[Values, There]:
     return one.floats[:, 1] / np.maximum(one.ints[:, 0], 1), one.ints[:, 0] > 0
 
 
-def _finish_one(_state: State, ints: Sequence[int], floats: Sequence[float]) -> float | None:
-    return floats[1] / ints[0] if ints[0] else None
-
-
-AGGREGATION = Aggregation("var_pop", moments, lambda _kind: DataType.FLOAT64, _finish, _finish_one)
+AGGREGATION = Aggregation("var_pop", moments, lambda _kind: DataType.FLOAT64, _finish, Ending.VAR_POP)

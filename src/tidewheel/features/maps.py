@@ -69,6 +69,13 @@ class Maps:
         keys, counts = np.concatenate([self.keys, later.keys]), np.concatenate([self.counts, later.counts])
         return Maps.sized(np.concatenate([self.sizes, later.sizes]), keys, counts)
 
+    @classmethod
+    def joined(cls, some: Sequence[Maps]) -> Maps:
+        """Maps of several, one behind the other."""
+        none = np.empty(0, dtype=np.int64)
+        keys, counts = (np.concatenate([none, *(getattr(one, name) for one in some)]) for name in ("keys", "counts"))
+        return cls.sized(np.concatenate([none, *(one.sizes for one in some)]), keys, counts)
+
     def moved(self, to: Integers) -> Maps:
         """Maps whose keys are ranks, in another dictionary, in the same order there."""
         return replace(self, keys=to[self.keys])

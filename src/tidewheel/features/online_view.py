@@ -19,6 +19,9 @@ from tidewheel.features.plan import plan_windows
 from tidewheel.features.rows import split_order
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tidewheel.features.found_columns import FoundColumns
     from tidewheel.features.online_fold import GeneralFold
 
 Rows = list[list[object]]
@@ -66,12 +69,13 @@ class ViewAnswer:
         For each look-up slot and query the row that was found.
     """
 
-    __slots__ = ("_found", "_times", "_view", "rows")
+    __slots__ = ("_found", "_times", "_view", "as_found", "rows")
 
     def __init__(
         self, view: OnlineView, rows: list[list[object]], found: list[list[bytes | None]], times: Sequence[int]
     ) -> None:
         self.rows = rows
+        self.as_found = True  # rows hold what was found, and nothing in its place
         self._view, self._found, self._times = view, found, times
 
     def statuses(self) -> list[list[Status]]:
@@ -93,6 +97,12 @@ class ViewAnswer:
         if not self._view.one_row or not self._found:
             return None
         return Shared(len(self._view.looks), *self._view.tell(self._found[0], self._times))
+
+    def columns(self) -> list[pa.Array] | None:
+        """The values as Arrow columns, straight from the rows that were found; ``None`` when they are of several rows."""
+        if not self._view.one_row or not self._found or not self.as_found:
+            return None
+        return self._view.columns_of(self._found[0], self._times)
 
     def event_times(self) -> list[list[int | None]]:
         """Event time of the row that each look-up found; ``None`` for windows."""
@@ -172,6 +182,17 @@ class OnlineView:
         codes = bytearray()
         event_times = row_kernel.tell_rows(self._readers[0], found, times=list(times), codes=codes)
         return [_TOLD[code] for code in codes], event_times
+
+    def columns_of(self, found: Sequence[bytes | None], times: Sequence[int]) -> list[pa.Array]:
+        """A column of every feature, from the row found for each question, where :attr:`one_row`."""
+        return self._found_columns.decode(found, times)
+
+    @cached_property
+    def _found_columns(self) -> FoundColumns:
+        from tidewheel.features.found_columns import FoundColumns  # brings Arrow along
+
+        own = [(look.column, look.default) for look in self.looks if look is not None]
+        return FoundColumns(self.layout.codec, own, ttl=self.layout.view.ttl)
 
     @property
     def reader(self) -> row_kernel.RowPlan:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
@@ -23,6 +24,9 @@ from tidewheel.features.rows import order_prefix
 from tidewheel.features.transform import run_transform
 from tidewheel.ports.online_store import OnlineStore
 from tidewheel.schema import DataType, Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _FLOAT = struct.Struct("f")
 _NO_ERRORS: Mapping[str, int] = MappingProxyType({})
@@ -85,6 +89,15 @@ class Answer:
         told = [one for one in found if one is not None]
         width = len(self.values[0]) if self.values else 0
         return told if told and len(told) == len(found) and sum(one.width for one in told) == width else None
+
+    def columns(self) -> dict[int, pa.Array]:
+        """Arrow columns of those outputs that were read from rows as they lie, by their places."""
+        made: dict[int, pa.Array] = {}
+        for place, part in self._parts():
+            columns = part.columns()
+            if columns is not None:
+                made |= dict(enumerate(columns, place))
+        return made
 
     def _one_part(self, parts: Sequence[tuple[int, ViewAnswer]]) -> bool:
         """Whether all outputs are of one view."""
@@ -221,6 +234,7 @@ class PreparedFeatures:
                 for number, parts in enumerate(zip(*(columns[name] for name in self._uses[place][1]), strict=True)):
                     if None in parts:
                         answer.rows[number] = [None] * len(answer.rows[number])
+                        answer.as_found = False
                 for column, name in enumerate(self.service.uses[place].names):
                     if name in self._chained:
                         columns[name] = [row[column] for row in answer.rows]

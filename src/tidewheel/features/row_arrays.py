@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tidewheel.errors import Corrupt
 from tidewheel.features import row_kernel
-from tidewheel.features.list_bytes import pack_list
+from tidewheel.features.list_bytes import pack_list, unpack_list
 from tidewheel.features.rows import VERSION, RowCodec
 from tidewheel.schema import LISTS, DataType
 
@@ -36,7 +36,7 @@ _SLOTS = {
 Numbers = tuple["npt.NDArray[np.generic]", "npt.NDArray[np.bool_] | None"]
 """A column, and which of its values are there; ``None`` when all are."""
 
-_BY_ROW = (DataType.STRING, DataType.BYTES, DataType.DECIMAL, *LISTS.values())
+_ANY_LENGTH = (DataType.STRING, DataType.BYTES, *LISTS.values())
 
 
 class ArrayEncoder:
@@ -202,7 +202,7 @@ class ArrayDecoder:
         places = {field.name: i for i, field in enumerate(codec.schema)}
         self._wanted = [(places[name], codec.schema.fields[places[name]].type) for name in names]
         self._schema = pa.schema([pa.field(name, kind.arrow()) for name, (_, kind) in zip(names, self._wanted, strict=True)])
-        self._by_row = any(kind in _BY_ROW for _, kind in self._wanted)
+        self._any_length = any(kind in _ANY_LENGTH for _, kind in self._wanted)
 
     def decode(self, rows: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], pa.Table]:
         """Event times, and the wanted columns; bytes behind a row's own are not looked at, unless it holds strings.
@@ -213,16 +213,34 @@ class ArrayDecoder:
             When a row is of another layout or another schema.
         """
         data = self._fixed(rows)
-        present = np.unpackbits(data["present"], axis=1) if self._bitmap else np.empty((len(rows), 0), np.uint8)
-        values = [self._codec.decode(row).values for row in rows] if self._by_row else []
+        ends = self._ends(rows) if self._any_length else None
         columns = []
         for place, kind in self._wanted:
-            if kind in _BY_ROW:
-                columns.append(pa.array([value[place] for value in values], kind.arrow()))
+            there = (data["present"][:, place >> 3] & (0x80 >> (place & 7))) != 0
+            absent = None if there.all() else ~there
+            if ends is None or kind not in _ANY_LENGTH:
+                columns.append(_column(data[f"c{place}"], kind, absent))
                 continue
-            absent = present[:, place] == 0
-            columns.append(_column(data[f"c{place}"], kind, absent if absent.any() else None))
+            number = self._codec.strings.index(place)
+            start, stop = self._codec.size if number == 0 else ends[:, number - 1], ends[:, number]
+            columns.append(_pieces_column(rows, kind, starts=np.broadcast_to(start, stop.shape), stops=stop, absent=absent))
         return _times(data), pa.Table.from_arrays(columns, schema=self._schema)
+
+    def _ends(self, rows: Sequence[bytes]) -> npt.NDArray[np.int64]:
+        """Where in each row every column of any length ends: shape (rows, columns)."""
+        count = len(self._codec.strings)
+        tails = b"".join([row[-4 * count :] for row in rows])
+        ends = (
+            np.frombuffer(tails, ">u4").reshape(len(rows), count).astype(np.int64)
+            if len(rows)
+            else np.empty((0, count), np.int64)
+        )
+        ends[:, -1] ^= self._codec.fingerprint
+        ends += self._codec.size
+        sizes = np.fromiter(map(len, rows), np.int64, len(rows))
+        if (ends[:, -1] + 4 * count != sizes).any() or (np.diff(ends, prepend=self._codec.size, axis=1) < 0).any():
+            raise Corrupt("a stored row is not as long as it says", fix="materialise the view again")
+        return ends
 
     def decode_numbers(self, rows: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], list[Numbers]]:
         """Event times, and the wanted columns as NumPy arrays, all of which hold numbers (:attr:`numeric`)."""
@@ -240,7 +258,10 @@ class ArrayDecoder:
 
     def _fixed(self, rows: Sequence[bytes]) -> npt.NDArray[np.void]:
         size = self._size
-        data = np.frombuffer(b"".join([row[:size] for row in rows]), dtype=self._dtype, count=len(rows))
+        whole = b"".join([row[:size] for row in rows])
+        if len(whole) != size * len(rows):
+            raise Corrupt("a stored row is shorter than any", fix="materialise the view again")
+        data = np.frombuffer(whole, dtype=self._dtype, count=len(rows))
         if len(rows) and ((data["version"] != VERSION) | (data["schema"] != self._codec.fingerprint)).any():
             raise Corrupt("a stored row has another layout or schema than expected", fix="materialise the view again")
         return data
@@ -268,7 +289,37 @@ def _numbers(slots: npt.NDArray[np.generic], kind: DataType) -> npt.NDArray[np.g
     return (bits ^ _SIGN64).view(np.int64)
 
 
+def _pieces_column(
+    rows: Sequence[bytes],
+    kind: DataType,
+    *,
+    starts: npt.NDArray[np.int64],
+    stops: npt.NDArray[np.int64],
+    absent: npt.NDArray[np.bool_] | None,
+) -> pa.Array:
+    """Strings, bytes and lists, by where they stand in each row."""
+    pieces = [row[start:stop] for row, start, stop in zip(rows, starts.tolist(), stops.tolist(), strict=True)]
+    if kind.is_list:
+        gone = [False] * len(rows) if absent is None else absent.tolist()
+        lists = [None if out else unpack_list(kind.element, one) for one, out in zip(pieces, gone, strict=True)]
+        return pa.array(lists, kind.arrow())
+    found = pa.array(pieces, pa.binary(), mask=absent)
+    return found.cast(pa.string()) if kind is DataType.STRING else found
+
+
+def _decimals(slots: npt.NDArray[np.generic], absent: npt.NDArray[np.bool_] | None) -> pa.Array:
+    """Decimals from 16-byte integers, highest byte first and sign flipped, whose nulls are zeros."""
+    words = np.ascontiguousarray(slots).view(">u8").reshape(-1, 2)
+    turned = np.empty((len(words), 2), "<u8")
+    turned[:, 0] = words[:, 1]
+    turned[:, 1] = words[:, 0] ^ _SIGN64
+    valid = None if absent is None else pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes())
+    return pa.Array.from_buffers(DataType.DECIMAL.arrow(), len(words), [valid, pa.py_buffer(turned.tobytes())])
+
+
 def _column(slots: npt.NDArray[np.generic], kind: DataType, absent: npt.NDArray[np.bool_] | None) -> pa.Array:
+    if kind is DataType.DECIMAL:
+        return _decimals(slots, absent)
     if kind is DataType.BOOL:
         return pa.array(slots.astype(np.bool_), pa.bool_(), mask=absent)
     numbers = pa.array(_numbers(slots, kind), mask=absent)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import reduce
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -179,27 +178,37 @@ class TileReader:
 
 
 def _stacked(group: TileGroup, parts: Sequence[_Part]) -> Tiles:
-    counts = [len(part[0]) for part in parts]
+    counts = np.array([len(part[0]) for part in parts], dtype=np.int64)
+    none = np.empty(0, dtype=np.int64)
+    ints = np.concatenate([np.empty((0, group.state.ints), dtype=np.int64), *(part[2] for part in parts)])
+    maps = None if group.state.merge is None else Maps.joined([part[5] for part in parts if part[5] is not None])
     dictionary = None
-    all_ints = [part[2] for part in parts]
-    all_maps = [part[5] for part in parts if part[5] is not None]
     if group.state.encoding == "ranked":
-        assert group.kind is not None
-        back = _BACK.get(group.kind)
-        arrow = group.kind.arrow()
-        each = [pa.array([back(str(one)) for one in part[4]] if back else part[4], arrow) for part in parts]
-        dictionary = sorted_unique([*each, pa.array([], arrow)])
-        moved = [ranks(mine, dictionary) for mine in each]
-        all_ints = [ranked_again(part[2], to) for part, to in zip(parts, moved, strict=True)]
-        all_maps = [one.moved(to) for one, to in zip(all_maps, moved, strict=True)] if all_maps else []
-    total = sum(counts)
+        dictionary, moved, begins = _one_dictionary(group, [part[4] for part in parts])
+        shift = np.repeat(begins, counts)
+        ints[:, 1:] += np.where(holds_rank(ints), shift[:, None], 0)
+        ints = ranked_again(ints, moved)
+        if maps is not None:
+            entries = np.concatenate([[0], np.cumsum(maps.sizes)])[np.concatenate([[0], np.cumsum(counts)])]
+            maps = replace(maps, keys=moved[maps.keys + np.repeat(begins, np.diff(entries))])
     return Tiles(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        start=np.concatenate([part[0] for part in parts] or [np.empty(0, dtype=np.int64)]),
-        known=np.concatenate([part[1] for part in parts] or [np.empty(0, dtype=np.int64)]),
-        first=np.full(total, -1, dtype=np.int64),
-        ints=np.concatenate(all_ints) if all_ints else np.empty((0, group.state.ints), dtype=np.int64),
-        floats=np.concatenate([part[3] for part in parts]) if parts else np.empty((0, group.state.floats)),
+        start=np.concatenate([none, *(part[0] for part in parts)]),
+        known=np.concatenate([none, *(part[1] for part in parts)]),
+        first=np.full(int(counts.sum()), -1, dtype=np.int64),
+        ints=ints,
+        floats=np.concatenate([np.empty((0, group.state.floats)), *(part[3] for part in parts)]),
         dictionary=dictionary,
-        maps=None if group.state.merge is None else reduce(Maps.behind, all_maps, Maps.of([])),
+        maps=maps,
     )
+
+
+def _one_dictionary(group: TileGroup, words: Sequence[list[object]]) -> tuple[pa.Array, Integers, Integers]:
+    """One dictionary for many keys; where the words of all of them, in a row, stand in it; where those of each begin."""
+    assert group.kind is not None
+    back = _BACK.get(group.kind)
+    flat = [back(str(one)) if back else one for own in words for one in own]
+    column = pa.array(flat, group.kind.arrow())
+    dictionary = sorted_unique([column])
+    sizes = np.array([len(one) for one in words], dtype=np.int64)
+    return dictionary, ranks(column, dictionary), np.cumsum(sizes) - sizes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tidewheel.clock import Micros
@@ -105,22 +106,15 @@ def write_arrow(
 
     fields: list[pa.Field] = []
     arrays: list[pa.Array] = []
-    statuses = status_names(answer) if "statuses" in include else None
-    times = answer.event_times if "event_times" in include else None
-    lag = lags(answer.event_times, at) if "lag" in include else None
+    ready, told_of = answer.columns(), _Told(answer, at, include)
     for place in places:
         one = served.outputs.fields[place]
         fields.append(pa.field(one.name, one.type.arrow()))
-        arrays.append(pa.array([row[place] for row in answer.values], one.type.arrow()))
-        if statuses is not None:
-            fields.append(pa.field(f"{one.name}__status", pa.string()))
-            arrays.append(pa.array([row[place] for row in statuses], pa.string()))
-        if times is not None:
-            fields.append(pa.field(f"{one.name}__event_time", pa.timestamp("us", "UTC")))
-            arrays.append(pa.array([row[place] for row in times], pa.timestamp("us", "UTC")))
-        if lag is not None:
-            fields.append(pa.field(f"{one.name}__lag_seconds", pa.float64()))
-            arrays.append(pa.array([row[place] for row in lag], pa.float64()))
+        made = ready.get(place)
+        arrays.append(pa.array([row[place] for row in answer.values], one.type.arrow()) if made is None else made)
+        for what, array in told_of.of(place):
+            fields.append(pa.field(f"{one.name}__{what}", array.type))
+            arrays.append(array)
     told = {f"materialized.{view}": str(until) for view, until in (materialized or {}).items()}
     schema = pa.schema(fields, metadata={"service": served.service.name, **told})
     sink = pa.BufferOutputStream()
@@ -128,3 +122,51 @@ def write_arrow(
         writer.write_batch(pa.record_batch(arrays, schema=schema))
     body: bytes = sink.getvalue().to_pybytes()
     return body
+
+
+class _Told:
+    """Columns that tell about a value: outputs that were read from one row share them, so that they are made once."""
+
+    def __init__(self, answer: FeatureValues, at: Sequence[Micros], include: Sequence[str]) -> None:
+        self._answer, self._at, self._include = answer, at, include
+        self._block: list[int] = []
+        self._shared = (answer.shared if include else None) or []
+        if any(None in one.statuses for one in self._shared):
+            self._shared = []
+        for number, one in enumerate(self._shared):
+            self._block += [number] * one.width
+        self._made: dict[int, list[tuple[str, pa.Array]]] = {}
+
+    def of(self, place: int) -> list[tuple[str, pa.Array]]:
+        """What is told of one output, in the order in which it is written."""
+        if not self._include:
+            return []
+        if self._shared:
+            number = self._block[place]
+            if number not in self._made:
+                one = self._shared[number]
+                names = [None if status is None else status.name for status in one.statuses]
+                self._made[number] = self._arrays(names, one.event_times)
+            return self._made[number]
+        return self._arrays([row[place] for row in self._names], [row[place] for row in self._times])
+
+    @cached_property
+    def _names(self) -> list[list[str]]:
+        return status_names(self._answer)
+
+    @cached_property
+    def _times(self) -> Sequence[Sequence[int | None]]:
+        return self._answer.event_times
+
+    def _arrays(self, names: Sequence[str | None], times: Sequence[int | None]) -> list[tuple[str, pa.Array]]:
+        import pyarrow as pa
+
+        made: dict[str, tuple[str, pa.Array]] = {}
+        if "statuses" in self._include:
+            made["statuses"] = ("status", pa.array(names, pa.string()))
+        if "event_times" in self._include:
+            made["event_times"] = ("event_time", pa.array(times, pa.timestamp("us", "UTC")))
+        if "lag" in self._include:
+            (seconds,) = zip(*lags([[ts] for ts in times], self._at), strict=True) if times else ((),)
+            made["lag"] = ("lag_seconds", pa.array(seconds, pa.float64()))
+        return list(made.values())

@@ -12,6 +12,8 @@ from tidewheel.errors import TidewheelError, UnknownFeature, near_miss
 from tidewheel.schema import DataType, Field, Schema
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tidewheel.features.definition import ServiceDefinition
     from tidewheel.features.online_view import Shared, Status
 
@@ -37,6 +39,10 @@ class FeatureValues(Protocol):
     @property
     def shared(self) -> Sequence[Shared] | None:
         """Status and event time that neighbouring outputs share, from the first output to the last; ``None`` where none do."""
+        ...
+
+    def columns(self) -> Mapping[int, pa.Array]:
+        """Arrow columns, by place, of those outputs that need not be made of :attr:`values`."""
         ...
 
     @property

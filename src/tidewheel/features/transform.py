@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from functools import cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
-
-import pyarrow as pa
 
 from tidewheel.clock import to_datetime
 from tidewheel.errors import Invalid, TidewheelError
 from tidewheel.features.definition import Transform
 from tidewheel.schema import DataType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SINGLE = struct.Struct("f")
 _LIMITS = {DataType.INT32: 1 << 31, DataType.INT64: 1 << 63}
@@ -98,9 +100,12 @@ def plain_values(column: pa.Array) -> Sequence[object]:
 
     Examples
     --------
+    >>> import pyarrow as pa
     >>> plain_values(pa.array([1.5, None]))
     [1.5, None]
     """
+    import pyarrow as pa  # answers in numbers do without it
+
     if pa.types.is_timestamp(column.type):
         column = column.cast(DataType.TIMESTAMP.arrow()).cast(pa.int64())
     found: list[object] = column.to_pylist()

@@ -167,6 +167,30 @@ def agreed(p: float | None, q: float | None, yes: bool) -> bool:
     return (yes and p is not None) == (not yes or q is None)
 
 
+@on_request
+def lost_in_remainder(n: int | None, z: str | None, i: int, s: str) -> int:
+    return n % i  # type: ignore[operator]  # an error of Python's where it is None
+
+
+@on_request
+def lost_in_search(n: int | None, z: str | None, i: int, s: str) -> int:
+    return z.find(s)  # type: ignore[union-attr]
+
+
+@on_request
+def lost_unused(n: int | None, z: str | None, i: int, s: str) -> int:
+    x = math.ceil(n)  # type: ignore[arg-type]
+    y = +x  # noqa: F841
+    return i
+
+
+@on_request
+def lost_at_the_end(n: int | None, z: str | None, i: int, s: str) -> str:
+    if n is None or z is not None:
+        return z[1:] + s  # type: ignore[index]
+    return s.removeprefix(z)  # type: ignore[arg-type]
+
+
 GROUPS: Mapping[str, Sequence[Transform]] = {
     "floats": [arithmetic, signed_zero, unused, sometimes, doubled_up],
     "not numbers": [nan_compared, nan_ordered, roots, half_even, cut_off],
@@ -175,6 +199,7 @@ GROUPS: Mapping[str, Sequence[Transform]] = {
     "strings": [cased, sliced, prefixed, searched, begun],
     "times": [hour_of_week, calendar],
     "options": [filled, agreed],
+    "nothing": [lost_in_remainder, lost_in_search, lost_unused, lost_at_the_end],
 }
 
 _FLOATS = (

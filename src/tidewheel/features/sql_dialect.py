@@ -1,7 +1,7 @@
 """What SQL engines write differently, in the words of transforms: data, no branches. Pure.
 
 Everything here is total: where Python would raise, and where a number leaves 64 bits, it gives null and never an error, since
-an engine may compute a branch that no row takes.
+an engine may compute a branch that no row takes. And of an operand that is null everything is null, or a doubt would be lost.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _SHARED: Mapping[str, str] = {
     "double": "CAST({0} AS DOUBLE)",
     "whole": "TRY_CAST({0} AS BIGINT)",
     "bigint": "CAST({0} AS BIGINT)",
-    "remainder": "CASE WHEN {1} = 0 THEN NULL WHEN {1} = -1 THEN 0 WHEN ({0} % {1}) <> 0 AND ({0} < 0) <> ({1} < 0)"
+    "remainder": "CASE WHEN {1} = 0 THEN NULL WHEN {1} = -1 THEN {0} - {0} WHEN ({0} % {1}) <> 0 AND ({0} < 0) <> ({1} < 0)"
     " THEN ({0} % {1}) + {1} ELSE {0} % {1} END",
     "abs": "abs({0})",
     "ceil": "ceil({0})",
@@ -72,7 +72,7 @@ _SHARED: Mapping[str, str] = {
     "lower": "lower({0})",
     "upper": "upper({0})",
     "replace": "CASE WHEN {1} <> '' THEN replace({0}, {1}, {2}) END",
-    "find": "CASE WHEN {1} = '' THEN CAST(0 AS BIGINT) ELSE CAST(instr({0}, {1}) - 1 AS BIGINT) END",
+    "find": "CASE WHEN {1} = '' AND {0} IS NOT NULL THEN CAST(0 AS BIGINT) ELSE CAST(instr({0}, {1}) - 1 AS BIGINT) END",
     "part_of": "substring({0}, CAST({1} + 1 AS INT), CAST({2} AS INT))",
     "year": "CAST(year({0}) AS BIGINT)",
     "month": "CAST(month({0}) AS BIGINT)",

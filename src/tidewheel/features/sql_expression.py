@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tidewheel.features.expression_calls import BUILTINS
 from tidewheel.features.expression_part import Kind, Refused, named, slice_of
-from tidewheel.features.sql_part import SqlPart, SqlSteps
+from tidewheel.features.sql_part import SqlPart, SqlSteps, called
 
 SqlColumns = Mapping[str, SqlPart]
 
@@ -128,7 +128,7 @@ class SqlExpressions:
         if found.kind not in ("int", "float") or found.integer:
             raise Refused
         if isinstance(op, ast.UAdd):
-            return found
+            return called(found)
         if not isinstance(op, ast.USub):
             raise Refused
         if found.kind == "int":

@@ -32,6 +32,17 @@ class SqlPart:
     simple: bool = False
 
 
+def called(part: SqlPart) -> SqlPart:
+    """What a call or an operator gave: the same number, but of an input that is null an error of Python's.
+
+    Examples
+    --------
+    >>> called(SqlPart("int", "i0", simple=True)).simple
+    False
+    """
+    return replace(part, text=f"({part.text})", simple=False)
+
+
 @dataclass(slots=True)
 class SqlSteps:
     """An expression in the making: what is used more than once is computed in a step of its own, a column of a subquery."""
@@ -132,7 +143,7 @@ class SqlSteps:
     def whole(self, part: SqlPart, rounding: str) -> SqlPart:
         """A float as an integer; null where there is none of 64 bits."""
         if part.kind == "int":
-            return part
+            return called(part)
         part = self.once(self.as_float(part))
         text = self.dialect.write("whole", self.dialect.write(rounding, part.text))
         return SqlPart("int", f"CASE WHEN abs({part.text}) < CAST('9.2e18' AS DOUBLE) THEN {text} END")

@@ -10,7 +10,7 @@ from typing import cast
 
 from tidewheel.clock import Micros
 from tidewheel.errors import KeyTypeMismatch
-from tidewheel.features import row_kernel
+from tidewheel.features import json_kernel, row_kernel
 from tidewheel.features.keys import KeyCodec
 from tidewheel.features.online_view import OnlineView
 from tidewheel.ports.online_store import OnlineStore
@@ -33,7 +33,7 @@ class PlainLookups:
         Keys of the rows that say that the views are materialised.
     """
 
-    __slots__ = ("_marks", "_read", "_uses")
+    __slots__ = ("_marks", "_read", "_uses", "_writers")
 
     def __init__(self, store: OnlineStore, uses: Sequence[tuple[OnlineView, Sequence[str]]], marks: Sequence[bytes]) -> None:
         self._read = store.read
@@ -43,6 +43,7 @@ class PlainLookups:
             for view, names in uses
             for codec in (view.layout.keys,)
         ]
+        self._writers = [view.writer() for view, _ in uses]
 
     @staticmethod
     def takes(view: OnlineView, names: Sequence[str]) -> bool:
@@ -57,8 +58,33 @@ class PlainLookups:
         if type(requests) is not list:
             return None
         times = at if type(at) is list else list(at)
-        found = row_kernel.find_latest(self._read, self._uses, marks=self._marks, requests=requests, times=times, newest=NEWEST)
-        return cast("Found | None", found)
+        found: Found | None = row_kernel.find_latest(  # type: ignore[assignment]  # a cast takes its time
+            self._read, self._uses, marks=self._marks, requests=requests, times=times, newest=NEWEST
+        )
+        return found
+
+    def write(
+        self,
+        requests: Sequence[Mapping[str, object]],
+        at: Sequence[Micros],
+        *,
+        parts: tuple[bool, bool],
+        ends: tuple[bytes, bytes],
+    ) -> bytes | None:
+        """JSON of what :meth:`find` finds (:func:`tidewheel.features.json_kernel.write_rows`), without making the values."""
+        if type(requests) is not list or not requests:
+            return None
+        times = at if type(at) is list else list(at)
+        found: Found | None = row_kernel.find_latest(  # type: ignore[assignment]
+            self._read, self._uses, marks=self._marks, requests=requests, times=times, newest=NEWEST, decoded=False
+        )
+        if found is None:
+            return None
+        try:
+            written = json_kernel.write_rows(self._writers, found[1], times=times, parts=parts, ends=ends)
+        except ValueError:
+            return None  # bytes that are no text: told by who makes values of them
+        return cast("bytes | None", written)
 
 
 def _encoder(codec: KeyCodec, names: tuple[str, ...]) -> Callable[[Sequence[Mapping[str, object]]], list[bytes] | None]:

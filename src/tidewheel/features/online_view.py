@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tidewheel.clock import format_instant
 from tidewheel.errors import Corrupt, HistoryUnavailable
-from tidewheel.features import bytes_kernel, row_kernel
+from tidewheel.features import bytes_kernel, json_kernel, row_kernel
 from tidewheel.features.columns import feature_type
 from tidewheel.features.key_fold import KeyFold
 from tidewheel.features.online import Blocked, OnlineLayout
@@ -198,6 +198,16 @@ class OnlineView:
     def reader(self) -> row_kernel.RowPlan:
         """How the values of look-ups are read from the row that was found, where :attr:`one_row`."""
         return self._readers[0]
+
+    def writer(self) -> json_kernel.JsonPlan:
+        """How the values of look-ups are written, where :attr:`one_row`."""
+        looks = [look for look in self.looks if look is not None]
+        return self.layout.codec.writer(
+            [look.column for look in looks],
+            defaults=[look.default for look in looks],
+            reader=self.reader,
+            ttl=self.layout.view.ttl,
+        )
 
     @property
     def reads_newest(self) -> bool:

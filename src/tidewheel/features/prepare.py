@@ -178,6 +178,21 @@ class PreparedFeatures:
         parts = list(zip(self._first, answers, strict=True))
         return Answer(values, lambda: parts, errors)
 
+    def write(
+        self,
+        requests: Sequence[Mapping[str, object]],
+        *,
+        at: Sequence[Micros],
+        parts: tuple[bool, bool],
+        ends: tuple[bytes, bytes],
+    ) -> bytes | None:
+        """JSON of :meth:`answer`, row by row: values, then statuses and event times where ``parts`` say so, between ``ends``.
+
+        ``None`` where something about the service, a request or what is stored is out of the ordinary: :meth:`answer` knows
+        all cases.
+        """
+        return None if self._plain is None else self._plain.write(requests, at, parts=parts, ends=ends)
+
     def _plain_parts(
         self, values: list[list[object]], everything: Sequence[list[bytes | None]], at: Sequence[Micros]
     ) -> list[tuple[int, ViewAnswer]]:

@@ -569,7 +569,9 @@ def tell_rows(plan: RowPlan, found: list, *, times: list, codes: bytearray) -> l
 # ── answering ────────────────────────────────────────────────────────────────────────────────────
 
 
-def find_latest(read: object, uses: list, *, marks: list, requests: list, times: list, newest: int) -> object:
+def find_latest(
+    read: object, uses: list, *, marks: list, requests: list, times: list, newest: int, decoded: bool = True
+) -> object:
     """Answers of plain look-ups (:mod:`tidewheel.features.answer_lookups`) with one read of the store.
 
     Parameters
@@ -583,11 +585,13 @@ def find_latest(read: object, uses: list, *, marks: list, requests: list, times:
         Rows that must be there.
     newest
         How many items of a set are read.
+    decoded
+        Whether values are wanted, and not the rows alone.
 
     Returns
     -------
-    Values of every query, and of each use the row that every answer is from; ``None`` when something about a request is out of
-    the ordinary, or bytes do not tell an answer.
+    Values of every query (none where they are not wanted), and of each use the row that every answer is from; ``None`` when
+    something about a request is out of the ordinary, or bytes do not tell an answer.
     """
     sets: list = []
     for use in uses:
@@ -603,10 +607,11 @@ def find_latest(read: object, uses: list, *, marks: list, requests: list, times:
         if rows[n] is None:
             return None
     values: list = []
+    made = values if decoded else None
     everything: list = []
     for n in range(len(uses)):
         found: list = []
-        if not _add_latest(uses[n][2], (rows, items), (n * len(times), len(marks), newest), times, values, found):
+        if not _add_latest(uses[n][2], (rows, items), (n * len(times), len(marks), newest), times, made, found):
             return None
         everything.append(found)
     return values, everything
@@ -649,8 +654,8 @@ def _add_keys(found: list, prefix: bytes, requests: list, name: str) -> cython.b
 @cython.cfunc
 @cython.locals(n=cython.Py_ssize_t, first=cython.Py_ssize_t, at=cython.longlong, data=cython.p_const_uchar)
 @cython.locals(row=bytes, second=bytes, items=list, marks=cython.Py_ssize_t, newest=cython.Py_ssize_t)
-def _add_latest(plan: RowPlan, held: tuple, place: tuple, times: list, values: list, found: list) -> cython.bint:
-    """Add what one use answers to every query's values, and the row it is from; whether bytes told every answer.
+def _add_latest(plan: RowPlan, held: tuple, place: tuple, times: list, values: object, found: list) -> cython.bint:
+    """Add what one use answers to every query's values (unless ``None``), and the row it is from; whether bytes told all.
 
     ``place`` is the first of its sets, how many rows stand before the first closed one, and how many items of a set were read.
     """
@@ -670,6 +675,8 @@ def _add_latest(plan: RowPlan, held: tuple, place: tuple, times: list, values: l
         if best is OPEN:
             return False
         found.append(best)
+        if values is None:
+            continue
         if best is None:
             own = list(plan.defaults)
         else:

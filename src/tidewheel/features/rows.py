@@ -28,10 +28,13 @@ from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from functools import partial
 
+import msgspec
+
 from tidewheel.clock import to_datetime, to_micros
 from tidewheel.digest import digest
 from tidewheel.errors import Corrupt, TypeMismatch
-from tidewheel.features import row_kernel
+from tidewheel.features import json_kernel, row_kernel
+from tidewheel.features.float_kernel import shorten
 from tidewheel.features.list_bytes import pack_list, unpack_list
 from tidewheel.schema import LISTS, DataType, Field, Schema
 
@@ -278,6 +281,43 @@ class RowCodec:
         >>> row_kernel.read_values(codec.reader([1, 0], defaults=[0, ""]), codec.encode(10, 0, ("Harlem", None)))
         [0, 'Harlem']
         """
+        return row_kernel.RowPlan(
+            *self._told(places),
+            list(defaults),
+            layout=(VERSION, self.fingerprint, self.size, len(self._var)),
+            visible=(-1 if available is None else self.slot(available).offset, after),
+            whole=ordered,
+            ttl=-1 if ttl is None else ttl,
+        )
+
+    def writer(
+        self, places: Sequence[int], *, defaults: Sequence[object], reader: row_kernel.RowPlan, ttl: int | None = None
+    ) -> json_kernel.JsonPlan:
+        """How the kernel writes the JSON of some columns of a row (:func:`tidewheel.features.json_kernel.write_rows`).
+
+        Parameters
+        ----------
+        reader
+            Reads the same columns: of types for which JSON has no word of its own, the value that it reads is encoded.
+
+        Examples
+        --------
+        >>> codec = RowCodec(Schema((Field("zone", DataType.STRING), Field("trips", DataType.INT64))))
+        >>> plan = codec.writer([1, 0], defaults=[0, ""], reader=codec.reader([1, 0], defaults=[0, ""]))
+        >>> row = codec.encode(10, 0, ("Harlem", None))
+        >>> json_kernel.write_rows([plan], [[row]], times=[10], parts=(True, False), ends=(b"{", b"}"))
+        b'{,"values":[[0,"Harlem"]],"statuses":[["NULL_VALUE","PRESENT"]]}'
+        """
+        narrow = [self.schema.fields[place].type is DataType.FLOAT32 for place in places]
+        told = [
+            msgspec.json.encode(shorten(default) if short and isinstance(default, float) else default)
+            for default, short in zip(defaults, narrow, strict=True)
+        ]
+        layout, read = (self.size, len(self._var)), partial(row_kernel.read_values, reader)
+        return json_kernel.JsonPlan(self._told(places)[0], told, layout=layout, ttl=-1 if ttl is None else ttl, read=read)
+
+    def _told(self, places: Sequence[int]) -> tuple[array[int], list[Callable[..., object] | None]]:
+        """Some columns as kernels are told of them, and what makes a value of what is stored in each."""
         columns: list[int] = []
         converters: list[Callable[..., object] | None] = []
         for place in places:
@@ -288,15 +328,7 @@ class RowCodec:
             behind = self._var.index(place) if place in self._var else 0
             columns += [read, slot.offset, slot.presence, slot.mask, behind, convert is not None]
             converters.append(convert)
-        return row_kernel.RowPlan(
-            array("q", columns),
-            converters,
-            list(defaults),
-            layout=(VERSION, self.fingerprint, self.size, len(self._var)),
-            visible=(-1 if available is None else self.slot(available).offset, after),
-            whole=ordered,
-            ttl=-1 if ttl is None else ttl,
-        )
+        return array("q", columns), converters
 
     def slot(self, place: int) -> Slot:
         """Where a column of the schema stands in a row's bytes."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter as Tally
 from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -13,6 +18,8 @@ from prometheus_client.values import ValueClass
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SPAN_SECONDS = 60
+_WAITING = 4_096
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,32 @@ class Measurements:
         self._shadows = Counter("tidewheel_dropped_shadows", "Shadow requests dropped under load.", registry=registry)
         self._recent: dict[str, deque[tuple[float, float, bool]]] = {}
         self._children: dict[tuple[str, ...], Counter | Histogram] = {}
+        # A counter takes a microsecond and a histogram three, one answer at a time: both are told of many at once.
+        self._answers: deque[tuple[str, int]] = deque()
+        self._served: deque[tuple[str, int, float]] = deque()
 
     def answered(self, endpoint: str, status: int) -> None:
         """Count an HTTP answer; ``endpoint`` is a pattern, never a raw path."""
-        self._counter(self._http, endpoint, str(status)).inc()
+        self._answers.append((endpoint, status))
+        if len(self._answers) > _WAITING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Bring the metrics up to what was counted; call it every now and then, where other processes read them."""
+        answers = Tally(_taken(self._answers))
+        for (endpoint, status), count in answers.items():
+            self._counter(self._http, endpoint, str(status)).inc(count)
+        rows, spans = Tally[str](), Tally[tuple[str, int]]()
+        seconds: dict[str, float] = {}
+        for service, many, took in _taken(self._served):
+            rows[service] += many
+            seconds[service] = seconds.get(service, 0.0) + took
+            spans[service, bisect_left(_BUCKETS, took)] += 1
+        for service, many in rows.items():
+            self._counter(self._rows, service).inc(many)
+            self._histogram(self._features, service)._sum.inc(seconds[service])
+        for (service, place), count in spans.items():
+            self._histogram(self._features, service)._buckets[place].inc(count)
 
     def predicted(self, deployment: str, counts: dict[tuple[str, str, str], int], seconds: float) -> None:
         """Count a request for predictions that was answered; counts are by model, version and arm."""
@@ -115,8 +144,9 @@ class Measurements:
 
     def served(self, service: str, rows: int, seconds: float) -> None:
         """Count a request for features that was answered."""
-        self._counter(self._rows, service).inc(rows)
-        self._histogram(self._features, service).observe(seconds)
+        self._served.append((service, rows, seconds))
+        if len(self._served) > _WAITING:
+            self.settle()
 
     def refused(self, service: str, code: str) -> None:
         """Count an error of a feature service that exists."""
@@ -158,6 +188,7 @@ class Measurements:
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format; where several workers serve one port, what all of them counted."""
+        self.settle()
         if not ValueClass._multiprocess:
             return generate_latest(self._registry)
         everyone = CollectorRegistry()
@@ -183,6 +214,13 @@ class Measurements:
             child = self._children[metric._name, *labels] = metric.labels(*labels)
         assert isinstance(child, Histogram)
         return child
+
+
+def _taken(waiting: deque[T]) -> Iterator[T]:
+    """What waits in a queue that others append to, until it is empty."""
+    with suppress(IndexError):
+        while True:
+            yield waiting.popleft()
 
 
 _KEPT = 20_000

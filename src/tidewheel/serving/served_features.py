@@ -54,8 +54,19 @@ class FeatureValues(Protocol):
 class FeatureReader(Protocol):
     """A prepared feature service."""
 
-    def answer(self, rows: Sequence[Mapping[str, object]], *, at: Sequence[Micros]) -> FeatureValues:
+    def answer(self, requests: Sequence[Mapping[str, object]], *, at: Sequence[Micros]) -> FeatureValues:
         """Features of each row at its instant; rows hold entity keys and request values."""
+        ...
+
+    def write(
+        self,
+        requests: Sequence[Mapping[str, object]],
+        *,
+        at: Sequence[Micros],
+        parts: tuple[bool, bool],
+        ends: tuple[bytes, bytes],
+    ) -> bytes | None:
+        """JSON of the values, and of statuses and event times where ``parts`` say so; ``None`` where :meth:`answer` must."""
         ...
 
 

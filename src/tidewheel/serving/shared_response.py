@@ -38,10 +38,9 @@ def write_shared(
     shared
         Of all values, from the first to the last, and of one row at least; every status is known.
     """
-    told = _instants(at)
     if columnar:
-        return b'%b,"at":%b,"columns":{%b}}' % (_opening(service), told, _columns(names, values, shared, include))
-    out = [_opening_of_rows(service, names), told, b',"values":', _encode(values)]
+        return b'%b,"at":%b,"columns":{%b}}' % (_opening(service), _instants(at), _columns(names, values, shared, include))
+    out = [open_rows(service, names, at), b',"values":', _encode(values)]
     if _STATUSES in include:
         parts = [[_statuses(one.width, status) for status in one.statuses] for one in shared]
         out += [b',"statuses":[', _rows(parts), b"]"]
@@ -50,6 +49,17 @@ def write_shared(
         out += [b',"event_times":[', _rows(parts), b"]"]
     out.append(b"}")
     return b"".join(out)
+
+
+def open_rows(service: str, names: tuple[str, ...], at: Sequence[Micros]) -> bytes:
+    """What an answer row by row says before its values.
+
+    Examples
+    --------
+    >>> open_rows("s", ("a", "b"), [Micros(0)])
+    b'{"service":"s","names":["a","b"],"at":"1970-01-01T00:00:00Z"'
+    """
+    return _opening_of_rows(service, names) + _instants(at)
 
 
 def _rows(parts: list[list[bytes]]) -> bytes:

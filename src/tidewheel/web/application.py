@@ -115,6 +115,7 @@ class Application:
     body_bytes: int = 10_000_000
 
     def refresh(self) -> None:
-        """Load what the routes and the environment say now."""
+        """Load what the routes and the environment say now, and bring the metrics up to date."""
+        self.answerer.measurements.settle()
         self.answerer.refresh()
         self.features.refresh()

@@ -58,6 +58,7 @@ def serve(
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
             loop.run(_run(runner, listening, lambda: announce(_announcement(app, host, port)), drain_seconds, parent))
         runner.close()
+        app.answerer.measurements.settle()
         app.answerer.close()
 
 

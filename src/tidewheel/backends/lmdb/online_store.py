@@ -64,6 +64,8 @@ class _Environment:
         self.reading = threading.Lock()
         self.writing = threading.Lock()
         self.flushed_at = time.monotonic()
+        self.gap = (0, b"", b"")
+        """Two neighbouring entries of ``items``, and the snapshot in which nothing stands between them."""
 
     def _retry(self, action: Callable[[], T]) -> T:
         while True:
@@ -183,13 +185,21 @@ class LmdbOnlineStore:
             shared = self._here()
         with shared.reading:
             try:
-                txn = cast(lmdb.Transaction, shared.env.begin())
+                txn: lmdb.Transaction = shared.env.begin(shared.rows)
             except lmdb.MapResizedError:
                 txn = self._begin(shared)
             try:
-                get, table = txn.get, shared.rows
-                values = cast("list[bytes | None]", [get(key, None, table) for key in rows])
-                return values, _sets(txn.cursor(shared.items), sets, newest) if sets else []
+                values: list[bytes | None] = list(map(txn.get, rows))  # type: ignore[arg-type]  # begun without buffers
+                if not sets:
+                    return values, []
+                snapshot, low, high = shared.gap
+                if snapshot == txn.id() and _between(sets, low, high):
+                    return values, [[] for _ in sets]
+                cursor = txn.cursor(shared.items)
+                found = _sets(cursor, sets, newest)
+                if not found[0] and snapshot != txn.id():
+                    shared.gap = (txn.id(), *_gap(cursor, sets[0]))
+                return values, found
             finally:
                 txn.abort()  # and its cursor with it
 
@@ -270,7 +280,7 @@ class LmdbOnlineStore:
     def _begin(self, shared: _Environment) -> lmdb.Transaction:
         while True:
             try:
-                return shared.env.begin()
+                return shared.env.begin(shared.rows)
             except lmdb.MapResizedError:
                 shared.env.set_mapsize(0)
 
@@ -373,28 +383,46 @@ def _sets(cursor: lmdb.Cursor, keys: Sequence[bytes], newest: int | None) -> lis
     """The sets at some keys. One look into a gap between entries answers for every key in it."""
     found: list[list[bytes]] = []
     low = high = b""
+    seek, both, follow = cursor.set_range, cursor.item, cursor.next
     for key in keys:
         items: list[bytes] = []
         found.append(items)
-        if low <= key < high and not high.startswith(key):
+        if high and low <= key < high and not high.startswith(key):
             continue
-        if not cursor.set_range(key):
+        if not seek(key):
             low, high = key, _LAST
             continue
         length = len(key) + _SUFFIX_BYTES
-        for entry, item in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
-            if not entry.startswith(key):
+        more = True
+        while more:
+            entry, item = both()
+            if not entry.startswith(key):  # type: ignore[union-attr]  # bytes, as transactions are begun without buffers
                 if not items:
-                    low, high = key, entry
+                    low, high = key, entry  # type: ignore[assignment]
                 break
             if len(entry) == length:
-                items.append(item)
+                items.append(item)  # type: ignore[arg-type]
                 if newest is not None and len(items) > newest:
                     found[-1] = items = _newest(cursor, key, newest)
                     break
+            more = follow()
         if len(items) > 1:
             items.sort()
     return found
+
+
+def _between(keys: Sequence[bytes], low: bytes, high: bytes) -> bool:
+    """Whether no entry of any key can stand outside of two neighbours, and so none at all; false where that is not sure."""
+    if len(keys) == 1:
+        return low < keys[0] < high[: len(keys[0])]
+    return low < min(keys) and max(keys) < high[: min(map(len, keys))]
+
+
+def _gap(cursor: lmdb.Cursor, key: bytes) -> tuple[bytes, bytes]:
+    """The entries before and behind a key that has no set."""
+    high = _key(cursor) if cursor.set_range(key) else _LAST
+    more = cursor.prev() if high is not _LAST else cursor.last()
+    return _key(cursor) if more else b"", high
 
 
 def _newest(cursor: lmdb.Cursor, key: bytes, count: int) -> list[bytes]:

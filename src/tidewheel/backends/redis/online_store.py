@@ -1,8 +1,9 @@
 """The online store on Redis or Valkey, for servers and materialisers on many machines.
 
 A row is a string, a set is a sorted set whose members all score zero, which Redis keeps in bytewise order. A write is one
-script, so it is atomic; the greatest value wins on the server, whoever writes. A read is one command, or one transaction in
-one packet. hiredis, which the extra brings, takes the reply apart: without it a read of many items costs ten times as much.
+script, so it is atomic; the greatest value wins on the server, whoever writes. A read is one command and one script, as one
+transaction in one packet. hiredis, which the extra brings, takes the reply apart: without it a read of many items costs ten
+times as much.
 
 **Durability** is the server's: ``appendonly yes`` loses up to a second with the machine, ``appendfsync always`` nothing, and
 a server without persistence everything. Nothing is lost for good, since the online store is derived: materialise again. A
@@ -87,6 +88,17 @@ for i = 1, #KEYS - 1 do
   if gone > 0 and redis.call('EXISTS', key) == 0 then redis.call('ZREM', KEYS[1], string.sub(key, start)) end
 end
 """
+_SETS = b"""
+local there = false
+for i = 1, #KEYS, 5000 do  -- Lua hands over some thousands of values at once, not more
+  there = there or redis.call('EXISTS', unpack(KEYS, i, math.min(i + 4999, #KEYS))) > 0
+end
+if not there then return false end
+local found = {}
+for i = 1, #KEYS do found[i] = redis.call('ZRANGE', KEYS[i], ARGV[1], -1) end
+return found
+"""
+"""Sets, or nothing where none of them is there, as is the rule: then the server looks at each key once, and says one word."""
 
 
 class RedisOnlineStore:
@@ -136,11 +148,14 @@ class RedisOnlineStore:
         commands: list[tuple[Argument, ...]] = []
         if rows:
             commands.append((b"MGET", *[row + key for key in rows]))
-        first = 0 if newest is None else -newest or _BEHIND
-        commands += [(b"ZRANGE", self._set + key, first, -1) for key in sets]
-        replies = cast("list[list[bytes]]", [self._ask(commands[0])] if len(commands) == 1 else self._transact(commands))
+        if sets:
+            first = 0 if newest is None else -newest or _BEHIND
+            space = self._set
+            commands.append((b"EVAL", _SETS, len(sets), *[space + key for key in sets], first))
+        replies = [self._ask(commands[0])] if len(commands) == 1 else cast("list[object]", self._transact(commands))
         values = cast("list[bytes | None]", replies[0] if rows else [])
-        return values, replies[1:] if rows else replies
+        found = cast("list[list[bytes]] | None", replies[-1] if sets else None)
+        return values, [[] for _ in sets] if found is None else found
 
     def prune(self, bounds: Iterable[tuple[Key, bytes]], items: Iterable[tuple[Key, bytes]] = ()) -> None:
         """Drop from the set at each key the items below its bound, and these very items; as atomic as a write."""

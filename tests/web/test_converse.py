@@ -66,6 +66,33 @@ def test_requests_sent_ahead_are_answered_in_their_order() -> None:
     assert len(converse(talk).world.logged) == 60
 
 
+def test_a_head_that_is_known_means_what_it_meant_whatever_comes_behind_it() -> None:
+    head = b"POST /predict/eta HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    other = json.dumps({"inputs": GOOD}).encode().replace(b" ", b"\t")
+    closing = head.replace(b"host: x", b"connection: close")
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connections: Connections) -> None:
+        answers = []
+        # whole twice, cut within the body and at its start, two at once, one with another right behind it
+        for pieces in ([ONE], [head + other], [head + other[:5], other[5:]], [head, other], [ONE + ONE], [ONE + LIVE]):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+            answers += [await answer(reader) for _ in range(2 if pieces in ([ONE + ONE], [ONE + LIVE]) else 1)]
+        assert [status for status, *_ in answers] == [200] * 8
+        assert answers[-1][2] == b'{"live":true}'
+        assert list(connections.heads) == [head]
+        writer.write(head + b"x" * len(BODY))
+        assert (await answer(reader))[0] == 400
+        writer.write(closing + BODY)
+        assert (await answer(reader))[1]["connection"] == "close"
+        assert await reader.read() == b""
+        assert list(connections.heads) == [head]
+
+    assert len(converse(talk).world.logged) == 8
+
+
 def test_a_request_may_come_in_any_pieces() -> None:
     draw = random.Random(3)
 

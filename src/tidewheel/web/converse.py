@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
             return
         whole = not self._begun
-        if whole:
+        if whole and not (self._ahead or self._running or self._paused):
             end = data.find(b"\r\n\r\n") + 4
             known = self._connections.heads.get(data[:end])
             if known is not None and len(data) - end == known[1]:

@@ -34,6 +34,21 @@ class TestLmdbFlushingAlways(TestLmdb):
         return f"lmdb://{tmp_path}/online.lmdb?sync=always"
 
 
+def test_a_gap_between_sets_is_known_no_longer_than_nothing_was_written(tmp_path: Path) -> None:
+    store, other = LmdbOnlineStore(tmp_path / "s"), LmdbOnlineStore(tmp_path / "s")
+    assert store.read([], [b"m"]) == store.read([], [b"m"]) == ([], [[]])
+    other.write([], [(b"b", b"1"), (b"t", b"2")])
+    for _ in range(2):  # the second time by what is remembered
+        assert store.read([], [b"m", b"n", b"mm"]) == ([], [[], [], []])
+        assert store.read([], [b"m", b"b", b"t", b"c"]) == ([], [[], [b"1"], [b"2"], []])
+        assert store.read([], [b"a"]) == store.read([], [b"z"]) == ([], [[]])
+    assert store.read([], [b"m"]) == ([], [[]])
+    other.write([], [(b"mm", b"3")])
+    assert store.read([], [b"m", b"mm"]) == ([], [[], [b"3"]])
+    for one in (store, other):
+        one.close()
+
+
 def test_a_full_map_grows_while_readers_read(tmp_path: Path) -> None:
     store = LmdbOnlineStore(tmp_path / "s", map_bytes=1 << 20)
     store.write([(b"first", b"1")])

@@ -393,19 +393,20 @@ def _sets(cursor: lmdb.Cursor, keys: Sequence[bytes], newest: int | None) -> lis
             low, high = key, _LAST
             continue
         length = len(key) + _SUFFIX_BYTES
-        more = True
+        entry, item = both()
+        more = entry.startswith(key)  # type: ignore[union-attr]  # bytes, as transactions are begun without buffers
+        if not more:
+            low, high = key, entry  # type: ignore[assignment]
         while more:
-            entry, item = both()
-            if not entry.startswith(key):  # type: ignore[union-attr]  # bytes, as transactions are begun without buffers
-                if not items:
-                    low, high = key, entry  # type: ignore[assignment]
-                break
             if len(entry) == length:
                 items.append(item)  # type: ignore[arg-type]
                 if newest is not None and len(items) > newest:
                     found[-1] = items = _newest(cursor, key, newest)
                     break
             more = follow()
+            if more:
+                entry, item = both()
+                more = entry.startswith(key)  # type: ignore[union-attr]
         if len(items) > 1:
             items.sort()
     return found

@@ -1,9 +1,11 @@
-"""The feature server over HTTP: ours, two minimal servers with the same answer, and ``feast serve``, in one run.
+"""The feature server over HTTP: ours, three minimal servers with the same answer, and ``feast serve``, in one run.
 
 20 look-ups of 64-bit floats for 1, 10 and 100 entities, on one worker and 16 connections that stay open, asked by one process
-with raw sockets. The minimal servers are httptools under uvloop: one sends bytes that were made ahead; one reads the request,
-gets the rows out of LMDB, takes them apart with ``struct`` and writes the same JSON. Rounds are interleaved; the median counts.
-CPU microseconds of a request are those of the server, and say more than requests a second where the machine has other work.
+with raw sockets. The minimal servers: *ahead* sends bytes that were made ahead; *by hand* reads the request, gets the rows out
+of LMDB, takes them apart with ``struct`` and writes the same JSON by msgspec, both with httptools under uvloop and nothing
+between; *ordinary* does the same as an ASGI application under uvicorn, which is what one writes who writes a small server (an
+environment of its own, made on demand; left out when it cannot be had). Rounds are interleaved; the median counts. CPU
+microseconds of a request are those of the server, and say more than requests a second where the machine has other work.
 
 ``--seconds`` of each measurement, ``--rounds``, ``--no-feast``.
 """
@@ -12,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
+import socket
 import statistics
 import struct
 import subprocess
@@ -34,6 +38,8 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from peers import FEAST, ensure_environment
+
+UVICORN = ("uvicorn[standard]>=0.38", "lmdb", "msgspec")
 
 ENTITIES, FEATURES, CONNECTIONS = 2_000, 20, 16
 SIZES = (1, 10, 100)
@@ -58,6 +64,44 @@ facts = FeatureView(
     name="facts", entities=[user], ttl=timedelta(days=3650), schema=[Field(name=f"f{i:02}", dtype=Float64) for i in range(20)],
     source=FileSource(path="facts.parquet", timestamp_field="ts"),
 )
+"""
+ORDINARY = """
+import json, socket, struct
+from datetime import UTC, datetime
+import lmdb, msgspec, uvicorn
+
+ROW = struct.Struct("<q20d")
+NAMES = [f"f{i:02}" for i in range(20)]
+environment = lmdb.open("hand.lmdb", readonly=True, lock=False)
+decode = msgspec.json.Decoder(dict[str, list[dict[str, int]]]).decode
+encode = msgspec.json.Encoder().encode
+
+
+async def app(scope, receive, send):
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    values, statuses, times = [], [], []
+    with environment.begin() as transaction:
+        for row in decode(body)["rows"]:
+            ts, *found = ROW.unpack(transaction.get(b"%d" % row["uid"]))
+            values.append(found)
+            statuses.append(["PRESENT"] * 20)
+            times.append([datetime.fromtimestamp(ts / 1e6, UTC)] * 20)
+    told = {"service": "facts20", "names": NAMES, "at": datetime.now(UTC)}
+    answer = encode({**told, "values": values, "statuses": statuses, "event_times": times})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
+
+
+listening = socket.socket()
+listening.bind(("127.0.0.1", 0))
+print(json.dumps({"port": listening.getsockname()[1]}), flush=True)
+server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+server.run(sockets=[listening])
 """
 FEAST_STORE = """
 project: bench
@@ -247,6 +291,16 @@ def server(command: list[str], folder: Path, **environment: str) -> Iterator[tup
         process.wait()
 
 
+def await_port(port: int) -> None:
+    """Return when a server accepts connections; the load begins at once."""
+    with contextlib.suppress(OSError):
+        for _ in range(300):
+            with contextlib.suppress(ConnectionError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return
+            time.sleep(0.1)
+
+
 @contextmanager
 def feast(folder: Path) -> Iterator[int | None]:
     """``feast serve`` with one worker on SQLite, when it can be installed."""
@@ -265,8 +319,6 @@ def feast(folder: Path) -> Iterator[int | None]:
     subprocess.run(  # type: ignore[call-overload]
         [*command, "materialize", "2020-01-01T00:00:00", end], cwd=folder, check=True, env=environment, **quiet
     )
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -355,6 +407,11 @@ def main() -> None:
             minimal = [sys.executable, str(Path(__file__).resolve()), "--minimal", kind]
             name = f"minimal, {kind.replace('_', ' ')}"
             ports[name], pids[name] = stack.enter_context(server(minimal, folder))
+        ordinary = ensure_environment("uvicorn", UVICORN)
+        if ordinary is not None:
+            name = "minimal, ordinary"
+            ports[name], pids[name] = stack.enter_context(server([str(ordinary), "-c", ORDINARY], folder))
+            await_port(ports[name])
         if not given.no_feast:
             theirs_port = stack.enter_context(feast(folder))
             if theirs_port is not None:

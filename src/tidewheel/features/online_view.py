@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Rows = list[list[object]]
 _LEAST = -(1 << 62)
+_MANY = 1_000
+"""Rows from which on it is quicker to decode them by column than to make columns of their values."""
 
 
 class Status(Enum):
@@ -99,8 +101,11 @@ class ViewAnswer:
         return Shared(len(self._view.looks), *self._view.tell(self._found[0], self._times))
 
     def columns(self) -> list[pa.Array] | None:
-        """The values as Arrow columns, straight from the rows that were found; ``None`` when they are of several rows."""
-        if not self._view.one_row or not self._found or not self.as_found:
+        """The values as Arrow columns, straight from the rows that were found.
+
+        ``None`` when they are of several rows, and when there are so few that columns of the values are as quick.
+        """
+        if len(self.rows) < _MANY or not self._view.one_row or not self._found or not self.as_found:
             return None
         return self._view.columns_of(self._found[0], self._times)
 

@@ -24,6 +24,8 @@ NOWHERE = b""
 """In place of the key of a row that has none: a correction has taken its event away."""
 _ORDER_BYTES = 16
 _NUMBER_BYTES = 4
+_WHOLE_BYTES = 23
+"""Ids up to this size are keys as they are; of longer ones a hash is, which has one byte more."""
 
 
 class EventIndex:
@@ -48,13 +50,15 @@ class EventIndex:
         self._layout = layout
         event_id = layout.view.source.event_id
         assert event_id is not None
+        self._prefix = layout.prefix + b"\xfe"
         self._codec = RowCodec(Schema((layout.schema[event_id],)))
         self._changes = layout.view.source.changes is not None
 
     def key(self, identity: object) -> bytes:
         """Key of the set of an event id."""
         whole = self._codec.canonical([identity])
-        return self._layout.prefix + b"\xfe" + hashlib.blake2b(whole, digest_size=16).digest()
+        short = whole if len(whole) <= _WHOLE_BYTES else hashlib.blake2b(whole, digest_size=_WHOLE_BYTES + 1).digest()
+        return self._prefix + short
 
     def entries(self, items: Iterable[Item]) -> Iterator[Item]:
         """Entries of open rows, each given with its key."""

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from tidewheel.clock import DAY
 from tidewheel.digest import Digest
 from tidewheel.errors import Corrupt
+from tidewheel.features import row_kernel
 from tidewheel.features.columns import check_columns, event_columns, lookup_columns
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.keys import KeyCodec, view_prefix
@@ -144,6 +145,8 @@ class OnlineLayout:
         self._content_places = tuple(place[name] for name in content)
         self.event_places = tuple(place[name] for name in self.event_names)
         self.identity_place = place[view.source.event_id] if view.source.event_id is not None else None
+        places = [] if self.identity_place is None else [self.identity_place]
+        self._identity_reader = self.codec.reader(places, defaults=[None]) if places else None
         filled = sorted({one.column for one in view.lookups if one.fill == "last_known" and one.column is not None})
         self.slots: tuple[str | None, ...] = ((None, *filled)) if view.lookups else ()
         self.slot_places = tuple(None if name is None else place[name] for name in self.slots)
@@ -260,7 +263,12 @@ class OnlineLayout:
 
     def identity(self, row: bytes) -> object:
         """The event id of a row, where the source has one."""
-        return None if self.identity_place is None else self.codec.decode(row).values[self.identity_place]
+        if self._identity_reader is None or self.identity_place is None:
+            return None
+        values = row_kernel.read_values(self._identity_reader, row)
+        return (
+            values[0] if isinstance(values, list) else self.codec.decode(row).values[self.identity_place]
+        )  # says what is wrong
 
 
 def correction_order(row: bytes) -> tuple[bytes, bytes, bytes]:

@@ -44,7 +44,8 @@ class RunWriter:
         """Write some keys; then drop from their sets what is closed now. A full run needs no ``table`` for that."""
         entries = () if self._index is None else self._index.entries(piece.items)
         self.store.write(piece.rows, [*piece.items, *entries])
-        if self._index is not None:  # what was corrected since the snapshot is not to come back
+        pushed = self._index is not None and self.sources.list_pushes(self.run.layout.view.source) != self.run.snapshot.pushes
+        if self._index is not None and pushed:  # what was corrected since the snapshot is not to come back
             for items in batches(piece.items):
                 self._index.settle(self.store, items)
         if not self.fresh:

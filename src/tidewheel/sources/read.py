@@ -48,7 +48,7 @@ from tidewheel.sources.query import (
 from tidewheel.sources.read_direct import find_direct
 from tidewheel.sources.rows import between, resolved, scanned, with_system_columns
 from tidewheel.sources.select import parse_select, quoted
-from tidewheel.sources.snapshot import Snapshot
+from tidewheel.sources.snapshot import PushSnapshot, Snapshot
 from tidewheel.sources.validate import Validator, Verdict, enforce, without_rules
 from tidewheel.sources.watch import Watch, unwatched
 
@@ -146,7 +146,7 @@ class Sources:
 
     def snapshot(self, source: Source) -> Snapshot:
         """What the source holds now. Digests of files are remembered by path, size and time of change."""
-        pushes = snapshot_pushes(self.pushes / source.name, self.recall, self.remember)
+        pushes = self.list_pushes(source)
         if source.format == "memory":
             return Snapshot(source.name, pushes=pushes, table=self._memory_content(source))
         if source.is_outside:
@@ -154,6 +154,10 @@ class Sources:
         return Snapshot(
             source.name, files=tuple(self._files.snapshot(path) for path in self._files.paths(source)), pushes=pushes
         )
+
+    def list_pushes(self, source: Source) -> tuple[PushSnapshot, ...]:
+        """What was pushed until now, as a snapshot holds it."""
+        return snapshot_pushes(self.pushes / source.name, self.recall, self.remember)
 
     def stamp(self, source: Source) -> Digest | None:
         """What says, with nothing read, that files are those of an earlier time: paths, sizes and times of change.

@@ -99,6 +99,44 @@ class QueryEngineContract:
         assert [str(field.type) for field in answer.schema] == ["int64", "timestamp[us]", "double"]
         assert answer["amount"].to_pylist() == [1.5, None]
 
+    def test_csv_values_that_only_look_like_something_stay_text(self, engine: QueryEngine, tmp_path: Path) -> None:
+        one, two = tmp_path / "1.csv", tmp_path / "2.csv"
+        rows = ("2026-01-01T10:00:00Z,007,18446744073709551617,01/02/2026,1,1.5", "2026-01-01T10:00:00,1,2,13/02/2026,2,")
+        one.write_text("\n".join(["mixed,code,id,day,n,x", *rows]) + "\n")
+        two.write_text("x;n\n2;3\n")  # another separator, other columns
+        files = {"t": Files("csv", (str(one), str(two)))}
+        answer = engine.stream("SELECT mixed, code, id, day, n, x FROM t", files, order_by=["n"]).read_all()
+        assert [str(field.type) for field in answer.schema] == ["string"] * 4 + ["int64", "double"]
+        assert answer["mixed"].to_pylist() == ["2026-01-01T10:00:00Z", "2026-01-01T10:00:00", None]
+        assert answer["id"].to_pylist() == ["18446744073709551617", "2", None]
+        assert answer["x"].to_pylist() == [1.5, None, 2.0]
+
+    def test_csv_times_finer_than_microseconds_are_rounded_up(self, engine: QueryEngine, tmp_path: Path) -> None:
+        path = tmp_path / "fine.csv"
+        path.write_text(
+            "n,t,u\n1,1970-01-01T00:00:00.0000009Z,1970-01-01 00:00:00.000001000\n2,1969-12-31 23:59:59.9999991+00:00,\n"
+        )
+        answer = engine.stream("SELECT n, t, u FROM x", {"x": Files("csv", (str(path),))}, order_by=["n"]).read_all()
+        assert [str(field.type) for field in answer.schema] == ["int64", "timestamp[us, tz=UTC]", "timestamp[us]"]
+        assert answer["t"].cast(pa.int64()).to_pylist() == [1, 0]
+        assert answer["u"].cast(pa.int64()).to_pylist() == [1, None]
+
+    def test_csv_lines_are_rows_whatever_they_start_with(self, engine: QueryEngine, tmp_path: Path) -> None:
+        path, empty, bare = tmp_path / "1.csv", tmp_path / "2.csv", tmp_path / "3.csv"
+        path.write_bytes('\ufeffa,b\r\n#1,"x\ny"\r\n2,"say ""so"""\r\n'.encode())
+        empty.write_bytes(b"")
+        bare.write_text("b,a\n")
+        files = {"t": Files("csv", (str(path), str(empty), str(bare)))}
+        answer = engine.stream("SELECT a, b FROM t", files, order_by=["a"]).read_all()
+        assert answer.to_pydict() == {"a": ["#1", "2"], "b": ["x\ny", 'say "so"']}
+
+    def test_a_csv_line_with_too_many_or_too_few_values_is_an_error(self, engine: QueryEngine, tmp_path: Path) -> None:
+        path = tmp_path / "ragged.csv"
+        for rows in (b"1,2\n3,4,5\n", b"1,2\n3\n", b"1,caf\xe9\n", b""):
+            path.write_bytes(b"a,b\n" * bool(rows) + rows)
+            with pytest.raises(TidewheelError, match="ragged"):
+                engine.stream("SELECT a, b FROM t", {"t": Files("csv", (str(path),))}).read_all()
+
     def test_two_streams_at_once_do_not_mix(self, engine: QueryEngine) -> None:
         first = engine.stream("SELECT a FROM t", {"t": InMemory(pa.table({"a": list(range(5000))}))}, batch_rows=1000)
         second = engine.stream("SELECT a FROM t", {"t": InMemory(pa.table({"a": ["x"]}))})

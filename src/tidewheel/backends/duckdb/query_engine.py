@@ -18,9 +18,11 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
+from tidewheel.backends.duckdb.text_files import explained_text, text_reader
 from tidewheel.errors import Corrupt, Invalid, NotFound, Unavailable
 from tidewheel.ports.query_engine import Files, InMemory, Relation
 
+_TEXTS_KEPT = 256
 _FLOATS = re.compile(r"^(DOUBLE|FLOAT)$|^STRUCT.*\b(DOUBLE|FLOAT)\b")
 _WIDE = re.compile(r"\bHUGEINT\b")
 _CEILED = "make_timestamp((epoch_ns({0}) // 1000) + CASE WHEN epoch_ns({0}) % 1000 > 0 THEN 1 ELSE 0 END)"
@@ -62,6 +64,7 @@ class DuckDB:
             options["memory_limit"] = f"{memory_limit}B"
         if threads is not None:
             options["threads"] = threads
+        self._texts: dict[object, str] = {}
         self._connection = duckdb.connect(":memory:", config=options)
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         # Statistics of Parquet leave NaN out, and this optimizer then takes isnan() for false.
@@ -112,7 +115,7 @@ class DuckDB:
                     cursor.register(name, relation.table)
                     continue
                 if isinstance(relation, Files):
-                    cursor.execute(f"CREATE TEMP VIEW {_quoted(raw)} AS SELECT * FROM {_reader(relation)}")
+                    cursor.execute(f"CREATE TEMP VIEW {_quoted(raw)} AS {self._reader(cursor, relation)}")
                 else:
                     cursor.register(raw, relation.table)
                 narrow = isinstance(relation, Files) and relation.format == "json"
@@ -122,6 +125,22 @@ class DuckDB:
             cursor.close()
             raise _explained(error) from error
         return cursor
+
+    def _reader(self, cursor: duckdb.DuckDBPyConnection, files: Files) -> str:
+        """The query for all rows of files; what columns of text are is looked up once for as long as the files stay."""
+        if not files.paths:
+            raise NotFound("there are no files to read", fix="check the path pattern of the source")
+        if files.format == "parquet":
+            paths = ", ".join("'" + path.replace("'", "''") + "'" for path in files.paths)
+            return f"SELECT * FROM read_parquet([{paths}], union_by_name = true)"
+        facts = [Path(path).stat() for path in files.paths]
+        key = (files, tuple((one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in facts))
+        found = self._texts.get(key)
+        if found is None:
+            found = self._texts[key] = text_reader(cursor, files)
+            while len(self._texts) > _TEXTS_KEPT:
+                self._texts.pop(next(iter(self._texts)))
+        return found
 
 
 def open_query_engine(url: str, *, temporary: Path | None = None, memory_limit: int | None = None) -> DuckDB:
@@ -140,17 +159,6 @@ def open_query_engine(url: str, *, temporary: Path | None = None, memory_limit: 
 def _is_fine(schema: pa.Schema) -> bool:
     """Whether a time is finer or coarser than microseconds."""
     return any(pa.types.is_timestamp(kind) and kind.unit != "us" for kind in schema.types)
-
-
-def _reader(files: Files) -> str:
-    if not files.paths:
-        raise NotFound("there are no files to read", fix="check the path pattern of the source")
-    paths = ", ".join("'" + path.replace("'", "''") + "'" for path in files.paths)
-    if files.format == "parquet":
-        return f"read_parquet([{paths}], union_by_name = true)"
-    if files.format == "json":
-        return f"read_json([{paths}], format = 'newline_delimited', union_by_name = true, sample_size = -1)"
-    return f"read_csv([{paths}], union_by_name = true, sample_size = -1)"
 
 
 def _normalised(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
@@ -213,6 +221,8 @@ def _explained(error: Exception) -> Exception:
     """The engine's error as one of ours: what the caller can do decides the class."""
     text = str(error).strip()
     first = text.splitlines()[0] if text else type(error).__name__
+    if (told := explained_text(error)) is not None:
+        return told
     if isinstance(error, duckdb.OutOfMemoryException):
         return Unavailable(f"the query does not fit in memory: {first}", fix="raise memory_limit, or read fewer rows")
     if isinstance(error, duckdb.IOException) and "No files found" in text:

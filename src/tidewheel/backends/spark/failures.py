@@ -15,6 +15,8 @@ from pyspark.errors import PySparkException
 from tidewheel.errors import Corrupt, EngineCannot, Invalid, NotFound, TidewheelError, Unavailable
 
 _MARK = re.compile(r"tidewheel-error:([A-Za-z0-9+/=]+):")
+_FILE = re.compile(r"reading file file:/*(/.+?)\.\s")
+_RECORD = re.compile(r"Malformed CSV record: (.{0,80})")
 _CANNOT = ("UNRESOLVED_ROUTINE", "UNSUPPORTED", "NOT_SUPPORTED", "DATATYPE_MISMATCH", "WRONG_NUM_ARGS", "PARSE_", "UNEXPECTED")
 
 
@@ -80,6 +82,10 @@ def explain(error: Exception) -> TidewheelError:
         return NotFound(first, fix="check the path pattern of the source; the workers must see it too")
     if any(kind.startswith(word) for word in _CANNOT):
         return EngineCannot(f"spark cannot run the query: {first}", fix="write it with what all engines have, or use duckdb")
+    if "MALFORMED_CSV_RECORD" in text:
+        file, record = _FILE.search(text), _RECORD.search(text)
+        told = f"{file[1] if file else 'of CSV'}: a row with too many or too few values{f': {record[1]}' if record else ''}"
+        return Corrupt(f"a file cannot be read: {told}", fix="correct the line, or remove the file from the source")
     if "OutOfMemoryError" in text:
         return Unavailable(f"the query does not fit in memory: {first}", fix="raise spark.driver.memory in the engine's URL")
     if "CANNOT_READ_FILE" in kind or "not a Parquet file" in text:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,22 @@ from pyspark.sql import types as st
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from tidewheel.backends.spark.start import quiet
-from tidewheel.errors import EngineCannot, NotFound
+from tidewheel.errors import Corrupt, EngineCannot, NotFound
 from tidewheel.ports.query_engine import InMemory, Relation
+from tidewheel.text import BOOLEAN, DAY, FINE, LOCAL, NOT_FINITE, NUMBER, WHOLE, ZONED, Seen, TextType, grouped
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+_KINDS: dict[TextType, str] = {
+    "boolean": "boolean",
+    "int64": "bigint",
+    "double": "double",
+    "date": "date",
+    "timestamp": "timestamp_ntz",
+    "instant": "timestamp",
+    "string": "string",
+}
 _SMALL_FILE = 4  # Parquet and gzip hold about a fourth of what they mean in memory
 
 
@@ -188,36 +199,59 @@ def _ceiled(name: str, zone: str | None) -> Column:
 
 
 def _csv(session: SparkSession, paths: Sequence[str]) -> DataFrame:
-    """Files with a header; whole numbers are int64, and times have no zone unless written with one."""
-    frames = []
-    for path in paths:
-        reader = session.read.option("header", "true").option("inferSchema", "true").option("sep", _separator(path))
-        reader = (
-            reader.option("preferDate", "true").option("escape", '"').option("multiLine", "true").option("mode", "FAILFAST")
-        )
-        frame = reader.csv(path)
-        kinds = {one.name: one.dataType for one in frame.schema}
-        frames.append(frame.select(*[_widened(name, kind) for name, kind in kinds.items()]))
+    """Files with a header, read as text; each column gets the type that all of its values in all files fit."""
+    reader = session.read.option("header", "true").option("escape", '"').option("multiLine", "true").option("mode", "FAILFAST")
+    if all(Path(path).is_file() for path in paths):
+        frames = [
+            reader.option("sep", header.separator)
+            .schema(st.StructType([st.StructField(name, st.StringType()) for name in header.names]))
+            .csv(some)
+            for header, some in grouped(paths).items()
+        ]
+    else:  # on storage that only the workers see
+        frames = [reader.option("sep", "\t" if ".tsv" in path else ",").csv(path) for path in paths]
     union = frames[0]
     for frame in frames[1:]:
         union = union.unionByName(frame, allowMissingColumns=True)
-    return union
+    rows = union.select(*[fn.nullif(fn.col(_tick(name)), fn.lit("")).alias(name) for name in union.columns])
+    return rows.select(*[_cast(name, seen) for name, seen in _look(rows, paths).items()])
 
 
-def _widened(name: str, kind: st.DataType) -> Column:
+def _look(rows: DataFrame, paths: Sequence[str]) -> dict[str, Seen]:
+    """What the values of columns of text are."""
+    counts = [fn.count_if(one) for name in rows.columns for one in _tests(fn.col(_tick(name)))]
+    strange = [fn.col(_tick(name)).contains("\ufffd") for name in rows.columns]
+    counts.append(fn.count_if(fn.coalesce(reduce(or_, strange), fn.lit(False))))
+    answer = [int(one) for one in rows.agg(*[one.alias(str(place)) for place, one in enumerate(counts)]).collect()[0]]
+    if answer.pop():  # what is not UTF-8 becomes a sign of its own, and nobody says so
+        what = f"a file cannot be read: {', '.join(paths[:3])}: not UTF-8"
+        raise Corrupt(what, where=paths[0], fix="save the file as UTF-8")
+    width = len(answer) // len(rows.columns)
+    return {name: Seen(*answer[place * width : (place + 1) * width]) for place, name in enumerate(rows.columns)}
+
+
+def _tests(column: Column) -> tuple[Column, ...]:
+    """What is counted of a column, in the order of :class:`tidewheel.text.Seen`."""
+    return (
+        column.isNotNull(),
+        column.rlike(BOOLEAN),
+        column.rlike(WHOLE) & column.try_cast("bigint").isNotNull(),
+        column.rlike(WHOLE),
+        (column.rlike(NUMBER) | column.rlike(NOT_FINITE)) & column.try_cast("double").isNotNull(),
+        column.rlike(DAY) & column.try_cast("date").isNotNull(),
+        column.rlike(LOCAL) & column.try_cast("timestamp_ntz").isNotNull(),
+        column.rlike(ZONED) & column.try_cast("timestamp").isNotNull(),
+        column.rlike(FINE),
+    )
+
+
+def _cast(name: str, seen: Seen) -> Column:
     column = fn.col(_tick(name))
-    return column.cast(st.LongType()).alias(name) if isinstance(kind, st.IntegerType) else column
-
-
-def _separator(path: str) -> str:
-    if not Path(path).is_file() or path.endswith(".gz"):
-        return "\t" if ".tsv" in path else ","
-    with Path(path).open(encoding="utf-8") as file:
-        first = file.readline()
-    try:
-        return csv.Sniffer().sniff(first, delimiters=",;\t|").delimiter
-    except csv.Error:  # one column has no separator
-        return ","
+    made = column.cast(_KINDS[seen.type])
+    if seen.fine and seen.type in ("timestamp", "instant"):  # a cast cuts digits off: what happened is never early
+        micro = fn.expr("INTERVAL '0.000001' SECOND")
+        made = fn.when(column.rlike(FINE), made + micro).otherwise(made)
+    return made.alias(name)
 
 
 def _tick(name: str) -> str:

@@ -16,6 +16,7 @@ from tidewheel.ledger.definition import Declaration, declare, node_id, place
 from tidewheel.sources.changes import Changes
 from tidewheel.sources.expectation import Expectation, Rule, quarantine_rules
 from tidewheel.sources.location import Location, Query, location
+from tidewheel.sources.times import TimeUnit
 
 Format = Literal["parquet", "csv", "json", "memory", "table", "query"]
 FileFormat = Literal["parquet", "csv", "json"]
@@ -93,6 +94,7 @@ class Source:
     changes: Changes | None = None
     stream: str | None = field(default=None, repr=False)
     expect: tuple[Expectation, ...] = ()
+    time_unit: TimeUnit | None = None
 
     @property
     def retracts(self) -> bool:
@@ -117,7 +119,7 @@ class Source:
     @property
     def parameters(self) -> dict[str, object]:
         """Everything that decides what the rows mean; where the data lies is not part of it."""
-        ends: dict[str, object] = {"deleted": self.deleted, "valid_to": self.valid_to}
+        ends: dict[str, object] = {"deleted": self.deleted, "valid_to": self.valid_to, "time_unit": self.time_unit}
         if self.changes is not None:
             ends["changes"] = self.changes.parameters
         if self.quarantine:
@@ -185,6 +187,7 @@ def source(
     expect: Sequence[Expectation] = (),
     nan: Literal["null", "keep"] = "null",
     ambiguous: Ambiguous = "raise",
+    time_unit: TimeUnit | None = None,
     owner: str | None = None,
     description: str = "",
     tags: Sequence[str] = (),
@@ -198,7 +201,8 @@ def source(
         (``"data/rides/"``), a URL (``"s3://..."``, ``"delta://..."``, ``"iceberg://..."``; :func:`tw.location` for one with
         options), :func:`tw.query`, or a table that exports Arrow (Arrow, pandas, Polars).
     time
-        Column with the event's time: a timestamp, or int64 microseconds UTC. Rows without a time are dropped and counted.
+        Column with the event's time: a timestamp, an ISO 8601 string, or a number since 1970 UTC, see ``time_unit``. Rows
+        without a time are dropped and counted.
     timezone
         Zone of times that carry none (IANA name); ``None`` is UTC.
     select
@@ -231,6 +235,9 @@ def source(
         ``"null"`` turns NaN into null (counted), ``"keep"`` keeps it.
     ambiguous
         Local times that the clock shows twice: ``"raise"`` refuses them, ``"earlier"`` and ``"later"`` choose.
+    time_unit
+        What times that are numbers count: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970 UTC, with fractions or without.
+        ``None`` takes int64 for microseconds, and refuses those that can only be something else, but for a table in memory.
 
     Raises
     ------
@@ -268,6 +275,7 @@ def source(
         changes=changes,
         stream=stream,
         expect=tuple(expect),
+        time_unit=time_unit,
     )
     _check(made, where)
     declare(
@@ -309,6 +317,9 @@ def _check(made: Source, where: str) -> None:
         raise Invalid(f"source {made.name} has a stream and no event_id", where=where, fix=fix)
     if made.nan not in ("null", "keep"):
         raise Invalid(f"source {made.name}: nan={made.nan!r}", where=where, fix='nan is "null" or "keep"')
+    if made.time_unit not in (None, "s", "ms", "us", "ns"):
+        fix = 'time_unit is "s", "ms", "us" or "ns"'
+        raise Invalid(f"source {made.name}: time_unit={made.time_unit!r}", where=where, fix=fix)
     if made.ambiguous not in ("raise", "earlier", "later"):
         fix = 'ambiguous is "raise", "earlier" or "later"'
         raise Invalid(f"source {made.name}: ambiguous={made.ambiguous!r}", where=where, fix=fix)

@@ -20,7 +20,7 @@ from tidewheel.errors import AmbiguousTime, FutureEvent, MissingColumns, Missing
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push_log import PushLog, read_pushes, snapshot_pushes
 from tidewheel.sources.select import parse_select
-from tidewheel.sources.times import to_utc_micros
+from tidewheel.sources.times import check_unit, to_utc_micros
 
 if TYPE_CHECKING:
     from tidewheel.schema import Schema
@@ -97,7 +97,11 @@ def validate_push(
 def check_times(source: Source, column: pa.ChunkedArray, name: str, *, now: Micros, allowance: Micros) -> None:
     """Refuse times that are missing, that the clock shows twice, or that lie further ahead than allowed."""
     try:
-        times = to_utc_micros(column, name=name, timezone=source.timezone, ambiguous=source.ambiguous, rounding="up")
+        if source.time_unit is None:
+            check_unit(column, name)
+        times = to_utc_micros(
+            column, name=name, timezone=source.timezone, ambiguous=source.ambiguous, rounding="up", unit=source.time_unit
+        )
     except AmbiguousTime as error:
         raise AmbiguousTime(error.what, where=f"rows.{name}", fix=error.fix) from error
     for row, time in enumerate(times.to_pylist()):

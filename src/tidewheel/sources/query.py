@@ -259,7 +259,8 @@ def _bounds(source: Source, described: pa.Schema, start: Micros | None, end: Mic
         if bound is None:
             continue
         if pa.types.is_int64(kind):
-            found.append(f"{quoted(source.time)} {operator} {int(bound)}")
+            if source.time_unit in (None, "us"):
+                found.append(f"{quoted(source.time)} {operator} {int(bound)}")
             continue
         text = to_datetime(bound + reach).strftime("%Y-%m-%d %H:%M:%S")
         literal = f"TIMESTAMPTZ '{text}+00'" if kind.tz else f"TIMESTAMP '{text}'"

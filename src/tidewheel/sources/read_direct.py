@@ -30,6 +30,7 @@ class Direct:
     relations: tuple[Relation, ...]
     schema: pa.Schema
     time: str
+    counts_micros: bool
 
     def batches(self, start: Micros | None = None, end: Micros | None = None) -> Iterator[pa.Table]:
         """The rows, times in microseconds (rounded up), in batches; some that lie outside of the bounds too."""
@@ -73,7 +74,7 @@ class Direct:
     def _reaches(self, file: pq.ParquetFile, group: int, start: Micros | None, end: Micros | None) -> bool:
         """Whether a row group can hold rows within the bounds, as far as its statistics tell; zones move a time by hours."""
         kind = file.schema_arrow.field(self.time).type if self.time in file.schema_arrow.names else None
-        whole = kind is not None and pa.types.is_int64(kind)
+        whole = kind is not None and pa.types.is_int64(kind) and self.counts_micros
         if kind is None or not (whole or (pa.types.is_timestamp(kind) and kind.unit in _PER_MICRO)):
             return True
         place = file.schema_arrow.names.index(self.time)
@@ -115,7 +116,7 @@ def find_direct(
                 return None
         elif relation.format != "parquet" or not _readable(relation, schema):
             return None
-    return Direct(tuple(relations), schema, source.time)
+    return Direct(tuple(relations), schema, source.time, source.time_unit in (None, "us"))
 
 
 def _readable(files: Files, schema: pa.Schema) -> bool:

@@ -12,7 +12,7 @@ from tidewheel.errors import Invalid, TypeMismatch
 from tidewheel.schema import DataType, data_type_of_arrow
 from tidewheel.sources.definition import GONE, UNTIL, Source
 from tidewheel.sources.query import AVAILABLE, CREATED, TS
-from tidewheel.sources.times import to_utc_micros
+from tidewheel.sources.times import check_unit, to_utc_micros
 
 
 def resolved(found: pa.Table, source: Source, *, columns: Sequence[str]) -> tuple[pa.Table, int, int]:
@@ -47,7 +47,11 @@ def scanned(raw: pa.Table, source: Source, *, columns: Sequence[str], start: Mic
 
 
 def _micros(source: Source, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    return to_utc_micros(column, name=name, timezone=source.timezone, ambiguous=source.ambiguous, rounding="up")
+    if source.time_unit is None and source.format != "memory":  # a table in memory was made here, and is as it was made
+        check_unit(column, name)
+    return to_utc_micros(
+        column, name=name, timezone=source.timezone, ambiguous=source.ambiguous, rounding="up", unit=source.time_unit
+    )
 
 
 def with_system_columns(source: Source, found: pa.Table) -> tuple[pa.Table, int]:

@@ -119,9 +119,9 @@ def _look(cursor: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str], *,
     }
     literals = {name: _literal(pattern) for name, pattern in patterns.items()}
     asked = ", ".join(count.format(_quoted(name), **literals) for name in names for count in counts)
-    answer = cursor.execute(f"SELECT {asked} FROM {rows}").fetchone() or ()
+    answer = [int(one or 0) for one in cursor.execute(f"SELECT {asked} FROM {rows}").fetchone() or ()]  # of no rows null
     width = len(counts)
-    return {name: Seen(*map(int, answer[place * width : (place + 1) * width])) for place, name in enumerate(names)}
+    return {name: Seen(*answer[place * width : (place + 1) * width]) for place, name in enumerate(names)}
 
 
 def _cast(name: str, seen: Seen | None) -> str:
@@ -148,11 +148,9 @@ def _first_wrong_line(path: str) -> tuple[str, str]:
     """Where JSON lines cease to be JSON; the engine counts bytes of what it happens to hold."""
     with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
-            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-                return f"{path}:1", "a byte order mark; save it as UTF-8 without one"
             try:
                 if line.strip():
-                    json.loads(line.decode())
+                    json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except UnicodeDecodeError:
                 return f"{path}:{number}", "not UTF-8"
             except ValueError as error:

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 
+ONLINE = "tidewheel.features.prepare, tidewheel.backends.lmdb.online_store"
 BUDGETS = (
     ("import tidewheel", [sys.executable, "-c", "import tidewheel"], 0.150),
+    ("import of what answers online", [sys.executable, "-c", f"import {ONLINE}"], 0.400),
     ("tidewheel --help", [sys.executable, "-m", "tidewheel", "--help"], 0.300),
 )
 RUNS = 7

@@ -13,7 +13,7 @@ from tidewheel.features.online import Closed, Mark, OnlineLayout
 from tidewheel.features.prepare import prepare
 from tidewheel.schema import DataType, Field, Schema
 from tidewheel.sources.definition import source
-import tidewheel.backends.lmdb
+import tidewheel.backends.lmdb.online_store
 
 @features(source("ratings", "r.parquet", time="ts"), by=entity("driver", driver=int))
 class Rating:
@@ -29,6 +29,16 @@ prepared = prepare(service("pickup", Rating), store=store, view_ids={view_of(Rat
 assert prepared.answer([{"driver": 7}], at=[10]).values == [[4.5, 4.5]]
 print(sorted({"pyarrow", "duckdb", "sqlglot", "sqlalchemy", "pandas"} & set(sys.modules)))
 """
+LOOKUPS = """
+import sys
+import tidewheel.features.prepare, tidewheel.backends.lmdb.online_store
+print("numpy" in sys.modules)
+"""
+
+
+def test_what_answers_look_ups_is_imported_without_numpy() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOKUPS], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_an_answer_in_numbers_loads_no_heavy_library() -> None:

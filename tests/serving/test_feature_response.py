@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,9 @@ class Values:
     def statuses(self) -> list[list[Status]]:
         rows = range(len(self.values))
         return [[one.statuses[row] or Status.PRESENT for one in self.told for _ in range(one.width)] for row in rows]
+
+    def columns(self) -> Mapping[int, pa.Array]:
+        return {}
 
     @property
     def event_times(self) -> list[list[int | None]]:

@@ -17,12 +17,11 @@ from datetime import date, datetime
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tidewheel.clock import to_datetime, to_micros
 from tidewheel.schema import DataType
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # who answers without lists does without NumPy, which is two thirds of the import
+    import numpy as np
     import numpy.typing as npt
 
     Array = npt.NDArray[np.generic]
@@ -33,7 +32,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _SIGN128 = 1 << 127
 _EXACT = Context(prec=60)
 _SCALE = Decimal("1e-9")
-_NAN = {4: np.frombuffer(struct.pack(">f", math.nan), ">u4")[0], 8: np.frombuffer(struct.pack(">d", math.nan), ">u8")[0]}
+_NAN = {4: int.from_bytes(struct.pack(">f", math.nan), "big"), 8: int.from_bytes(struct.pack(">d", math.nan), "big")}
 _END, _ZERO, _ESCAPED = b"\0\0", b"\0", b"\0\xff"
 
 
@@ -47,6 +46,8 @@ class _Fixed:
     back: Callable[[Array], list[object]]
 
     def pack(self, values: Sequence[object]) -> bytes:
+        import numpy as np
+
         slots = [self.check(value) for value in values]
         plain = struct.pack(">" + self.code * len(slots), *slots)
         if self.code in ("B", "16s"):
@@ -62,6 +63,8 @@ class _Fixed:
         return bits.astype(f">u{self.size}").tobytes()
 
     def unpack(self, data: bytes) -> list[object]:
+        import numpy as np
+
         if self.code in ("B", "16s"):
             return self.back(np.frombuffer(data, "u1" if self.code == "B" else "V16"))
         bits = np.frombuffer(data, f">u{self.size}").astype(f"u{self.size}")
@@ -91,6 +94,8 @@ def pack_list(kind: DataType, values: object) -> bytes:
     if all(there):
         head = _FULL
     else:
+        import numpy as np
+
         head = _GAPS + _COUNT.pack(len(values)) + np.packbits(np.array(there, dtype=np.bool_)).tobytes()
         given = [_ABSENT[kind] if value is None else value for value in values]
     if kind in _FIXED:
@@ -109,6 +114,8 @@ def unpack_list(kind: DataType, data: bytes) -> list[object]:
     """
     at, there = 1, None
     if data[:1] == _GAPS:
+        import numpy as np
+
         (count,) = _COUNT.unpack_from(data, 1)
         at = 5 + (count + 7) // 8
         there = np.unpackbits(np.frombuffer(data[5:at], np.uint8), count=count).tolist()

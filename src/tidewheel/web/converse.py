@@ -172,8 +172,8 @@ class Connection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n") + 4
             known = self._connections.heads.get(data[:end])
             if known is not None and len(data) - end == known[1]:
-                self._ahead.append(_Ahead(known[0]._replace(body=data[end:]), True, False))
-                self._next()
+                method, path, headers, _, query = known[0]
+                self._begin(_Ahead(Request(method, path, headers, data[end:], query), True, False))
                 return
         self._turn, alone = True, self._message + whole
         before = self._last
@@ -291,7 +291,10 @@ class Connection(asyncio.Protocol):
         """Answer the request that waits longest, unless one is being answered."""
         if self._running or self._paused or self._transport is None or not self._ahead:
             return
-        asked = self._ahead.popleft()
+        self._begin(self._ahead.popleft())
+
+    def _begin(self, asked: _Ahead) -> None:
+        """Answer a request, at once or in a task."""
         response = self._runner.run_quick(asked.request)
         if response is not None:
             self._answer(asked, response)

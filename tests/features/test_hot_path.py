@@ -25,7 +25,8 @@ layout = OnlineLayout(view_of(Rating), 1, schema)
 store = MemoryOnlineStore()
 row = layout.row(5, 0, available=5, values=(4.5,))
 store.write([(layout.mark_key, Mark(1, 0, 0).encode())], [(layout.keys.encode((7,)), item) for item in layout.numbered([row])])
-prepared = prepare(service("pickup", Rating), store=store, view_ids={view_of(Rating).version: 1}, schemas={"ratings": schema})
+numbers = {view_of(Rating).online_version: 1}
+prepared = prepare(service("pickup", Rating), store=store, view_ids=numbers, schemas={"ratings": schema})
 assert prepared.answer([{"driver": 7}], at=[10]).values == [[4.5, 4.5]]
 print(sorted({"pyarrow", "duckdb", "sqlglot", "sqlalchemy", "pandas"} & set(sys.modules)))
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.project.test_apply import SIMPLE_DATA, SIMPLE_SERVICE, SIMPLE_VIEW, apply, plan, write, write_data
 
+from tidewheel.clock import HOUR, Micros, parse_instant
 from tidewheel.errors import NotMaterialized
 from tidewheel.features.prepare import prepare
 from tidewheel.features.register import OnlineViews
@@ -69,6 +70,23 @@ def test_both_versions_are_served_until_nothing_points_at_the_old_one(workspace:
     write(root, [SOURCE, SIMPLE_VIEW, SIMPLE_SERVICE, SIMPLE_DATA])
     apply(workspace, plan(workspace))
     assert ask() == both, "who comes back to the old version has it built again"
+
+
+def test_apply_drops_a_version_that_nothing_has_pointed_at_for_a_day(tmp_path: Path) -> None:
+    write(tmp_path, [SOURCE, SIMPLE_VIEW, SIMPLE_SERVICE, SIMPLE_DATA])
+    write_data(tmp_path, "s0")
+    now = [parse_instant("2030-01-01")]
+    with open_workspace(tmp_path, actor="tester", clock=lambda: now[0]) as opened:
+        apply(opened, plan(opened))
+        (number,) = OnlineViews(opened.database, opened.clock).list_ids().values()
+        write(tmp_path, [SOURCE, WIDER, SIMPLE_SERVICE, SIMPLE_DATA])
+        told, left = [], []
+        for hours in (0, 23, 2, 1):
+            now[0] = Micros(now[0] + hours * HOUR)
+            told.append([line for line in apply(opened, plan(opened)).reports if "dropped" in line])
+            left.append(len(list(opened.online.scan(number.to_bytes(4, "big")))))
+    assert [len(one) for one in told] == [0, 0, 1, 0]
+    assert [rows > 0 for rows in left] == [True, True, False, False]
 
 
 @pytest.mark.slow

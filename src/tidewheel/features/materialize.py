@@ -128,10 +128,10 @@ class Materializer:
             Microseconds UTC: usually now. A run that goes less far than an earlier one only adds what arrived.
         full
             Compute every key again, also what has not changed, and forget what is no longer in the source. Happens by itself
-            when files were changed or removed, when a column has another type than before, and when the store is a new one.
+            when files were changed or removed, and when the store is a new one. Where a column has another type than before,
+            every key is computed too, but beside the rows of the old type, which answer as they did until all is written.
         """
-        number = self._views.ensure(view)
-        layout = OnlineLayout(view, number, self.sources.schema(view.source))
+        layout = self._layout(view)
         snapshot = self.sources.snapshot(view.source)
         self.sources.guard(view.source, snapshot)
         before = self._finish(layout, full)
@@ -140,7 +140,7 @@ class Materializer:
         arrived = None if full else self._arrived(layout, bookmark, snapshot)
         least = bookmark.closed if bookmark is not None and arrived is not None else _LEAST
         closed = Micros(max(until - self.lateness, least))
-        run = Run(layout, self._views.begin(number), closed, snapshot, full=arrived is None)
+        run = Run(layout, self._views.begin(layout.number), closed, snapshot, full=arrived is None)
         report = self._work(run, until, bookmark)
         compact_pushes(self.sources.pushes / view.source.name)
         if before is None:
@@ -155,10 +155,20 @@ class Materializer:
             resumed=before.resumed,
         )
 
+    def _layout(self, view: FeatureView) -> OnlineLayout:
+        """Where the view lies: in a new place where columns have other types than what is written at the old one."""
+        schema = self.sources.schema(view.source)
+        layout = OnlineLayout(view, self._views.ensure(view), schema)
+        mark, left = self.store.read([layout.mark_key])[0][0], self._open_runs.find(layout.number)
+        written = {*(() if mark is None else (Mark.decode_schema(mark),)), *(() if left is None else (left.schema,))}
+        if written <= {layout.codec.fingerprint}:
+            return layout
+        return OnlineLayout(view, self._views.renew(view), schema)
+
     def _arrived(self, layout: OnlineLayout, bookmark: Bookmark | None, snapshot: Snapshot) -> Snapshot | None:
         """What is new since the bookmark; ``None`` when that is not all that has changed."""
         mark = self.store.read([layout.mark_key])[0][0]
-        if bookmark is None or mark is None or Mark.decode_schema(mark) != layout.codec.fingerprint:
+        if bookmark is None or mark is None:
             return None
         return find_arrivals(bookmark.snapshot, snapshot)
 
@@ -170,8 +180,8 @@ class Materializer:
         bookmark = self._views.find_bookmark(layout.view)
         written = left.still_written(self.store)
         outdone = bookmark is not None and bookmark.revision > left.revision
-        other = left.schema != layout.codec.fingerprint or (full and not left.full)
-        if outdone or other or not written or (not left.full and self._arrived(layout, bookmark, left.snapshot) is None):
+        less = full and not left.full
+        if outdone or less or not written or (not left.full and self._arrived(layout, bookmark, left.snapshot) is None):
             self._open_runs.end(layout.number, left.revision)
             return None
         run = Run(layout, left.revision, left.closed, left.snapshot, full=left.full)

@@ -24,11 +24,10 @@ from __future__ import annotations
 import math
 import struct
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tidewheel.clock import DAY
-from tidewheel.digest import Digest
 from tidewheel.errors import Corrupt
 from tidewheel.features import row_kernel
 from tidewheel.features.columns import check_columns, event_columns, lookup_columns
@@ -284,14 +283,3 @@ def correction_order(row: bytes) -> tuple[bytes, bytes, bytes]:
 
 def _identity(source: Source) -> tuple[str, ...]:
     return () if source.event_id is None else (source.event_id,)
-
-
-def layouts(
-    views: Iterable[FeatureView], numbers: Mapping[Digest, int], schemas: Mapping[str, Schema]
-) -> dict[Digest, OnlineLayout]:
-    """Layouts of those views that have a number, by version."""
-    return {
-        view.version: OnlineLayout(view, numbers[view.version], schemas[view.source.name])
-        for view in views
-        if view.version in numbers
-    }

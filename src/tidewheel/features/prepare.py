@@ -115,7 +115,7 @@ class PreparedFeatures:
         self._store = store
         self._views: dict[str, OnlineView] = {}
         for view in service.views:
-            number = numbers.get(view.version)
+            number = numbers.get(view.online_version)
             if number is None:
                 raise _not_materialized(view.name)
             self._views[view.name] = OnlineView(OnlineLayout(view, number, schemas[view.source.name]))
@@ -327,7 +327,7 @@ def prepare(
     Parameters
     ----------
     view_ids
-        Numbers of materialised views by version (:meth:`tidewheel.features.register.OnlineViews.list_ids`).
+        Numbers of materialised views by online version (:meth:`tidewheel.features.register.OnlineViews.list_ids`).
     schemas
         Schema of each view's source, by the source's name.
 

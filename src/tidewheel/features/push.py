@@ -24,6 +24,7 @@ from tidewheel.features.register import OnlineViews
 from tidewheel.features.rows import split_order
 from tidewheel.features.vectors import check_widths
 from tidewheel.ports.online_store import OnlineStore
+from tidewheel.schema import data_type_of_arrow
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push import ALLOWANCE, Row
 from tidewheel.sources.push_log import PushLog
@@ -84,7 +85,7 @@ class Pusher:
 
     def __post_init__(self) -> None:
         self._online = OnlineViews(self.database, self.clock)
-        self._versions = [(view, view.version) for view in self.views]
+        self._versions = [(view, view.online_version) for view in self.views]
 
     def push(self, source: Source, rows: Sequence[Row], *, now: Micros | None = None) -> PushReceipt:
         """Check rows, keep them, and make them count online.
@@ -226,10 +227,19 @@ class _Prepared:
 
 def _keyed(layout: OnlineLayout, rows: pa.Table) -> Iterator[tuple[bytes | None, bytes]]:
     """Key and bytes of each row; ``None`` for a key with a null in it."""
-    names = layout.keys.schema.names
+    names, rows = layout.keys.schema.names, _as_written(layout, rows)
     parts = zip(*(rows[name].to_pylist() for name in names), strict=True) if names else iter([()] * rows.num_rows)
     for part, row in zip(parts, encode_rows(layout, rows), strict=True):
         yield None if None in part else layout.keys.encode(part), row
+
+
+def _as_written(layout: OnlineLayout, rows: pa.Table) -> pa.Table:
+    """Rows with columns of the types that the layout writes: a process may know the source from before one was widened."""
+    for name in layout.columns:
+        wanted = layout.codec.schema[name].type
+        if data_type_of_arrow(rows[name].type) is not wanted:
+            rows = rows.set_column(rows.column_names.index(name), name, rows[name].cast(wanted.arrow()))
+    return rows
 
 
 def _with_equals(store: OnlineStore, rows: Mapping[bytes, list[bytes]], held: list[list[bytes]]) -> list[list[bytes]]:

@@ -30,7 +30,8 @@ class Bookmark:
 class OnlineViews:
     """Numbers of views in the online store, and their bookmarks.
 
-    A view's number belongs to its version, so two versions of one view live side by side and never see each other's rows.
+    A view's number belongs to what its rows are (:attr:`FeatureView.online_version`), so two versions of one view whose rows
+    differ live side by side and never see each other's.
 
     Examples
     --------
@@ -52,7 +53,7 @@ class OnlineViews:
 
     def ensure(self, view: FeatureView) -> int:
         """The view's number; a new one when its version has none yet."""
-        version = view.version
+        version = view.online_version
         with self._database.write() as connection:
             found = connection.execute(select(online_views.c.id).where(online_views.c.version == version)).scalar()
             if found is not None:
@@ -62,20 +63,33 @@ class OnlineViews:
             assert key is not None
             return int(key[0])
 
+    def renew(self, view: FeatureView) -> int:
+        """A new number for a view, because its columns have other types now.
+
+        What stands under the old one is of no view any more, and stays as it is for who reads it, until it is collected: rows
+        of two types are never mixed.
+        """
+        with self._database.write() as connection:
+            mine = online_views.c.version == view.online_version
+            number = connection.execute(select(online_views.c.id).where(mine)).scalar_one()
+            connection.execute(update(online_views).where(mine).values(version=f"{view.online_version}~{number}"))
+            connection.execute(delete(online_runs).where(online_runs.c.view == number))
+        return self.ensure(view)
+
     def list_ids(self) -> dict[Digest, int]:
-        """Version and number of every view that has been materialised to the end at least once."""
+        """Online version and number of every view that has been materialised to the end at least once."""
         query = select(online_views.c.version, online_views.c.id).join(online_bookmarks)
         with self._database.read() as connection:
             return {Digest(version): int(number) for version, number in connection.execute(query)}
 
     def list_numbers(self) -> dict[Digest, int]:
-        """Version and number of every view that has a number, materialised or about to be."""
+        """Online version and number of every view that has a number, materialised or about to be."""
         with self._database.read() as connection:
             rows = connection.execute(select(online_views.c.version, online_views.c.id))
             return {Digest(version): int(number) for version, number in rows}
 
     def list_names(self) -> dict[Digest, tuple[str, int]]:
-        """Version, name and number of every view that has been materialised to the end at least once."""
+        """Online version, name and number of every view that has been materialised to the end at least once."""
         query = select(online_views.c.version, online_views.c.name, online_views.c.id).join(online_bookmarks)
         with self._database.read() as connection:
             return {Digest(version): (name, int(number)) for version, name, number in connection.execute(query)}
@@ -100,7 +114,7 @@ class OnlineViews:
 
     def find_bookmark(self, view: FeatureView) -> Bookmark | None:
         """How far the view's version is materialised, if it ever was."""
-        query = select(online_bookmarks).join(online_views).where(online_views.c.version == view.version)
+        query = select(online_bookmarks).join(online_views).where(online_views.c.version == view.online_version)
         with self._database.read() as connection:
             row = connection.execute(query).mappings().first()
         if row is None:

@@ -125,8 +125,34 @@ class FeatureView:
 
     @property
     def version(self) -> Digest:
-        """Digest of the definition and of its source's definition: what online rows are kept under."""
+        """Digest of the definition and of its source's definition."""
         return digest(["view", self.parameters, self.source.version])
+
+    @property
+    def online_version(self) -> Digest:
+        """Digest of what decides the bytes of the view's online rows, which are kept under it.
+
+        Look-ups in another order, names, defaults, a ttl and ``strict_ties`` are read into the rows, not written: views that
+        differ in nothing else share their rows, and such a change writes none. A column more or less decides which of two
+        rows of one time is the greater, so it makes rows of its own.
+
+        Examples
+        --------
+        >>> from tidewheel.features.feature import lookup
+        >>> from tidewheel.sources.definition import source
+        >>> shops, shop = source("shops", "s.parquet", time="ts"), entity("shop", shop=int)
+        >>> def view(ttl=None, **made):
+        ...     return view_of(features(shops, by=shop, ttl=ttl)(type("Shop", (), made)))
+        >>> first = view(a=lookup("a"), b=lookup("b"))
+        >>> view(ttl="1d", c=lookup("b", default=0), a=lookup("a")).online_version == first.online_version
+        True
+        >>> view(a=lookup("a")).online_version == first.online_version
+        False
+        """
+        lookups = {digest([one.column, one.fill, _options(one)]) for one in self.lookups}
+        windows = [_written(one) for one in self.windows]
+        keys = [[key.name, key.type.value] for key in self.entity.keys]
+        return digest(["online", VERSION, self.name, keys, sorted(lookups), windows, self.source.version])
 
     def __getitem__(self, name: str) -> Feature:
         for one in self.features:
@@ -217,6 +243,15 @@ def features(
         return cls
 
     return decorate
+
+
+def _options(feature: Feature) -> list[object]:
+    return [[name, list(value) if isinstance(value, tuple) else value] for name, value in feature.options]
+
+
+def _written(window: Feature) -> dict[str, object]:
+    """Parameters of a window that decide what is written for it."""
+    return {name: value for name, value in window.parameters.items() if name not in ("name", "default")}
 
 
 def _aside(expect: Sequence[Expectation]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Build
 from tidewheel.project.build import BUILDERS, BuildContext, Built
-from tidewheel.project.keep_views import refresh_pinned
+from tidewheel.project.keep_views import collect_in_time, refresh_pinned
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan
@@ -99,6 +99,7 @@ def apply_plan(
         runner.bring_up(declaration)
     context.reports.extend(refresh_pinned(project, workspace))
     version = runner.move(removed=[c.node for c in plan.changes if c.action == "remove"])
+    context.reports.extend(collect_in_time(project, workspace))
     return Applied(
         plan.environment,
         version,

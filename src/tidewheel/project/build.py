@@ -96,9 +96,9 @@ def build_view(context: BuildContext, declaration: Declaration, recipe: Recipe) 
     materializer.progress = lambda done, of: context.progress.step(f"materialise {view.name}", done, of)
     report = materializer.materialize(view, until=until or Micros(0))
     if until is None:  # online all the same: what a stream or a push brings is served at once
-        return Built(recipe.digest, json.dumps({"version": view.version}).encode(), "its source has no rows yet")
+        return Built(recipe.digest, json.dumps({"version": view.online_version}).encode(), "its source has no rows yet")
     context.workspace.statistics.record(view, context.surveyor.snapshots.get(node_id("source", view.source.name)))
-    output = json.dumps({"until": until, "keys": report.keys, "version": view.version}).encode()
+    output = json.dumps({"until": until, "keys": report.keys, "version": view.online_version}).encode()
     return Built(recipe.digest, output, f"{report.keys} keys online, as of {format_instant(until)}")
 
 

@@ -159,7 +159,7 @@ def _online(
 
 def _layouts(workspace: Workspace, service: ServiceDefinition, schemas: Mapping[str, Schema]) -> dict[str, OnlineLayout]:
     numbers = OnlineViews(workspace.database, workspace.clock).list_ids()
-    return {view.name: OnlineLayout(view, numbers[view.version], schemas[view.source.name]) for view in service.views}
+    return {view.name: OnlineLayout(view, numbers[view.online_version], schemas[view.source.name]) for view in service.views}
 
 
 def _explain_use(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from tidewheel.clock import DAY
 from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, TidewheelError
 from tidewheel.features.definition import FeatureView
@@ -15,6 +17,10 @@ from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
 from tidewheel.project.prepare_services import list_views
+
+GRACE = DAY
+"""How long rows stay that nothing points at."""
+_SINCE = "online:unneeded"
 
 
 def refresh_pinned(project: Project, workspace: Workspace) -> tuple[str, ...]:
@@ -27,7 +33,7 @@ def refresh_pinned(project: Project, workspace: Workspace) -> tuple[str, ...]:
     """
     declared = {view.version for view in list_views(project).values()}
     told = []
-    for view in {view.version: view for view in _pinned(project, workspace) if view.version not in declared}.values():
+    for view in {view.version: view for view in _pinned(project, workspace, []) if view.version not in declared}.values():
         try:
             until = newest_row(workspace, view.source)
             report = None if until is None else workspace.materializer.materialize(view, until=until)
@@ -48,8 +54,60 @@ def collect_views(project: Project, workspace: Workspace) -> dict[str, int]:
     -------
     How many keys of each view went.
     """
-    online = OnlineViews(workspace.database, workspace.clock)
-    needed = {view.version for view in [*list_views(project).values(), *_pinned(project, workspace)]}
+    gone: dict[str, int] = {}
+    for one in _unneeded(project, workspace).found:
+        gone[one.name] = gone.get(one.name, 0) + _drop(workspace, one)
+    return gone
+
+
+def collect_in_time(project: Project, workspace: Workspace) -> tuple[str, ...]:
+    """Drop what :func:`collect_views` drops, once nothing has pointed at it for a day.
+
+    Until then a server that has not noticed yet finds its rows, and so does the apply of somebody else that has written rows
+    and not moved its pointers yet. While the code of a model that answers cannot be loaded, nothing is dropped.
+
+    Returns
+    -------
+    A line for each view of which a version went.
+    """
+    unneeded = _unneeded(project, workspace)
+    if not unneeded.certain:
+        return ()
+    now = workspace.clock()
+    before: dict[str, int] = json.loads(workspace.ledger.recall(_SINCE) or b"{}")
+    since = {str(one.number): before.get(str(one.number), now) for one in unneeded.found}
+    told = []
+    for one in unneeded.found:
+        if since[str(one.number)] + GRACE <= now:
+            told.append(
+                f"{_drop(workspace, one)} keys of an earlier version of view {one.name} are dropped: nothing needs them"
+            )
+            del since[str(one.number)]
+    if since != before:
+        workspace.ledger.remember(_SINCE, json.dumps(since).encode())
+    return tuple(told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A version of a view in the online store."""
+
+    version: Digest
+    name: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Unneeded:
+    """Versions that nothing points at; ``certain`` when the views of all models that answer are known."""
+
+    found: tuple[_Version, ...]
+    certain: bool
+
+
+def _unneeded(project: Project, workspace: Workspace) -> _Unneeded:
+    lost: list[str] = []
+    needed = {view.online_version for view in [*list_views(project).values(), *_pinned(project, workspace, lost)]}
     unclear: set[str] = set()
     for node, output in _environments(workspace):
         version = json.loads(output).get("version")
@@ -57,20 +115,22 @@ def collect_views(project: Project, workspace: Workspace) -> dict[str, int]:
             unclear.add(node.partition(":")[2])
         else:
             needed.add(Digest(version))
-    gone: dict[str, int] = {}
-    for version, (name, number) in online.list_names().items():
-        if version in needed or name in unclear:
-            continue
-        for build in workspace.ledger.list_builds(node_id("view", name), limit=1_000):
-            if json.loads(build.output).get("version") == version:  # who comes back to it has to build it again
-                reason = "no environment and no model that answers points at it"
-                workspace.ledger.retire_build(build.recipe, actor=workspace.actor, reason=reason)
-        gone[name] = gone.get(name, 0) + online.forget(number, workspace.online)
-    return gone
+    online = OnlineViews(workspace.database, workspace.clock).list_names()
+    found = (_Version(version, name, number) for version, (name, number) in online.items())
+    return _Unneeded(tuple(one for one in found if one.version not in needed and one.name not in unclear), not lost)
 
 
-def _pinned(project: Project, workspace: Workspace) -> Iterator[FeatureView]:
-    """Views that the models which answer for a deployment were trained on."""
+def _drop(workspace: Workspace, one: _Version) -> int:
+    """Drop a version; who comes back to it has to build it again. How many keys went."""
+    for build in workspace.ledger.list_builds(node_id("view", one.name), limit=1_000):
+        if json.loads(build.output).get("version") == one.version:
+            reason = "no environment and no model that answers points at it"
+            workspace.ledger.retire_build(build.recipe, actor=workspace.actor, reason=reason)
+    return OnlineViews(workspace.database, workspace.clock).forget(one.number, workspace.online)
+
+
+def _pinned(project: Project, workspace: Workspace, lost: list[str]) -> Iterator[FeatureView]:
+    """Views that the models which answer for a deployment were trained on; those whose code is gone are added to ``lost``."""
     pinned: PinnedProjects | None = None
     for declaration in project.graph.nodes.values():
         if declaration.kind != "deployment":
@@ -79,8 +139,8 @@ def _pinned(project: Project, workspace: Workspace) -> Iterator[FeatureView]:
             pinned = pinned or PinnedProjects(project, workspace)
             try:
                 yield from pinned.service(workspace.registry.get(f"{arm.model}:{arm.version}")).views
-            except TidewheelError:
-                continue  # its code is gone, which is said where it is served
+            except TidewheelError:  # which is said where it is served
+                lost.append(f"{arm.model}:{arm.version}")
 
 
 def _environments(workspace: Workspace) -> Iterator[tuple[NodeId, bytes]]:

@@ -107,11 +107,12 @@ class ServiceLoader:
         self.told(list(self._views.values()))
         for name, service in list_services(self.project).items():
             known = None if held is None else held.ready.get(name)
-            versions = [view.version for view in service.views]
+            versions = [view.online_version for view in service.views]
             if (
                 known is not None
                 and known.service is service
-                and [old.get(v) for v in versions] == [numbers.get(v) for v in versions]
+                # without a number: rows of other types are being written, and those that are served stand until they are
+                and all(numbers.get(v, old.get(v)) == old.get(v) for v in versions)
             ):
                 ready[name] = known
                 continue

@@ -12,6 +12,7 @@ from tests.features.online_world import World, clock, online_source, same_bits, 
 from tests.servers import STORES
 
 from tidewheel.clock import HOUR
+from tidewheel.errors import NotMaterialized
 from tidewheel.features.definition import FeatureView, entity, features, lookup, mean, service, sum, view_of
 from tidewheel.features.prepare import PreparedFeatures
 
@@ -86,6 +87,8 @@ def test_rows_of_two_types_are_never_mixed_for_a_reader(world: World) -> None:
     serving: PreparedFeatures = world.prepare(inputs)
     held = serving.answer(requests, at=at).values
     world.file(f"{of}-1.parquet", rows([uid + 0.5 for uid in range(1_500)], pa.float64()))
+    with pytest.raises(NotMaterialized, match="columns of other types"):
+        world.answer(inputs, requests[:1], at[:1])  # who begins now, before they are written
     seen = []
     watched = Watched(world, lambda: seen.append(serving.answer(requests, at=at).values))
     after = world.materialize(one, until=NOON, store=watched)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from tidewheel.errors import Invalid, NotMaterialized
 from tidewheel.features.answer_lookups import NEWEST, PlainLookups
 from tidewheel.features.columns import service_schema
 from tidewheel.features.definition import ServiceDefinition
-from tidewheel.features.online import OnlineLayout
+from tidewheel.features.online import Mark, OnlineLayout
 from tidewheel.features.online_view import Held, OnlineView, Shared, Status, ViewAnswer
 from tidewheel.features.request_values import check_value, get_value
 from tidewheel.features.rows import order_prefix
@@ -303,7 +303,12 @@ class PreparedFeatures:
         for name, row in zip(self._views, rows, strict=False):
             if row is None:
                 raise _not_materialized(name)
-            marks[name] = self._views[name].layout.decode_watermark(row)
+            layout = self._views[name].layout
+            if Mark.decode_schema(row) not in (0, layout.codec.fingerprint):  # tiles do not say themselves what they are of
+                raise NotMaterialized(
+                    f"view {name} was materialised from columns of other types", where=name, fix="tidewheel apply"
+                )
+            marks[name] = layout.decode_watermark(row)
         return marks
 
     def _run_transforms(self, columns: dict[str, list[object]], rows: int) -> dict[str, int]:

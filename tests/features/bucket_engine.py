@@ -26,11 +26,14 @@ class BucketEngine(DuckDB):
     def __init__(self, folder: Path | None = None) -> None:
         super().__init__(threads=1)
         self._answers = folder
+        self.calls = 0
+        """How often it was asked to run a function."""
 
     def cogroup(
         self, left: Side, right: Side, function: Callable[[pa.Table, pa.Table], pa.Table], *, schema: pa.Schema
     ) -> Relation:
         """See the port."""
+        self.calls += 1
         sent: Callable[[pa.Table, pa.Table], pa.Table] = pickle.loads(pickle.dumps(function))
         lefts, rights = self._buckets(left), self._buckets(right)
         found = []

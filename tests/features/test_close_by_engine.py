@@ -20,6 +20,7 @@ from tidewheel.features.close_by_engine import Tally, close_by_engine
 from tidewheel.features.closing import Closing, key_rows
 from tidewheel.features.definition import FeatureView, count, entity, last, lookup, mean, sum
 from tidewheel.features.online import OnlineLayout
+from tidewheel.features.run import Reading
 from tidewheel.ports.query_engine import QueryEngine
 from tidewheel.sources.definition import Source, source
 from tidewheel.sources.read import Sources
@@ -60,6 +61,10 @@ def views(of: Source) -> list[FeatureView]:
     return [view(windows, of, user, name="Lately"), view(latest, of, user, name="Latest"), view({"n": count("6h")}, of, None)]
 
 
+def rows_of_none() -> pa.Table:
+    raise AssertionError("a full run takes nothing over")
+
+
 def reader(engine: QueryEngine) -> Sources:
     seen: dict[str, bytes] = {}
     return Sources(Path("/nowhere"), engine, Path("/nowhere"), seen.get, seen.__setitem__, lambda: Micros(0))
@@ -77,8 +82,8 @@ def test_in_buckets_or_at_once_the_bytes_are_the_same(options: dict[str, str], f
             closing = Closing(layout, table, revision=3, until=UNTIL)
             piece = closing.piece(0, len(table.keys))
         sources, tally = reader(engine), Tally()
-        snapshot = sources.snapshot(made.source)
-        pieces = close_by_engine(layout, sources, snapshot=snapshot, start=None, revision=3, until=UNTIL, tally=tally)
+        reading = Reading(sources.snapshot(made.source), None)
+        pieces = close_by_engine(layout, sources, reading, held=rows_of_none, revision=3, until=UNTIL, tally=tally)
         assert pieces is not None
         found = list(pieces)
         assert [row for one in found for row in one.rows] == piece.rows
@@ -113,10 +118,47 @@ def test_a_store_that_workers_fill_holds_the_same_bytes(far: Callable[[], QueryE
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"time": "ts", "available": "seen"},
+        {"time": "ts", "deleted": "x > 1"},
+        {"valid_from": "ts", "valid_to": "seen"},
+        {"time": "ts", "after": "2h", "created": "seen"},
+    ],
+    ids=lambda options: list(options)[1],
+)
+def test_runs_of_what_has_arrived_are_closed_by_workers(options: dict[str, str], tmp_path: Path) -> None:
+    """Old and new keys, late rows and rows without a key, again and again, on top of what the store holds by then."""
+    held, told, engines = [], [], (DuckDB(threads=1), BucketEngine())
+    for name, engine in zip(("near", "far"), engines, strict=True):
+        root = tmp_path / name
+        root.mkdir()
+        world = World(root, MemoryOnlineStore(), Database.open("sqlite://"), engine, lateness=HOUR)
+        world.now = Micros(0)
+        of, user = source("f", "f-*.parquet", **options), entity("user", uid=int)  # type: ignore[arg-type]  # checked there
+        made = [view({"x": lookup("x"), "known": lookup("x", fill="last_known")}, of, user, name="Latest")]
+        if "valid_to" not in options:
+            ever = {"ever": sum("x"), "w": last("w"), "m": mean("x", "6h"), "x": lookup("x")}
+            made += [view(ever, of, user), view({"n": count("6h")}, of, None)]
+        mine = []
+        for number, until in enumerate((10 * HOUR, 30 * HOUR, 33 * HOUR, 33 * HOUR)):
+            world.file(f"f-{number}.parquet", rows(900).slice(200 * number, 150 if number else 200))
+            mine += [world.materialize(one, until=until) for one in made]
+        mine += [world.materialize(one, until=50 * HOUR) for one in made]  # nothing arrived, and everything closes
+        held.append((list(world.store.scan(b"")), list(world.store.scan_sets(b""))))
+        told.append([(one.full, one.keys, one.rows_open, one.null_keys, one.rows_read) for one in mine])
+        world.close()
+        engine.close()
+    assert held[0] == held[1]
+    assert told[0] == told[1]
+    assert engines[1].calls == len([keys for _, keys, *_ in told[1] if keys])
+
+
 def test_an_engine_without_workers_says_so() -> None:
     with DuckDB(threads=1) as duckdb:
         made = views(memory("f", rows(10)))[0]
         layout = OnlineLayout(made, 1, reader(duckdb).schema(made.source))
-        snapshot = reader(duckdb).snapshot(made.source)
-        told = close_by_engine(layout, reader(duckdb), snapshot=snapshot, start=None, revision=1, until=0, tally=Tally())
+        reading = Reading(reader(duckdb).snapshot(made.source), None)
+        told = close_by_engine(layout, reader(duckdb), reading, held=rows_of_none, revision=1, until=0, tally=Tally())
         assert told is None

@@ -7,7 +7,7 @@ tiles before the cut are what they were. So a run costs what arrived and what is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tidewheel.errors import Conflict
+from tidewheel.features.key_arrays import number_keys
 from tidewheel.features.online import AVAILABLE, OnlineLayout
 from tidewheel.features.plan import WindowPlan
 from tidewheel.features.row_arrays import ArrayDecoder
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 NEVER = -(1 << 62)
 """The cut of a key of which nothing is taken over: before every event."""
+
+_AFTER_ALL, _BEFORE_ALL = (1 << 63) - 1, -(1 << 63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,13 @@ class Carried:
         """Fresh tiles of the keys, which begin at the cuts, behind the closed ones."""
         held = unpack_tiles(plan, [None if row is None else row[layout.tiles_start(row) :] or None for row in self.rows])
         return [carry_tiles(one, new, until=self.cuts) for one, new in zip(held, fresh, strict=True)]
+
+
+def from_cuts(layout: OnlineLayout, rows: pa.Table, cuts: Mapping[bytes, int]) -> pa.Table:
+    """Of rows of a source those that lie at or after the cut of their key, and those that have no key."""
+    numbered = number_keys(layout.keys, rows)
+    since = np.array([*(cuts.get(key, _AFTER_ALL) for key in numbered.keys), _BEFORE_ALL])  # the last one: null keys
+    return rows.filter(pa.array(rows["__ts"].to_numpy() >= since[numbered.codes]))
 
 
 def decode_rows(layout: OnlineLayout, rows: Sequence[bytes], like: pa.Schema) -> pa.Table:

@@ -213,7 +213,7 @@ class Materializer:
                 reading = reader.plan(arrived, touched)
         report = MaterializeReport(layout.view.name, layout.number, run.revision, until, run.until, run.full)
         tally = Tally()
-        far = None if written or not run.full else self._far(run, tally)
+        far = None if written or reading is None else self._far(reader, reading, tally)
         if far is not None:
             report = self._take(run, far, tally, report)
         elif reading is not None:
@@ -229,13 +229,19 @@ class Materializer:
         self._open_runs.end(layout.number, run.revision)
         return report
 
-    def _far(self, run: Run, tally: Tally) -> Iterator[Piece] | None:
-        """Every key, closed by an engine's workers; ``None`` when the engine has none."""
+    def _far(self, reader: RunReader, reading: Reading, tally: Tally) -> Iterator[Piece] | None:
+        """Every key to close, closed by an engine's workers; ``None`` when the engine has none.
+
+        What corrections have moved from key to key is told from all rows at once, so that is closed here.
+        """
+        run = reader.run
+        if not run.full and run.layout.view.source.event_id is not None:
+            return None
         return close_by_engine(
             run.layout,
             self.sources,
-            snapshot=run.snapshot,
-            start=run.start,
+            reading,
+            held=lambda: reader.held(reading),
             revision=run.revision,
             until=run.until,
             tally=tally,
@@ -243,14 +249,15 @@ class Materializer:
 
     def _take(self, run: Run, pieces: Iterator[Piece], tally: Tally, report: MaterializeReport) -> MaterializeReport:
         """Write what an engine's workers closed, as it comes."""
-        writer = RunWriter(self.sources, self.store, run, fresh=is_empty(self.store, run.layout))
+        writer = RunWriter(self.sources, self.store, run, fresh=run.full and is_empty(self.store, run.layout))
         keys = 0
         for piece in pieces:
             writer.write(None, piece)
             keys += len(piece.rows)
             if self.progress is not None:
                 self.progress(keys, keys)
-        writer.sweep()
+        if run.full:
+            writer.sweep()
         return replace(
             report, keys=keys, rows_read=tally.rows_read, rows_open=tally.rows_open, null_keys=tally.null_keys, parts=1
         )

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewheel.clock import Micros
-from tidewheel.features.carried import NEVER, Carried
+from tidewheel.features.carried import NEVER, Carried, from_cuts
+from tidewheel.features.close_by_engine import held_table
 from tidewheel.features.closing import KeyedRows, key_rows
 from tidewheel.features.event_index import EventIndex
 from tidewheel.features.gather import Gathered, Part, gather
@@ -201,6 +202,13 @@ class RunReader:
             return table
         return replace(table, elsewhere=pa.concat_tables([table.elsewhere, reading.moved.select(table.rows.column_names)]))
 
+    def held(self, reading: Reading) -> pa.Table:
+        """What the store holds of all keys of a reading, for an engine that closes them elsewhere."""
+        assert reading.cuts is not None
+        keys = sorted(reading.cuts)
+        nothing = Carried([], np.array([reading.cuts[key] for key in keys], dtype=np.int64))
+        return held_table(self.run.layout, keys, self._carried(reading, keys) if reading.carries else nothing)
+
     @property
     def _names(self) -> tuple[str, ...]:
         layout = self.run.layout
@@ -212,12 +220,7 @@ class RunReader:
         only = None if cuts is None else self._only(cuts)
         for rows in self.sources.batches(source, self._names, snapshot=reading.snapshot, start=reading.start, where=only):
             self.rows_read += rows.num_rows
-            if cuts is None:
-                yield rows
-                continue
-            numbered = number_keys(layout.keys, rows)
-            since = np.array([*(cuts.get(key, _AFTER_ALL) for key in numbered.keys), _LEAST])  # the last one: null keys
-            yield rows.filter(pa.array(rows["__ts"].to_numpy() >= since[numbered.codes]))
+            yield rows if cuts is None else from_cuts(layout, rows, cuts)
 
     def _only(self, keys: Iterable[bytes]) -> Only | None:
         """What tells the rows of some keys before they are put in order; ``None`` where files are quicker read as they lie."""

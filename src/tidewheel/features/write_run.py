@@ -41,7 +41,10 @@ class RunWriter:
         self._index = None if self.run.layout.identity_place is None else EventIndex(self.run.layout)
 
     def write(self, table: KeyedRows | None, piece: Piece) -> None:
-        """Write some keys; then drop from their sets what is closed now. A full run needs no ``table`` for that."""
+        """Write some keys; then drop from their sets what is closed now.
+
+        A ``table`` is needed where corrections may have moved events: of a source with event ids, unless the run is full.
+        """
         entries = () if self._index is None else self._index.entries(piece.items)
         self.store.write(piece.rows, [*piece.items, *entries])
         pushed = self._index is not None and self.sources.list_pushes(self.run.layout.view.source) != self.run.snapshot.pushes
@@ -85,8 +88,7 @@ class RunWriter:
             written = set(piece.items)
             stale = self._not_pushed_since([one for one in open_items if one not in written])
         else:
-            assert table is not None
-            stale = self._corrected(table, list(open_items))
+            stale = [] if table is None else self._corrected(table, list(open_items))
         if closed or stale:
             unlisted = [] if self._index is None else self._unlisted(self._index, both, {*below, *stale}, piece)
             self.store.prune(closed, [*stale, *unlisted])

@@ -46,26 +46,43 @@ class _Hot:
     cuts: list[int]
 
 
+def in_one_call(
+    frames: Sequence[DataFrame],
+    sides: tuple[Side, Side],
+    function: Callable[[pa.Table, pa.Table], pa.Table],
+    *,
+    raw: tuple[pa.Schema, pa.Schema],
+    schema: pa.Schema,
+) -> DataFrame:
+    """The function over small sides: one task that shuffles nothing, in which the raw rows of both are prepared too."""
+    groups = [frame.coalesce(1).withColumn(_BUCKET, fn.lit(0)).groupBy(_BUCKET) for frame in frames]
+    prepares = [None if side.prepare is None else guarded(side.prepare) for side in sides]
+    kinds = [side.schema for side in sides]
+
+    def run(left: pa.Table, right: pa.Table) -> pa.Table:
+        rows = []
+        for table, kind, prepare, made in zip((left, right), raw, prepares, kinds, strict=True):
+            typed = _typed(table, kind)
+            rows.append((typed if prepare is None else prepare(typed)).select(made.names).cast(made))
+        return function(rows[0], rows[1].append_column(OWN, pa.repeat(True, rows[1].num_rows)))
+
+    return groups[0].cogroup(groups[1]).applyInArrow(run, spark_schema(schema))
+
+
 def bucketed(
     frames: Sequence[DataFrame],
     sides: tuple[Side, Side],
     function: Callable[[pa.Table, pa.Table], pa.Table],
     *,
     schema: pa.Schema,
-    small: bool,
     limits: Limits,
 ) -> DataFrame:
-    """The function over all buckets; ``frames`` are the prepared rows of both sides, which the caller unpersists.
-
-    Small sides are one bucket, and nothing is counted.
-    """
-    buckets, hot = 1, list[_Hot]()
-    if not small:
-        for frame in frames:
-            frame.persist(StorageLevel.DISK_ONLY)
-        rows = max(frame.count() for frame in frames)
-        buckets = max(1, -(-rows // limits.bucket_rows))
-        hot = _hot_keys(frames, sides, buckets, limits)
+    """The function over all buckets; ``frames`` are the prepared rows of both sides, which the caller unpersists."""
+    for frame in frames:
+        frame.persist(StorageLevel.DISK_ONLY)
+    rows = max(frame.count() for frame in frames)
+    buckets = max(1, -(-rows // limits.bucket_rows))
+    hot = _hot_keys(frames, sides, buckets, limits)
     left, right = frames
     many = min(buckets + sum(len(one.cuts) + 1 for one in hot), _MOST_PARTITIONS)
     left, right = _left(left, sides, buckets, hot), _right(right, sides, buckets, hot)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import functions as fn
 
-from tidewheel.backends.spark.cogroup import Limits, bucketed
+from tidewheel.backends.spark.cogroup import Limits, bucketed, in_one_call
 from tidewheel.backends.spark.failures import explained, guarded
 from tidewheel.backends.spark.read import plain_table, read_relation, size_bytes, spark_schema
 from tidewheel.backends.spark.start import quiet, start_session
@@ -28,7 +28,9 @@ from tidewheel.ports.query_engine import Files, InMemory, Relation, Side
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
 
+_EVERYTHING = "SELECT * FROM "
 _SMALL_BYTES = 64 << 20
 _BUCKET_ROWS = 500_000
 _FILE_ROWS = 262_144
@@ -96,8 +98,11 @@ class Spark:
     def schema(self, sql: str, relations: Mapping[str, Relation]) -> pa.Schema:
         """Columns and types of the query's answer; reads no rows of it."""
         bare = {name: InMemory(one.table.slice(0, 0)) if isinstance(one, InMemory) else one for name, one in relations.items()}
+        whole = _whole(sql, bare)
         with explained():
-            return _arrow_schema(self._query(sql, bare))
+            if isinstance(whole, InMemory):
+                return _arrow_schema(spark_schema(plain_table(whole.table).schema))
+            return _arrow_schema(self._query(sql, bare).schema)
 
     def stream(
         self, sql: str, relations: Mapping[str, Relation], *, order_by: Sequence[str] = (), batch_rows: int = 1_000_000
@@ -105,7 +110,7 @@ class Spark:
         """Run the query; see the port."""
         with explained():
             frame = self._query(sql, relations)
-            schema = _arrow_schema(frame)
+            schema = _arrow_schema(frame.schema)
             if order_by:
                 frame = frame.orderBy(*[fn.col(_tick(name)).asc_nulls_last() for name in order_by])
             if self._is_small(relations.values()):
@@ -122,10 +127,13 @@ class Spark:
         """Call the function for every bucket of keys; see the port."""
         small = self._is_small([*left.relations.values(), *right.relations.values()])
         with explained(), quiet():
-            frames = [self._prepared(side) for side in (left, right)]
-            answer = bucketed(frames, (left, right), guarded(function), schema=schema, small=small, limits=self._limits)
+            frames = [self._query(side.sql, side.relations) for side in (left, right)]
             if small:
+                raw = (_arrow_schema(frames[0].schema), _arrow_schema(frames[1].schema))
+                answer = in_one_call(frames, (left, right), guarded(function), raw=raw, schema=schema)
                 return InMemory(_collected(answer, schema))
+            frames = [_prepared(frame, side) for frame, side in zip(frames, (left, right), strict=True)]
+            answer = bucketed(frames, (left, right), guarded(function), schema=schema, limits=self._limits)
             target = self._written(answer)
             for frame in frames:
                 frame.unpersist()
@@ -144,6 +152,9 @@ class Spark:
 
     def _query(self, sql: str, relations: Mapping[str, Relation]) -> DataFrame:
         """The query over the relations, analysed; names are the session's, so one query at a time."""
+        whole = _whole(sql, relations)
+        if whole is not None:
+            return read_relation(self._session, self._near(whole))
         frames = {name: read_relation(self._session, self._near(relation)) for name, relation in relations.items()}
         with self._lock:
             for name, frame in frames.items():
@@ -153,12 +164,6 @@ class Spark:
             finally:
                 for name in frames:
                     self._session.catalog.dropTempView(name)
-
-    def _prepared(self, side: Side) -> DataFrame:
-        frame = self._query(side.sql, side.relations)
-        if side.prepare is None:
-            return frame.select(*[fn.col(_tick(name)) for name in side.schema.names])
-        return frame.mapInArrow(_in_batches(guarded(side.prepare), _arrow_schema(frame)), spark_schema(side.schema))
 
     def _near(self, relation: Relation) -> Relation:
         """The relation, a large table as a file that the workers read: the driver's Java never holds it."""
@@ -227,11 +232,22 @@ def open_query_engine(url: str, *, temporary: Path | None = None, memory_limit: 
     )
 
 
-def _arrow_schema(frame: DataFrame) -> pa.Schema:
+def _prepared(frame: DataFrame, side: Side) -> DataFrame:
+    if side.prepare is None:
+        return frame.select(*[fn.col(_tick(name)) for name in side.schema.names])
+    return frame.mapInArrow(_in_batches(guarded(side.prepare), _arrow_schema(frame.schema)), spark_schema(side.schema))
+
+
+def _whole(sql: str, relations: Mapping[str, Relation]) -> Relation | None:
+    """The relation that a query gives as it is: to plan that takes Spark several round trips."""
+    return relations.get(sql.removeprefix(_EVERYTHING)) if sql.startswith(_EVERYTHING) else None
+
+
+def _arrow_schema(schema: StructType) -> pa.Schema:
     from pyspark.sql.pandas.types import to_arrow_schema
 
     with quiet():
-        made: pa.Schema = to_arrow_schema(frame.schema, timezone="UTC")
+        made: pa.Schema = to_arrow_schema(schema, timezone="UTC")
     return pa.schema([pa.field(field.name, field.type) for field in made])
 
 

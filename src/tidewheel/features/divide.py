@@ -20,6 +20,7 @@ from tidewheel.features.match import key_column, one_array, one_key
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_sum import mixed_rows
 from tidewheel.features.view_answer import Asked, Met, ViewAnswer, ViewReport, since, whole_numbers
+from tidewheel.features.windows_in_time import WindowsInTime
 from tidewheel.schema import Schema
 from tidewheel.sources.query import SYSTEM
 from tidewheel.sources.spill import Spill, Strip
@@ -202,12 +203,13 @@ class DividedAnswer:
         """A column per feature by its output name, in the spine's order, and what was met."""
         told = {alias: ViewReport(alias.view.name, alias.prefix, 0) for alias in self._uses}
         runs = _Runs(self._spill.strip(), rows=max(self._budget // (16 * self._count * self._cost.question), 64))
+        names = [name for alias in self._uses for name in alias.names]
         done = 0
         for part in self._parts():
             questions = _joined([table for bucket in part for table in self._questions.read(bucket)])
             if questions is not None:
                 columns, reports = self._answer(part, questions)
-                runs.add(questions[ROW], columns)
+                runs.add(questions[ROW], columns.select(names))
                 for alias, report in reports.items():
                     sums = {name: getattr(told[alias], name) + getattr(report, name) for name in _SUMMED}
                     told[alias] = replace(told[alias], **sums)
@@ -239,7 +241,7 @@ class DividedAnswer:
         need = self._cost.of(questions.num_rows, rows)
         cuts = -(-need // self._budget) if len(part) == 1 else 1
         if cuts > 1 and any(alias.view.windows for alias in self._uses):
-            return self._answer_by_time(part, questions, min(cuts, questions.num_rows))
+            return self._answer_by_time(part, questions, cuts)
         return self._answer_all(part, questions, self._uses)
 
     def _answer_all(
@@ -266,25 +268,19 @@ class DividedAnswer:
             yield from self._rows.read(bucket)
 
     def _answer_by_time(self, part: Sequence[int], questions: pa.Table, cuts: int) -> tuple[pa.Table, dict[Use, ViewReport]]:
-        """Look-ups hold a row for each question at most; only windows are cut, since they hold all events that they reach."""
+        """Look-ups hold a row for each question at most; only windows are cut, since they would hold all events."""
         looking = {alias: _only(alias, "lookup") for alias in self._uses if alias.view.lookups}
         folding = {alias: _only(alias, "window") for alias in self._uses if alias.view.windows}
         found, reports = self._answer_all(part, questions, list(looking.values()))
         columns = {name: found[name] for name in found.column_names}
         told = {alias: reports[one] for alias, one in looking.items()}
-        order = np.argsort(whole_numbers(questions, TIME), kind="stable")
-        pieces = []
-        for places in np.array_split(order, cuts):
-            made, met = self._answer_all(part, questions.take(pa.array(places)).combine_chunks(), list(folding.values()))
-            pieces.append(made)
-            for alias in folding.keys() - looking.keys():
-                before = told.get(alias)
-                unknown = met[folding[alias]].unknown + (0 if before is None else before.unknown)
-                told[alias] = replace(met[folding[alias]], unknown=unknown)
-        back = np.empty(len(order), dtype=np.int64)
-        back[order] = np.arange(len(order))
-        folded = pa.concat_tables(pieces).combine_chunks().take(pa.array(back))
-        columns |= {name: folded[name] for name in folded.column_names}
+        names = [column.name for column in self._uses[0].columns]
+        asked = Asked({name: one_array(questions[name]) for name in names}, whole_numbers(questions, TIME))
+        for alias, only in folding.items():
+            windows = WindowsInTime(only, self._schema, asked, start=self._starts[alias.view.name])
+            made, met = windows.answer(lambda: self._rows_of(part), cuts=cuts)
+            columns |= made
+            told.setdefault(alias, met)
         return pa.table(columns), told
 
 

@@ -183,15 +183,24 @@ class ViewAnswer:
 
 
 def _events_of(rows: Rows) -> Rows:
-    """Rows that are events: none that says that something is gone, and of changes only what is there by now."""
-    not_events = np.zeros(len(rows.codes), dtype=np.bool_)
-    if GONE in rows.table.column_names:
-        not_events |= rows.table.column(GONE).to_numpy()
-    if UNTIL in rows.table.column_names:
-        not_events |= rows.table.column(UNTIL).is_valid().to_numpy()
-    if not not_events.any():
-        return rows
-    return Rows(np.where(not_events, UNKNOWN_KEY, rows.codes), rows.ts, rows.created, rows.known, rows.table)
+    codes = event_rows(rows.codes, rows.table)
+    return rows if codes is rows.codes else Rows(codes, rows.ts, rows.created, rows.known, rows.table)
+
+
+def event_rows(codes: Integers, rows: pa.Table) -> Integers:
+    """Numbers of keys, but of rows that are events: none that says that something is gone, and of changes what is there by now.
+
+    Examples
+    --------
+    >>> event_rows(np.array([7, 8]), pa.table({"__gone": [False, True]})).tolist()
+    [7, -1]
+    """
+    not_events = np.zeros(len(codes), dtype=np.bool_)
+    if GONE in rows.column_names:
+        not_events |= rows.column(GONE).to_numpy()
+    if UNTIL in rows.column_names:
+        not_events |= rows.column(UNTIL).is_valid().to_numpy()
+    return np.where(not_events, UNKNOWN_KEY, codes) if not_events.any() else codes
 
 
 class _Windows:

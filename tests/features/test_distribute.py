@@ -18,7 +18,7 @@ def test_answers_and_reports_are_those_of_one_table(options: dict[str, str], fil
     of = source("events", str(events(tmp_path)), time="ts", **options)  # type: ignore[arg-type]  # options are checked there
     with DuckDB(threads=1) as duckdb, BucketEngine(tmp_path if files else None) as engine:
         expected = answer(views(of), spine(), duckdb, tmp_path)
-        found = answer(views(of), spine(), engine, tmp_path)
+        found = answer(views(of), spine(), engine, tmp_path, size_bytes=1 << 12 if files else 1 << 26)
     assert found.table.equals(expected.table)
     assert found.contents == expected.contents
     assert found.views == expected.views

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,8 +30,8 @@ from tidewheel.sources.snapshot import Snapshot
 from tidewheel.sources.validate import enforce
 
 Snapshots = Mapping[str, Snapshot]
-Integers = npt.NDArray[np.int64]
 _KNOWN = "__known"
+_PIECE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,7 @@ def join(
     for name, content in found.contents.items():
         if keys[name] is not None:
             sources.remember(str(keys[name]), content.encode())
-    report = _report(
-        service, found, spine_times(table, time), {name: one or found.contents[name] for name, one in known.items()}
-    )
+    report = _report(service, found, _span(table, time), {name: one or found.contents[name] for name, one in known.items()})
     for output in service.outputs:
         if output.name not in table.column_names:
             table = table.append_column(found.table.schema.field(output.name), found.table[output.name])
@@ -265,7 +262,16 @@ def _overlap(train: pa.Table, test: pa.Table, time: str) -> int:
     return int(pc.sum(pc.greater(train[_KNOWN], first)).as_py() or 0)
 
 
-def _report(service: ServiceDefinition, found: Retrieved, times: Integers, contents: Mapping[str, Digest]) -> Report:
+def _span(table: pa.Table, time: str) -> tuple[int, int] | tuple[None, None]:
+    """The first and the last time of a spine, looked for a piece at a time."""
+    pieces = (spine_times(table.slice(start, _PIECE), time) for start in range(0, table.num_rows, _PIECE))
+    ends = [(int(times.min()), int(times.max())) for times in pieces]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (None, None)
+
+
+def _report(
+    service: ServiceDefinition, found: Retrieved, span: tuple[int, int] | tuple[None, None], contents: Mapping[str, Digest]
+) -> Report:
     rows = found.table.num_rows
     features = tuple(FeatureReport(one.name, one.origin, rows, rows - found.coverage[one.name]) for one in service.outputs)
     of = {view.name: view for view in service.views}
@@ -287,7 +293,6 @@ def _report(service: ServiceDefinition, found: Retrieved, times: Integers, conte
     )
     leaks = tuple(dict.fromkeys(leak for one in found.views if (leak := _optimistic(of[one.view], one.delays)) is not None))
     counts = {f"{one.transform} failed, first with {one.first_error}": one.errors for one in found.transforms if one.errors}
-    span = (int(times.min()), int(times.max())) if len(times) else (None, None)
     return Report(rows, features, views, counts=counts, leaks=leaks, start=span[0], end=span[1])
 
 

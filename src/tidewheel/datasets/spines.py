@@ -74,12 +74,12 @@ def check_leaks(table: pa.Table, service: ServiceDefinition, *, time: str, label
     """
     if time not in table.column_names:
         raise MissingColumns(f"the spine has no column {time!r}", where=time, fix=near_miss(time, table.column_names))
-    now = pa.chunked_array([pa.array(spine_times(table, time))])
     requested = {field.name for field in service.request if field.type is DataType.TIMESTAMP}
     outcomes = {view.source.time for view in service.views} if label is None else set()
     for name in sorted((requested | outcomes) - {time}):
         if name not in table.column_names or not _is_time(table[name].type):
             continue
+        now = pa.chunked_array([pa.array(spine_times(table, time))])
         later = pc.sum(pc.greater(to_utc_micros(table[name], name=name, rounding="up"), now)).as_py() or 0
         if later:
             fix = "take it out of the request" if name in requested else "name the outcome with label=, or drop the column"

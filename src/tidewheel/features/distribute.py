@@ -21,6 +21,7 @@ from tidewheel.digest import Digest
 from tidewheel.features.columns import feature_type, view_columns
 from tidewheel.features.definition import FeatureView, Use
 from tidewheel.features.delays import Delays
+from tidewheel.features.divide import ROW, SLICE_ROWS, TIME, piece_of
 from tidewheel.features.match import key_column
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_sum import RowSum
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
 
-ROW, TIME, NOTE = "__row", "__time", "__note"
-"""Columns of a spine on its way: the place of a row, its time in microseconds, and the text of a row that is no row of it."""
+NOTE = "__note"
+"""Column of a spine on its way, beside the place of a row and its time: the text of a row that is no row of it."""
 
 _SEEN, _ALL = "__seen", "__all"
 _COUNTS = tuple(one.name for one in fields(ViewReport) if one.type == "int")
@@ -85,16 +86,7 @@ def answer_by_engine(
     steps = _steps(uses, schemas, sources, snapshots=snapshots, sums=sums, reach={n: Reach(s, end) for n, s in starts.items()})
     if not all(scan.divisible for _, scan in steps):
         return None
-    rows = pa.array(np.arange(len(asked.times)))
-    spine = pa.table(
-        {
-            **asked.columns,
-            ROW: rows,
-            TIME: asked.times,
-            _ALL: pa.nulls(len(rows), pa.int8()).fill_null(0),
-            NOTE: pa.nulls(len(rows), pa.string()),
-        }
-    )
+    spine = _spine(asked, strip)
     found: Relation = InMemory(spine)
     kind = spine.schema
     for step, scan in steps:
@@ -113,6 +105,28 @@ def answer_by_engine(
         for alias in uses
         if alias.view.name == name
     ]
+
+
+def _spine(asked: Asked, strip: Callable[[], Strip] | None) -> pa.Table:
+    """The questions as a table that travels, put together on disk where the keys are there."""
+    aside = None
+    if strip is not None and any(isinstance(column, pa.ChunkedArray) for column in asked.columns.values()):
+        aside = strip()
+    step = max(len(asked.times), 1) if aside is None else SLICE_ROWS
+    for start in range(0, max(len(asked.times), 1), step):
+        times = asked.times[start : start + step]
+        table = pa.table(
+            {
+                **{name: piece_of(column, start, step) for name, column in asked.columns.items()},
+                ROW: np.arange(start, start + len(times)),
+                TIME: times,
+                _ALL: pa.repeat(pa.scalar(0, pa.int8()), len(times)),
+                NOTE: pa.nulls(len(times), pa.string()),
+            }
+        )
+        if aside is not None:
+            aside.write(table)
+    return table if aside is None else aside.mapped()
 
 
 def _in_order(

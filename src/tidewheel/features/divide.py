@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Answers = dict[Use, tuple[dict[str, pa.ChunkedArray], ViewReport]]
 
 ROW, TIME = "__row", "__time"
+"""Columns of questions on their way: the place of each in the spine, and its time in microseconds."""
 SLICE_ROWS = 1 << 17
 """How many rows of a spine are in hand at once."""
 

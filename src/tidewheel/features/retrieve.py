@@ -14,7 +14,7 @@ from tidewheel.features.columns import service_schema, view_columns
 from tidewheel.features.compute_transforms import Computer, TransformReport
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Use
 from tidewheel.features.distribute import answer_by_engine
-from tidewheel.features.divide import SLICE_ROWS, DividedAnswer, cost_of, piece_of
+from tidewheel.features.divide import SLICE_ROWS, TIME, DividedAnswer, cost_of, piece_of
 from tidewheel.features.match import key_column
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.row_sum import RowSum
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 Columns = dict[str, "pa.Array | pa.ChunkedArray"]
+
+_SHARE = 8
+"""Of what may be held, the keys and times of a spine take at most one part in so many; else they are on disk."""
 
 
 class Reader(Protocol):
@@ -103,12 +106,12 @@ def retrieve(
     schemas = {view.source.name: sources.schema(view.source) for view in service.views}
     schema = service_schema(service, schemas)
     check_spine(service, spine.column_names, time)
-    times = spine_times(spine, time)
-    columns = {one.name: request_column(spine.column(one.name), one) for one in service.request}
-    asked = {key.name: key_column(spine.column(key.name), key) for key in service.keys}
     reports: list[ViewReport] = []
     sums = {name: RowSum() for name in measure}
     with _Room(sources) as room:
+        times, given = _given(service, spine, time, room)
+        columns: Columns = {one.name: given[one.name] for one in service.request}
+        asked = {key.name: given[key.name] for key in service.keys}
         for uses in service.rounds:
             fresh = {name: one for name, one in sums.items() if name not in {report.view for report in reports}}
             for made, report in _answers(uses, schemas, Asked(asked, times), room, snapshots=snapshots or {}, sums=fresh):
@@ -149,6 +152,25 @@ class _Room:
     def about(self, source: Source, snapshot: Snapshot | None) -> int | None:
         """About how many rows a source has, where that is known."""
         return self.sources.about(source, snapshot) if isinstance(self.sources, Sources) else None
+
+
+def _given(service: ServiceDefinition, spine: pa.Table, time: str, room: _Room) -> tuple[Integers, Columns]:
+    """The spine's times, and its keys and request values in their types: on disk, where they would take much of the memory."""
+
+    def typed(rows: pa.Table) -> Columns:
+        request = {one.name: request_column(rows.column(one.name), one) for one in service.request}
+        return request | {key.name: key_column(rows.column(key.name), key) for key in service.keys}
+
+    size, names = spine.num_rows, list(dict.fromkeys([*(one.name for one in (*service.request, *service.keys)), time]))
+    if room.budget is None or _SHARE * spine.select(names).nbytes <= room.budget.size_bytes or spine.column(time).null_count:
+        return spine_times(spine, time), typed(spine)
+    times, strip = room.spill.numbers(size), room.spill.strip()
+    for start in range(0, size, SLICE_ROWS):
+        rows = spine.slice(start, SLICE_ROWS)
+        times[start : start + rows.num_rows] = spine_times(rows, time)
+        strip.write(pa.table(typed(rows) or {TIME: times[start : start + rows.num_rows]}))
+    held = strip.mapped()
+    return times, {name: held[name] for name in held.column_names}
 
 
 def _chained(service: ServiceDefinition, columns: Columns) -> dict[str, pa.Array]:

@@ -13,7 +13,7 @@ from tidewheel.features.definition import FeatureView, Use
 from tidewheel.features.delays import Delays
 from tidewheel.features.events import Events, order_rows
 from tidewheel.features.lookups import LookUps, Rows
-from tidewheel.features.match import KeyIndex, ask, key_column, one_key
+from tidewheel.features.match import KeyIndex, ask, key_column, one_array, one_key
 from tidewheel.features.plan import WindowPlan, plan_windows
 from tidewheel.features.questions import Questions
 from tidewheel.features.standing import StandingLookUps
@@ -78,16 +78,21 @@ class Asked:
         Of each spine row, in microseconds.
     """
 
-    def __init__(self, columns: Mapping[str, pa.Array], times: Integers) -> None:
+    def __init__(self, columns: Mapping[str, pa.Array | pa.ChunkedArray], times: Integers) -> None:
         self.columns = columns
         self.times = times
         self._made: dict[tuple[str, ...], tuple[KeyIndex, Questions]] = {}
+
+    def keys(self, alias: Use) -> list[pa.Array]:
+        """The key columns of a view under an alias."""
+        found = [self.columns[column.name] for column in alias.columns]
+        return [one_array(column) if isinstance(column, pa.ChunkedArray) else column for column in found]
 
     def of(self, alias: Use) -> tuple[KeyIndex, Questions]:
         """The keys of a view under an alias, numbered, and its questions in order."""
         names = tuple(column.name for column in alias.columns)
         if names not in self._made:
-            index = KeyIndex([self.columns[name] for name in names] or [one_key(len(self.times))])
+            index = KeyIndex(self.keys(alias) or [one_key(len(self.times))])
             self._made[names] = (index, ask(index, self.times))
         return self._made[names]
 
@@ -139,7 +144,7 @@ class ViewAnswer:
         self._alias = alias
         self._start = start
         self._index, self._questions = asked.of(alias)
-        self._keys = [asked.columns[column.name] for column in alias.columns]
+        self._keys = asked.keys(alias)
         self._met = Met(view)
         self._have = np.zeros(max(self._index.keys, 1), dtype=np.bool_)
         made = StandingLookUps if view.source.bounded else LookUps

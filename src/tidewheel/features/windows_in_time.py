@@ -1,7 +1,7 @@
 """Windows answered one stretch of time after the other: what a stretch leaves behind is its tiles, not its events.
 
-That is how a store answers, too: closed tiles up to a watermark, raw events from there on. So the events of a key need not be in
-hand at once, however far back a window reaches; those of one hop need.
+That is how a store answers, too: closed tiles up to a watermark, raw events from there on. So the events of a key need not be
+in hand at once, however far back a window reaches; those of one hop need.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class WindowsInTime:
         self._plan = plan_windows(alias.view, schema)
         self._hop = math.lcm(*[group.hop for group in self._plan.groups])
         self._times = asked.times
-        self._index = KeyIndex([asked.columns[column.name] for column in alias.columns] or [one_key(len(asked.times))])
+        self._index = KeyIndex(asked.keys(alias) or [one_key(len(asked.times))])
         self._have = np.zeros(max(self._index.keys, 1), dtype=np.bool_)
         size = self._index.keys
         self._marks = np.full(size, _BEFORE_ALL // self._hop * self._hop, dtype=np.int64)

@@ -76,6 +76,16 @@ class Spill:
         """Rows to be read in their order."""
         return Strip(self._path())
 
+    def numbers(self, count: int) -> Integers:
+        """So many integers to be set, whose bytes stay on disk; the file is gone with them."""
+        path = self._path()
+        try:
+            made = np.memmap(path, np.int64, "w+", shape=(max(count, 1),))[:count]
+        except OSError as error:
+            raise _full(path, error) from error
+        path.unlink()
+        return made.view(np.ndarray)
+
     def _path(self) -> Path:
         self._count += 1
         return self.folder / f"{self._count}.arrow"

@@ -55,9 +55,11 @@ def views(of: Source) -> list[FeatureView]:
     ]
 
 
-def answer(made: list[FeatureView], asked: pa.Table, engine: QueryEngine, root: Path) -> Retrieved:
-    """What an engine answers, with sums of what was read."""
+def answer(
+    made: list[FeatureView], asked: pa.Table, engine: QueryEngine, root: Path, *, size_bytes: int = 1 << 26
+) -> Retrieved:
+    """What an engine answers, with sums of what was read, within a budget."""
     seen: dict[str, bytes] = {}
-    budget = Budget(1 << 26, root / "aside")
+    budget = Budget(size_bytes, root / "aside")
     reader = Sources(root, engine, root / "pushes", seen.get, seen.__setitem__, lambda: Micros(0), budget=budget)
     return retrieve(service("s", *made), asked, time="t", sources=reader, measure=["Latest"])

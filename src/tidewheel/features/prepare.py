@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, NotMaterialized
-from tidewheel.features.answer_lookups import NEWEST, PlainLookups
+from tidewheel.features.answer_lookups import NEWEST, Found, PlainLookups
 from tidewheel.features.columns import service_schema
 from tidewheel.features.definition import ServiceDefinition
 from tidewheel.features.online import Mark, OnlineLayout
@@ -167,7 +167,7 @@ class PreparedFeatures:
         if self._plain is not None:
             found = self._plain.find(requests, at)
             if found is not None:
-                return Answer(found[0], partial(self._plain_parts, *found, at), _NO_ERRORS)
+                return Answer(found[0], partial(self._plain_parts, found, at), _NO_ERRORS)
         columns = self._request_columns(requests)
         answers = self._read_views(at, columns) if self._uses else []
         for place, taken in self._taken:
@@ -193,11 +193,10 @@ class PreparedFeatures:
         """
         return None if self._plain is None else self._plain.write(requests, at, parts=parts, ends=ends)
 
-    def _plain_parts(
-        self, values: list[list[object]], everything: Sequence[list[bytes | None]], at: Sequence[Micros]
-    ) -> list[tuple[int, ViewAnswer]]:
+    def _plain_parts(self, found: Found, at: Sequence[Micros]) -> list[tuple[int, ViewAnswer]]:
+        values, everything = found
         parts = zip(self._first, self._uses, everything, strict=True)
-        return [(place, ViewAnswer(use[0], values, [found], at)) for place, use, found in parts]
+        return [(place, ViewAnswer(use[0], values, [rows], at)) for place, use, rows in parts]
 
     def _taken_by_transforms(self) -> list[tuple[int, list[tuple[int, str]]]]:
         """Of each use the places and names of the features that a transform takes."""

@@ -193,8 +193,12 @@ class LmdbOnlineStore:
                 if not sets:
                     return values, []
                 snapshot, low, high = shared.gap
-                if snapshot == txn.id() and _between(sets, low, high):
-                    return values, [[] for _ in sets]
+                if snapshot == txn.id():
+                    if len(sets) == 1:  # of one key, whose answer takes three microseconds, a call is a twentieth
+                        if low < sets[0] < high[: len(sets[0])]:
+                            return values, [[]]
+                    elif _between(sets, low, high):
+                        return values, [[] for _ in sets]
                 cursor = txn.cursor(shared.items)
                 found = _sets(cursor, sets, newest)
                 if not found[0] and snapshot != txn.id():
@@ -414,8 +418,6 @@ def _sets(cursor: lmdb.Cursor, keys: Sequence[bytes], newest: int | None) -> lis
 
 def _between(keys: Sequence[bytes], low: bytes, high: bytes) -> bool:
     """Whether no entry of any key can stand outside of two neighbours, and so none at all; false where that is not sure."""
-    if len(keys) == 1:
-        return low < keys[0] < high[: len(keys[0])]
     return low < min(keys) and max(keys) < high[: min(map(len, keys))]
 
 

@@ -52,7 +52,8 @@ def read_relation(session: SparkSession, relation: Relation) -> DataFrame:
         return _parquet(session, relation.paths)
     if relation.format == "csv":
         return _csv(session, relation.paths)
-    raise EngineCannot(f"spark cannot read {relation.format} files", fix="convert them to Parquet, or use the duckdb engine")
+    what = f"spark cannot read {relation.format} files: it would give times and numbers in them other types"
+    raise EngineCannot(what, fix="convert them to Parquet, or use the duckdb engine")
 
 
 def size_bytes(relation: Relation) -> int:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import functions as fn
 
 from tidewheel.backends.spark.cogroup import Limits, bucketed, in_one_call
+from tidewheel.backends.spark.depot import SCHEMES, Depot
 from tidewheel.backends.spark.failures import explained, guarded
 from tidewheel.backends.spark.read import plain_table, read_relation, size_bytes, spark_schema
 from tidewheel.backends.spark.start import quiet, start_session
@@ -56,6 +57,8 @@ class Spark:
         About how many rows of each side one call of a function gets.
     options
         Spark's properties by name, such as ``spark.driver.memory``; they win over ours.
+    storage_options
+        What reaching an object store takes, as obstore names it (``endpoint``, ``access_key_id`` ...).
 
     Examples
     --------
@@ -78,11 +81,13 @@ class Spark:
         small_bytes: int = _SMALL_BYTES,
         bucket_rows: int = _BUCKET_ROWS,
         options: Mapping[str, str] | None = None,
+        storage_options: Mapping[str, str] | None = None,
     ) -> None:
         base = temporary or Path(tempfile.gettempdir())
         base.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="spark-", dir=base))
         self._storage = f"{storage or base}/{self._folder.name}"
+        self._depot = Depot(self._storage, storage_options or {}) if self._storage.startswith(SCHEMES) else None
         self._small = small_bytes
         self._limits = Limits(bucket_rows)
         self._lock = threading.Lock()
@@ -116,6 +121,10 @@ class Spark:
             if self._is_small(relations.values()):
                 whole = _collected(frame, schema)
                 return pa.RecordBatchReader.from_batches(schema, whole.to_batches(max_chunksize=batch_rows))
+            if self._depot is not None and not any(map(pa.types.is_null, schema.types)):
+                return pa.RecordBatchReader.from_batches(
+                    schema, self._depot.stream(self._depot.write(frame, schema), schema, batch_rows)
+                )
             if "://" in self._storage or any(map(pa.types.is_null, schema.types)):  # no files that we can read
                 return pa.RecordBatchReader.from_batches(schema, _partitions(frame, schema))
             target = Path(self._written(frame))
@@ -134,10 +143,13 @@ class Spark:
                 return InMemory(_collected(answer, schema))
             frames = [_prepared(frame, side) for frame, side in zip(frames, (left, right), strict=True)]
             answer = bucketed(frames, (left, right), guarded(function), schema=schema, limits=self._limits)
-            target = self._written(answer)
+            if self._depot is not None:
+                target, paths = self._storage, self._depot.write(answer, schema)
+            else:
+                target, paths = self._written(answer), []
             for frame in frames:
                 frame.unpersist()
-        found = sorted(str(path) for path in Path(target).glob("*.parquet"))
+        found = paths or sorted(str(path) for path in Path(target).glob("*.parquet"))
         return Files("parquet", tuple(found) or (target,))
 
     def close(self) -> None:
@@ -147,6 +159,8 @@ class Spark:
         self._closed = True
         if self._owner:
             self._session.stop()
+        if self._depot is not None:
+            self._depot.clear()
         for folder in (self._folder, Path(self._storage)):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -154,8 +168,8 @@ class Spark:
         """The query over the relations, analysed; names are the session's, so one query at a time."""
         whole = _whole(sql, relations)
         if whole is not None:
-            return read_relation(self._session, self._near(whole))
-        frames = {name: read_relation(self._session, self._near(relation)) for name, relation in relations.items()}
+            return self._frame(whole)
+        frames = {name: self._frame(relation) for name, relation in relations.items()}
         with self._lock:
             for name, frame in frames.items():
                 frame.createOrReplaceTempView(name)
@@ -165,9 +179,19 @@ class Spark:
                 for name in frames:
                     self._session.catalog.dropTempView(name)
 
+    def _frame(self, relation: Relation) -> DataFrame:
+        near = self._near(relation)
+        if self._depot is not None and isinstance(near, Files) and near.paths and self._depot.has(near.paths[0]):
+            return self._depot.read(self._session, near.paths)
+        return read_relation(self._session, near)
+
     def _near(self, relation: Relation) -> Relation:
         """The relation, a large table as a file that the workers read: the driver's Java never holds it."""
-        if not isinstance(relation, InMemory) or self._is_small([relation]) or "://" in self._storage:
+        if not isinstance(relation, InMemory) or self._is_small([relation]):
+            return relation
+        if self._depot is not None:
+            return Files("parquet", tuple(self._depot.put(relation.table, rows=_FILE_ROWS)))
+        if "://" in self._storage:
             return relation
         folder = Path(self._storage)
         folder.mkdir(parents=True, exist_ok=True)
@@ -195,8 +219,8 @@ def open_query_engine(url: str, *, temporary: Path | None = None, memory_limit: 
     Parameters
     ----------
     url
-        ``spark://local[*]``, ``spark://yarn`` or ``spark://host:7077``; after a question mark ``storage``, ``small_bytes``,
-        ``bucket_rows`` and any of Spark's own properties.
+        ``spark://local[*]``, ``spark://yarn`` or ``spark://host:7077``; after a question mark ``storage``, ``storage.*`` (what
+        reaching it takes), ``small_bytes``, ``bucket_rows`` and any of Spark's own properties.
     memory_limit
         Makes no difference: how much Spark takes is said by ``spark.driver.memory`` and ``spark.executor.memory``.
 
@@ -215,6 +239,7 @@ def open_query_engine(url: str, *, temporary: Path | None = None, memory_limit: 
     given = dict(parse_qsl(query))
     options = {name: given.pop(name) for name in list(given) if name.startswith("spark.")}
     storage = given.pop("storage", None)
+    reaching = {name.partition(".")[2]: given.pop(name) for name in list(given) if name.startswith("storage.")}
     numbers = {name: int(given.pop(name)) for name in ("small_bytes", "bucket_rows") if given.get(name, "").isdigit()}
     if given:
         what = f"engine spark: no setting {next(iter(given))!r}"
@@ -229,6 +254,7 @@ def open_query_engine(url: str, *, temporary: Path | None = None, memory_limit: 
         small_bytes=numbers.get("small_bytes", _SMALL_BYTES),
         bucket_rows=numbers.get("bucket_rows", _BUCKET_ROWS),
         options=options,
+        storage_options=reaching,
     )
 
 

@@ -110,7 +110,7 @@ def main() -> None:
             size: best(lambda batch: prepared.answer(batch, at=[NOW] * len(batch)), calls) for size, calls in batches.items()
         }
         home = workspace.home
-    codec = KeyCodec(numbers[view.version], Schema(view.keys))
+    codec = KeyCodec(numbers[view.online_version], Schema(view.keys))
     with lmdb.open(str(home / "online.lmdb"), max_dbs=2, readonly=True, readahead=False) as environment:
         raw = {size: best(by_hand(environment, codec), calls) for size, calls in batches.items()}
     print(f"two uses of one view, 14 windows a request; kernel {'compiled' if COMPILED else 'interpreted'}")

@@ -258,7 +258,7 @@ def main() -> None:
             folded = ready["windows"].answer(every, at=[NOW] * KEYS).values
             home = workspace.home
             view = asked["windows"].views[0]
-            number = OnlineViews(workspace.database, workspace.clock).list_ids()[view.version]
+            number = OnlineViews(workspace.database, workspace.clock).list_ids()[view.online_version]
             layout = OnlineLayout(view, number, workspace.sources.schema(view.source))
         with lmdb.open(str(home / "online.lmdb"), max_dbs=2, readonly=True, readahead=False) as environment:
             fold = by_hand(environment, layout, view)

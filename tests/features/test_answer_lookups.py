@@ -80,7 +80,7 @@ def fill(store: MemoryOnlineStore, layout: OnlineLayout, rows: list[tuple[int, i
 
 
 def prepared(asked: ServiceDefinition, layouts: list[OnlineLayout], store: MemoryOnlineStore) -> PreparedFeatures:
-    numbers = {layout.view.version: layout.number for layout in layouts}
+    numbers = {layout.view.online_version: layout.number for layout in layouts}
     return PreparedFeatures(asked, store, numbers, {"facts": SCHEMA, "late": SCHEMA})
 
 
@@ -139,7 +139,7 @@ def test_keys_of_several_parts_take_the_quick_way_too() -> None:
     for number, key in enumerate(keys):
         row = layout.row(5, 0, available=5, values=(number,))
         store.write([], [(layout.keys.encode(key), item) for item in layout.numbered([row])])
-    ready = PreparedFeatures(service("s", view), store, {view.version: 1}, {"facts": layout.schema})
+    ready = PreparedFeatures(service("s", view), store, {view.online_version: 1}, {"facts": layout.schema})
     assert ready._plain is not None
     requests: list[Mapping[str, object]] = [{"city": city, "zone": zone} for city, zone in [*keys, ("1", 11), keys[1]]]
     assert ready._plain.find(requests, [Micros(9)] * 6) is not None

@@ -75,7 +75,7 @@ def prepared(held: Sequence[tuple[int, Sequence[object]]]) -> PreparedFeatures:
         for uid, (ts, values) in enumerate(held):
             row = layout.row(ts, 0, available=ts, values=tuple(values[place] for place in columns))
             store.write([], [(layout.keys.encode((uid,)), item) for item in layout.numbered([row])])
-    return PreparedFeatures(ASKED, store, {one.view.version: one.number for one in LAYOUTS}, {"facts": SCHEMA})
+    return PreparedFeatures(ASKED, store, {one.view.online_version: one.number for one in LAYOUTS}, {"facts": SCHEMA})
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -37,6 +37,7 @@ _TO_WIRE: Mapping[DataType, str] = {
     DataType.FLOAT64: "FP64",
 }
 PLATFORM = "tidewheel"
+_NOT_HERE = frozenset({"classification", "shared_memory_region"})
 _OUTPUTS: Mapping[str, str] = {"prediction": "FP64", "prediction_id": "BYTES"}
 
 
@@ -222,8 +223,7 @@ def _scalar(value: object, name: str) -> object:
 
 
 def _read_outputs(sent: Mapping[str, object]) -> dict[str, bool]:
-    parameters = _parameters(sent, "request")
-    binary = parameters.get("binary_data_output") is True
+    binary = _parameters(sent, "request").get("binary_data_output") is True
     asked = sent.get("outputs")
     if asked is None or asked == []:
         return dict.fromkeys(_OUTPUTS, binary)
@@ -236,7 +236,13 @@ def _read_outputs(sent: Mapping[str, object]) -> dict[str, bool]:
             raise Invalid(f"outputs[{index}] has no name", where="outputs", fix='send "outputs": [{"name": "prediction"}]')
         if name not in _OUTPUTS:
             raise NotFound(f"no output {name[:80]!r}", where=f"outputs[{index}]", fix=near_miss(name[:80], _OUTPUTS))
-        own = _parameters(one, f"outputs[{index}]").get("binary_data")
+        parameters = _parameters(one, f"outputs[{index}]")
+        for refused in _NOT_HERE & parameters.keys():
+            # Let by, the caller would read memory that nobody wrote, or numbers where it expects labels.
+            raise Invalid(
+                f"output {name!r}: {refused} is not offered", where=f"outputs[{index}]", fix="ask for the output itself"
+            )
+        own = parameters.get("binary_data")
         chosen[name] = binary if own is None else own is True
     return chosen
 

@@ -25,6 +25,9 @@ _SEED = 0x9E3779B97F4A7C15
 _ABSENT = np.uint64(0xA0761D6478BD642F)
 _MASK = (1 << 64) - 1
 
+_SLICE_ROWS = 1 << 13
+"""Rows that are mixed at once: what is made of them stays in the cache, and its memory is had again for the next ones."""
+
 
 class RowSum:
     """Two sums over rows, each of 64 bits, of what is mixed from a row's values: the order of rows and batches does not matter.
@@ -50,8 +53,10 @@ class RowSum:
         """Take the next rows, always of the same columns."""
         self._names = [(field.name, str(field.type)) for field in rows.schema]
         self._rows += rows.num_rows
-        lanes = mixed_rows([one_array(column) for column in rows.columns], rows.num_rows)
-        self._sums = [(one + key_kernel.mixed_total(lane)) & _MASK for one, lane in zip(self._sums, lanes, strict=True)]
+        columns = [one_array(column) for column in rows.columns]
+        for start in range(0, rows.num_rows, _SLICE_ROWS):
+            lanes = mixed_rows([one.slice(start, _SLICE_ROWS) for one in columns], min(_SLICE_ROWS, rows.num_rows - start))
+            self._sums = [(one + key_kernel.mixed_total(lane)) & _MASK for one, lane in zip(self._sums, lanes, strict=True)]
 
     def state(self) -> State:
         """What :meth:`merge` takes: names and types, number of rows, sums."""

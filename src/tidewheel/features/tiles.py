@@ -27,8 +27,9 @@ from tidewheel.features.encoding import Encoded, decode_lists, decode_values, en
 from tidewheel.features.events import Events
 from tidewheel.features.maps import Maps, When, sweep_maps, tile_maps, window_maps
 from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
+from tidewheel.features.prompt_windows import is_prompt, most_tiles, sweep_prompt
 from tidewheel.features.questions import Questions, order_questions
-from tidewheel.features.state import State
+from tidewheel.features.state import COUNT, State
 from tidewheel.features.windows import FOREVER
 
 if TYPE_CHECKING:
@@ -90,6 +91,11 @@ class _Valued:
     known: Integers
     values: Encoded
 
+    @property
+    def at_once(self) -> bool:
+        """Whether every event is known at its own time."""
+        return self.known is self.ts or bool(np.array_equal(self.known, self.ts))
+
 
 def build_tiles(plan: WindowPlan, events: Events, *, before: Integers | None = None) -> list[Tiles]:
     """Tiles of every group from raw events.
@@ -145,7 +151,8 @@ def _narrowed(group: TileGroup, events: Events) -> tuple[_Valued, pa.Array | Non
         return everything, column
     places = np.flatnonzero(mask)
     offsets = np.concatenate([[0], np.cumsum(mask)])[events.offsets]
-    valued = _Valued(offsets, events.ts[places], events.known[places], nothing)
+    ts = events.ts[places]
+    valued = _Valued(offsets, ts, ts if events.known is events.ts else events.known[places], nothing)
     return valued, None if column is None else column.take(pa.array(places))
 
 
@@ -367,13 +374,13 @@ def fold_questions(plan: WindowPlan, events: Events, questions: Questions) -> li
     one length, and no tile is made that no window reaches.
     """
     wanted, valued = (*plan.windows, *plan.parts), _values(plan, events)
+    columns = _prompt_columns(plan, wanted, valued, questions)
     passes: dict[tuple[int, ...], list[int]] = {}
     for place, window in enumerate(wanted):
-        if not window.parts:
+        if not window.parts and place not in columns:
             mine = valued[window.group]
             name = (id(mine.offsets), id(mine.ts), plan.groups[window.group].hop, window.feature.window, window.feature.offset)
             passes.setdefault(name, []).append(place)
-    columns: dict[int, pa.Array] = {}
     for (*_, window_length, offset), places in passes.items():
         numbers = list(dict.fromkeys(wanted[place].group for place in places))
         states = _sweep([(plan.groups[one], valued[one]) for one in numbers], questions, (window_length, offset))
@@ -388,6 +395,33 @@ def fold_questions(plan: WindowPlan, events: Events, questions: Questions) -> li
                 made = [_finished(one, plan.groups[number], folded, questions.keys, dictionary) for one in windows]
             columns |= dict(zip(here, made, strict=True))
     return _with_ratios(plan, columns, questions.keys)
+
+
+def _prompt_columns(
+    plan: WindowPlan, wanted: Sequence[PlannedWindow], valued: Sequence[_Valued], questions: Questions
+) -> dict[int, pa.Array]:
+    """Columns of the windows, by their places, that one sweep answers for all folds and lengths at once."""
+    passes: dict[tuple[int, ...], dict[int, list[int]]] = {}
+    at_once = {key: one.at_once for key, one in {id(one.known): one for one in valued}.items()}
+    for place, window in enumerate(wanted):
+        mine = valued[window.group]
+        if window.parts or not is_prompt(plan.groups[window.group].state, window.feature.offset) or not at_once[id(mine.known)]:
+            continue
+        counts = plan.groups[window.group].state == COUNT  # has no values, and goes with any
+        by_values = passes.setdefault((id(mine.offsets), id(mine.ts), plan.groups[window.group].hop), {})
+        by_values.setdefault(0 if counts else id(mine.values.floats), []).append(place)
+    columns: dict[int, pa.Array] = {}
+    for (*_, hop), by_values in passes.items():
+        counted = by_values.pop(0, [])
+        for places in by_values.values() or ([],):
+            places, counted = places + counted, []
+            mine = valued[wanted[places[0]].group]
+            windows = [(wanted[place].feature.window, plan.groups[wanted[place].group].state) for place in places]
+            states = sweep_prompt((mine.offsets, mine.ts, mine.values.floats), questions, windows, hop=hop)
+            for place, (ints, floats) in zip(places, states, strict=True):
+                window = wanted[place]
+                columns[place] = _finished(window, plan.groups[window.group], (ints, floats, None), questions.keys, None)
+    return columns
 
 
 def _with_ratios(plan: WindowPlan, columns: Mapping[int, pa.Array], keys: Integers) -> list[pa.Array]:
@@ -438,7 +472,7 @@ def _sweep(
     """States of one window, for every question, of groups over the same events."""
     window, offset = span
     hop, valued = groups[0][0].hop, groups[0][1]
-    made, room = [], _most_tiles(valued, hop)
+    made, room = [], most_tiles(valued.offsets, valued.ts, hop)
     folds = []
     for group, mine in groups:
         wi, wf = group.state.ints, group.state.floats
@@ -492,14 +526,6 @@ def _map_columns(
     back = np.empty(len(questions.keys), dtype=np.int64)
     back[np.concatenate([rest, questions.order])] = np.arange(len(back))
     return [pa.concat_arrays(column).take(pa.array(back)) for column in columns]
-
-
-def _most_tiles(valued: _Valued, hop: int) -> int:
-    """How many tiles a key can have at most."""
-    if not len(valued.ts):
-        return 0
-    hops = (int(valued.ts.max()) - int(valued.ts.min())) // hop + 2
-    return min(hops, int(np.diff(valued.offsets).max()))
 
 
 def _run(

@@ -45,7 +45,7 @@ from tidewheel.sources.query import (
     select_query,
     time_query,
 )
-from tidewheel.sources.read_direct import find_direct
+from tidewheel.sources.read_direct import find_direct, plain_schema
 from tidewheel.sources.rows import between, resolved, scanned, with_system_columns
 from tidewheel.sources.select import parse_select, quoted
 from tidewheel.sources.snapshot import PushSnapshot, Snapshot
@@ -467,6 +467,10 @@ class Sources:
         if (key, stamp) not in self._schemas:
             if isinstance(base, Files):
                 check_zones(source, base)
+                plain = None if source.select or source.quarantine or source.changes else plain_schema(base)
+                if plain is not None:  # to ask an engine for it takes ten times as long
+                    self._schemas[key, stamp] = plain
+                    return plain
             query = to_dialect(sql or "SELECT * FROM this", self.engine.dialect)
             if sql is not None and self.engine.dialect != DIALECT:
                 check_dialect(sql, self.engine.dialect, self._describe(source, None), where=source.where or source.name)

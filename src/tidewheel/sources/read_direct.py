@@ -20,6 +20,17 @@ from tidewheel.sources.times import ceiled
 
 _ROWS = 1 << 18
 _ZONES_REACH = 2 * DAY
+_PLAIN = (
+    pa.bool_(),
+    pa.int32(),
+    pa.int64(),
+    pa.float32(),
+    pa.float64(),
+    pa.string(),
+    pa.timestamp("us"),
+    pa.timestamp("us", "UTC"),
+)
+"""Types that every engine takes for what they are."""
 _PER_MICRO = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -117,6 +128,26 @@ def find_direct(
         elif relation.format != "parquet" or not _readable(relation, schema):
             return None
     return Direct(tuple(relations), schema, source.time, source.time_unit in (None, "us"))
+
+
+def plain_schema(files: Files) -> pa.Schema | None:
+    """Columns as an engine sees them, from the footers of Parquet files that leave nothing to it; ``None`` for any others.
+
+    Examples
+    --------
+    >>> plain_schema(Files("csv", ("trips.csv",))) is None
+    True
+    """
+    if files.format != "parquet" or any("=" in path for path in files.paths):
+        return None
+    try:
+        schemas = [pq.read_schema(path) for path in files.paths]
+    except (pa.ArrowInvalid, OSError):  # said by who reads it
+        return None
+    first = pa.schema([pa.field(one.name, one.type) for one in schemas[0]]) if schemas else pa.schema([])
+    alike = all(one.names == first.names and one.types == first.types for one in schemas)
+    distinct = len({name.lower() for name in first.names}) == len(first.names) > 0
+    return first if alike and distinct and all(kind in _PLAIN for kind in first.types) else None
 
 
 def _readable(files: Files, schema: pa.Schema) -> bool:

@@ -25,7 +25,7 @@ _SEED = 0x9E3779B97F4A7C15
 _ABSENT = np.uint64(0xA0761D6478BD642F)
 _MASK = (1 << 64) - 1
 
-_SLICE_ROWS = 1 << 13
+_SLICE_ROWS = 1 << 15
 """Rows that are mixed at once: what is made of them stays in the cache, and its memory is had again for the next ones."""
 
 

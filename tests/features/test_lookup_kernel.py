@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from tidewheel.features import lookup_kernel
+from tidewheel.features.questions import order_questions
 
 Integers = npt.NDArray[np.int64]
 
@@ -41,6 +42,27 @@ def test_rows_are_grouped_stably(form: ModuleType, seed: int) -> None:
     kept = form.group(codes, offsets, order)
     assert order[:kept].tolist() == [row for row in np.argsort(codes, kind="stable").tolist() if codes[row] >= 0]
     assert np.diff(offsets).tolist() == [int((codes == code).sum()) for code in range(7)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("span", [1, 7, 2_047, 2_048, 1 << 40, (1 << 63) - 1])
+def test_times_are_put_in_order_stably(form: ModuleType, span: int) -> None:
+    chance = np.random.default_rng(span % 97)
+    times = chance.integers(-(span // 3), span - span // 3, 300)
+    times[::5] = times[0]
+    order, spare, counts = np.empty(300, dtype=np.int64), np.empty(300, dtype=np.int64), np.empty(2_048, dtype=np.int64)
+    moved = form.order_times(times, int(times.min()), most=int(times.max()), order=order, spare=spare, counts=counts)
+    assert (spare if moved else order).tolist() == np.argsort(times, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("spread", [1_000, 1 << 62])
+def test_many_questions_are_ordered_by_key_and_time(spread: int) -> None:
+    chance = np.random.default_rng(3)
+    codes, times = chance.integers(-1, 9, 5_000), chance.integers(-spread, spread, 5_000)
+    asked = order_questions(codes, times, keys=9)
+    wanted = [row for row in np.lexsort((times, codes)).tolist() if codes[row] >= 0]
+    assert asked.order.tolist() == wanted
+    assert asked.moments.tolist() == times[wanted].tolist()
 
 
 class Slots:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
 
+_FEW = 2_000
+"""Times that are sooner sorted than dealt."""
+
 
 @dataclass(frozen=True)
 class Questions:
@@ -60,9 +63,19 @@ def order_questions(codes: Integers, times: Integers, *, keys: int) -> Questions
     """
     sorted_codes, by_time = codes, None
     if len(times) > 1 and bool(np.any(times[1:] < times[:-1])):
-        by_time = np.argsort(times, kind="stable")
+        by_time = _by_time(times)
         sorted_codes = codes[by_time]
     offsets = np.zeros(keys + 1, dtype=np.int64)
     order = np.empty(len(codes), dtype=np.int64)
     order = order[: lookup_kernel.group(np.ascontiguousarray(sorted_codes), offsets, order)]
     return Questions(codes, times, offsets, order if by_time is None else by_time[order])
+
+
+def _by_time(times: Integers) -> Integers:
+    """Positions in order of time."""
+    least, most = int(times.min()), int(times.max())
+    if most - least >= 1 << 63 or len(times) < _FEW:
+        return np.argsort(times, kind="stable").astype(np.int64)
+    order, spare, counts = (np.empty(size, dtype=np.int64) for size in (len(times), len(times), 2048))
+    moved = lookup_kernel.order_times(np.ascontiguousarray(times), least, most=most, order=order, spare=spare, counts=counts)
+    return spare if moved else order

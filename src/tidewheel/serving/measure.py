@@ -96,13 +96,15 @@ class Measurements:
         self._recent: dict[str, deque[tuple[float, float, bool]]] = {}
         self._children: dict[tuple[str, ...], Counter | Histogram] = {}
         # A counter takes a microsecond and a histogram three, one answer at a time: both are told of many at once.
+        # Of several workers none may keep to itself what it counted: another is asked for it, and any may be killed.
+        self._most_waiting = 0 if ValueClass._multiprocess else _WAITING
         self._answers: deque[tuple[str, int]] = deque()
         self._served: deque[tuple[str, int, float]] = deque()
 
     def answered(self, endpoint: str, status: int) -> None:
         """Count an HTTP answer; ``endpoint`` is a pattern, never a raw path."""
         self._answers.append((endpoint, status))
-        if len(self._answers) > _WAITING:
+        if len(self._answers) > self._most_waiting:
             self.settle()
 
     def settle(self) -> None:
@@ -145,7 +147,7 @@ class Measurements:
     def served(self, service: str, rows: int, seconds: float) -> None:
         """Count a request for features that was answered."""
         self._served.append((service, rows, seconds))
-        if len(self._served) > _WAITING:
+        if len(self._served) > self._most_waiting:
             self.settle()
 
     def refused(self, service: str, code: str) -> None:

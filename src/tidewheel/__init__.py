@@ -73,6 +73,11 @@ if TYPE_CHECKING:
     from tidewheel.sources.expectation import fresh as fresh
     from tidewheel.sources.location import location as location
     from tidewheel.sources.location import query as query
+    from tidewheel.triggers.definition import alert as alert
+    from tidewheel.triggers.definition import built as built
+    from tidewheel.triggers.definition import new_data as new_data
+    from tidewheel.triggers.definition import schedule as schedule
+    from tidewheel.triggers.definition import trigger as trigger
 
 _HOMES = {
     "tidewheel.artifacts.file": ("File",),
@@ -94,6 +99,7 @@ _HOMES = {
     "tidewheel.sources.definition": ("source",),
     "tidewheel.sources.expectation": ("expect", "fresh"),
     "tidewheel.sources.location": ("location", "query"),
+    "tidewheel.triggers.definition": ("alert", "built", "new_data", "schedule", "trigger"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _AGGREGATIONS = "tidewheel.features.aggregations"

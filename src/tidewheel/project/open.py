@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tidewheel.serving.route import Routes
     from tidewheel.sources.push import PushLog
     from tidewheel.sources.read import Sources
+    from tidewheel.triggers.record import Tasks
 
 T = TypeVar("T")
 FOLDER = ".tidewheel"
@@ -287,6 +288,13 @@ class Workspace:
         from tidewheel.monitors.evaluate import Monitors
 
         return Monitors(self.database, self.clock)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """What triggers asked for, and what became of it."""
+        from tidewheel.triggers.record import Tasks
+
+        return Tasks(self.database, self.clock)
 
     @cached_property
     def releases(self) -> Releases:

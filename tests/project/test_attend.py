@@ -1,0 +1,152 @@
+"""What a worker does for a project: it sees news, runs nodes, and keeps going when something cannot be read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tidewheel.clock import DAY, HOUR, Micros
+from tidewheel.errors import Invalid, NotFound
+from tidewheel.project.armed import arm
+from tidewheel.project.attend import Attendance, attend, list_schedules, trigger_by_hand
+from tidewheel.project.load import load_project
+from tidewheel.project.open import Workspace, open_workspace
+
+DEFINITIONS = """
+import tidewheel as tw
+
+shop = tw.entity("shop", shop_id=int)
+orders = tw.source("orders", "data/*.csv", time="paid_time")
+
+@tw.features(orders, by=shop)
+class ShopLately:
+    orders_1d = tw.count("1d")
+
+@tw.features(orders, by=shop)
+class ShopMonth:
+    orders_30d = tw.count("30d")
+
+tw.trigger(ShopLately, on=tw.schedule("0 6 * * *"), name="nightly")
+tw.trigger(ShopLately, on=tw.new_data(orders, every="5m"), name="news")
+tw.trigger("view:ShopMonth", on=tw.built(ShopLately), name="after")
+"""
+
+
+class Shop:
+    """A project with a clock of its own, as a worker sees it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.now = Micros(1_767_225_600_000_000)  # 2026-01-01T00:00:00Z
+        (root / "data").mkdir()
+        (root / "tidewheel.toml").write_text('project = "attended_shop"\n')
+        self.define(DEFINITIONS)
+        self.add_orders("2025-12-31T10:00:00")
+
+    def define(self, text: str) -> None:
+        (self.root / "attended_shop.py").write_text(text)
+
+    def add_orders(self, paid: str) -> None:
+        number = len(list((self.root / "data").iterdir()))
+        (self.root / "data" / f"{number}.csv").write_text(f"shop_id,paid_time\n1,{paid}Z\n2,{paid}Z\n")
+
+    def work(self) -> list[str]:
+        """Look once; answer which triggers ran, and how it ended."""
+        ran: list[str] = []
+        attend(
+            self.root,
+            how=Attendance(once=True, clock=lambda: self.now),
+            stop=threading.Event(),
+            told=lambda task: ran.append(f"{task.trigger} {task.state}"),
+        )
+        return ran
+
+    def move(self, span: int) -> None:
+        self.now = Micros(self.now + span)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+@pytest.fixture
+def workspace(shop: Shop) -> Iterator[Workspace]:
+    with open_workspace(shop.root, clock=lambda: shop.now, actor="ann") as opened:
+        yield opened
+
+
+def test_a_schedule_new_data_and_a_build_run_their_nodes(shop: Shop, workspace: Workspace) -> None:
+    assert shop.work() == [], "what was before the first look is no news"
+    shop.move(6 * HOUR)
+    assert shop.work() == ["nightly done", "after done"]
+    assert shop.work() == []
+    shop.move(HOUR)
+    shop.add_orders("2026-01-01T05:00:00")
+    assert shop.work() == ["news done", "after done"]
+    newest = {task.trigger: task for task in workspace.tasks.list()}["news"]
+    assert newest.actor == "trigger:news"
+    assert newest.run.startswith("dev version ")
+    moves = workspace.ledger.history("dev")
+    assert any(move.reason == "trigger news: new data in orders" for move in moves)
+    shop.move(DAY)
+    assert shop.work() == ["nightly done"], "nothing was new, so nothing was built, and nothing follows"
+
+
+def test_by_hand_is_kept_with_who_and_why(shop: Shop, workspace: Workspace) -> None:
+    project = load_project(shop.root)
+    task = trigger_by_hand(project, workspace, "nightly", environment="dev", reason="a new broom")
+    assert shop.work() == ["nightly done", "after done"]
+    assert workspace.tasks.get(task.id).state == "done"
+    assert (workspace.tasks.get(task.id).actor, workspace.tasks.get(task.id).reason) == ("ann", "a new broom")
+    assert workspace.audit.list(verb="trigger")[0].after == task.id
+    with pytest.raises(NotFound, match="no trigger 'nightyl'") as raised:
+        trigger_by_hand(project, workspace, "nightyl", environment="dev")
+    assert raised.value.fix == "did you mean nightly?"
+
+
+def test_schedules_are_listed_with_their_next_time_and_last_outcome(shop: Shop, workspace: Workspace) -> None:
+    shop.work()
+    shop.move(7 * HOUR)
+    shop.work()
+    listed = list_schedules(load_project(shop.root), workspace, environment="dev")
+    nightly = next(one for one in listed if one["trigger"] == "nightly")
+    assert (nightly["trigger"], nightly["runs"], nightly["next"]) == ("nightly", "view:ShopLately", "2026-01-02T06:00:00Z")
+    assert isinstance(nightly["last"], dict)
+    assert (nightly["last"]["state"], nightly["last"]["due"]) == ("done", "2026-01-01T06:00:00Z")
+
+
+def test_a_node_that_fails_is_kept_with_its_error_and_the_worker_goes_on(shop: Shop, workspace: Workspace) -> None:
+    shop.work()
+    (shop.root / "data" / "9.csv").write_text("shop_id,paid_time\n1,yesterday\n")
+    shop.move(6 * HOUR)
+    assert sorted(shop.work()) == ["news failed", "nightly failed"]
+    failed = workspace.tasks.list(states=["failed"])[0]
+    assert "9.csv" in failed.error or "yesterday" in failed.error
+    (shop.root / "data" / "9.csv").unlink()
+    shop.move(DAY)
+    assert "nightly done" in shop.work()
+
+
+def test_triggers_that_name_what_cannot_run_are_refused(shop: Shop) -> None:
+    shop.define(DEFINITIONS + '\ntw.trigger("model:eta", name="lost")\n')
+    with pytest.raises(NotFound, match="trigger:lost names 'model:eta', which nothing declares"):
+        arm(load_project(shop.root).graph)
+    shop.define(DEFINITIONS + '\ntw.trigger("trigger:nightly", name="again")\n')
+    with pytest.raises(Invalid, match="a trigger does not run by itself"):
+        arm(load_project(shop.root).graph)
+
+
+def test_a_trigger_never_causes_a_rebuild(shop: Shop, workspace: Workspace) -> None:
+    from tidewheel.project.apply import apply_plan
+    from tidewheel.project.survey import make_plan
+
+    project = load_project(shop.root)
+    apply_plan(project, workspace, make_plan(project, workspace, "dev"))
+    assert make_plan(project, workspace, "dev").empty
+    shop.define(DEFINITIONS.replace('"0 6 * * *"', '"0 7 * * *"'))
+    (change,) = make_plan(load_project(shop.root), workspace, "dev").changes
+    assert (change.node, change.action, change.builds) == ("trigger:nightly", "metadata", False)

@@ -105,7 +105,11 @@ def test_what_is_no_longer_declared_is_removed() -> None:
 
 @pytest.mark.parametrize(
     ("parts", "kind"),
-    [({"lib__numpy": "2"}, "environment"), ({"data__a": "x", "data__snapshot": "y"}, "data"), ({"param__ttl": "z"}, "value")],
+    [
+        ({"lib__numpy": "2"}, "environment"),
+        ({"data__a": "x", "data__snapshot": "y"}, "data"),
+        ({"param__ttl": "z"}, "value-changing"),
+    ],
 )
 def test_change_classes(parts: dict[str, str], kind: str) -> None:
     old = state(recipe("view", **dict.fromkeys(parts, "old")), BEFORE.recipes[MODEL])

@@ -61,7 +61,7 @@ def _estimate(plan: Plan, builds: int, known: int) -> str:
 def _change(change: Change, plan: Plan) -> list[str]:
     sign = click.style(f"{_SIGNS[change.action]} {change.node}", fg=_COLOURS[change.action], bold=change.action != "follow")
     extra = [_MEANINGS[change.action]]
-    if change.kind not in {"additive", "metadata"} and change.action in {"change", "follow"}:
+    if change.action in {"change", "follow"}:
         extra.append(change.kind)
     if change.owner:
         extra.append(f"owner {change.owner}")

@@ -20,7 +20,8 @@ from tidewheel.ledger.build import Build
 from tidewheel.ledger.build_row import dump_build, load_build
 from tidewheel.ledger.definition import NodeId
 from tidewheel.ledger.environment import Edge, Environment, Move
-from tidewheel.ledger.tables import builds, memory, nodes, recipe_nodes, recipe_upstreams, recipes
+from tidewheel.ledger.remember import Memory
+from tidewheel.ledger.tables import builds, nodes, recipe_nodes, recipe_upstreams, recipes
 from tidewheel.ledger.trail import Trails
 
 __all__ = ["Build", "Edge", "Environment", "Ledger", "Move"]
@@ -55,6 +56,7 @@ class Ledger:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.trails = Trails(database)
+        self.memory = Memory(database, clock)
         self._database = database
         self._clock = clock
 
@@ -265,21 +267,12 @@ class Ledger:
 
     def remember(self, key: str, value: bytes) -> None:
         """Keep a small value that can be computed again at a cost, such as a file's digest."""
-        if self.recall(key) == value:
-            return
-        with self._database.write() as connection:
-            known = connection.execute(sa.select(memory.c.key).where(memory.c.key == key)).first() is not None
-            values = {"value": value, "remembered_at": self._clock()}
-            if known:
-                connection.execute(memory.update().where(memory.c.key == key).values(values))
-            else:
-                connection.execute(memory.insert(), {"key": key, **values})
+        if self.recall(key) != value:
+            self.memory.remember({key: value})
 
     def recall(self, key: str) -> bytes | None:
         """What was remembered under a key."""
-        with self._database.read() as connection:
-            value = connection.execute(sa.select(memory.c.value).where(memory.c.key == key)).scalar()
-        return None if value is None else bytes(value)
+        return self.memory.recall([key]).get(key)
 
 
 _KNOWN_RECIPE = sa.select(recipes.c.digest).where(recipes.c.digest == sa.bindparam("digest"))

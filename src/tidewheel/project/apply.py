@@ -22,7 +22,8 @@ from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan
 from tidewheel.project.progress import Progress, silent
-from tidewheel.project.protect import refuse, remember_faces
+from tidewheel.project.protect import refuse
+from tidewheel.project.read_faces import Faces, remember_faces
 from tidewheel.project.search import record_catalog
 from tidewheel.project.survey import Surveyor, meta_id, meta_recipe, plan_and_survey, restrict
 from tidewheel.sources.definition import Source
@@ -188,7 +189,8 @@ class _Runner:
         for node in removed:
             pointers[node] = pointers[meta_id(node)] = None
         record_catalog(context.project, workspace, self._plan.environment)
-        remember_faces(context.project, workspace, self._recipes)
+        faces = Faces(context.project, workspace, self._recipes)
+        remember_faces(faces, workspace.ledger, recipes=self._recipes)
         before = workspace.ledger.environment(self._plan.environment)
         same = all(before.pointers.get(node) == pointer for node, pointer in pointers.items())
         if same and before.version == self._plan.base_version:

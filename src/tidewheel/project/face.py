@@ -1,4 +1,4 @@
-"""What a service shows its readers: names, types and meanings of what it answers and asks for. Pure."""
+"""What a node shows its readers: names, types and meanings of what it gives and asks for. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Mapping
 import msgspec
 
 from tidewheel.digest import Digest, digest
-from tidewheel.features.definition import ServiceDefinition
+from tidewheel.features.columns import feature_type, view_columns
+from tidewheel.features.definition import ServiceDefinition, Transform
 from tidewheel.features.view import FeatureView
+from tidewheel.project.change_class import ChangeClass
 from tidewheel.schema import Schema
+from tidewheel.sources.column_basis import column_bases
+from tidewheel.sources.definition import Source
 
 
 class Face(msgspec.Struct, frozen=True):
-    """A service as its readers see it.
+    """A node as its readers see it.
 
     Parameters
     ----------
@@ -66,7 +70,65 @@ def face_of(service: ServiceDefinition, schema: Schema, code: Mapping[str, Diges
 
 
 def _about(view: FeatureView) -> list[object]:
-    return [view.source.version, [[key.name, key.type.value] for key in view.keys], view.ttl, view.strict_ties]
+    keys = [[key.name, key.type.value] for key in view.keys]
+    return [column_bases(view.source, view_columns(view)), keys, view.ttl, view.strict_ties]
+
+
+def face_of_source(source: Source, schema: Schema, parameters: Mapping[str, object]) -> Face:
+    """The columns of a source; what decides one of them is its meaning.
+
+    Parameters
+    ----------
+    parameters
+        As they are declared.
+    """
+    rest = {name: value for name, value in parameters.items() if name != "select"}
+    bases = column_bases(source, schema.names)
+    return Face({one.name: (one.type.value, str(digest([rest, bases[one.name]]))) for one in schema.fields}, {})
+
+
+def face_of_view(view: FeatureView, schema: Schema, parameters: Mapping[str, object]) -> Face:
+    """The features of a view. What they are computed from is its source's affair.
+
+    Parameters
+    ----------
+    schema
+        Of its source.
+    parameters
+        As they are declared.
+    """
+    rest = {name: value for name, value in parameters.items() if name != "features"}
+    keys = {key.name: key.type.value for key in view.keys}
+    meanings = {one.name: str(digest([rest, one.parameters])) for one in view.features}
+    return Face({one.name: (feature_type(one, schema).value, meanings[one.name]) for one in view.features}, keys)
+
+
+def face_of_transform(transform: Transform, code: Digest) -> Face:
+    """What a transform takes and gives."""
+    given = (transform.returns.type.value, str(digest([transform.parameters, code])))
+    return Face({transform.name: given}, {one.name: one.type.value for one in transform.inputs if one.required})
+
+
+def judge(before: Face, after: Face) -> ChangeClass | None:
+    """What becomes of the readers of the earlier face; ``None`` when nothing that it shows differs.
+
+    Examples
+    --------
+    >>> before = Face({"fare": ("int64", "a")}, {"uid": "int64"})
+    >>> judge(before, Face({"fare": ("int64", "a"), "tip": ("int64", "b")}, {"uid": "int64"}))
+    'additive'
+    >>> judge(before, Face({"fare": ("int64", "b")}, {"uid": "int64"}))
+    'value-changing'
+    >>> judge(before, Face({"fare": ("int64", "a")}, {"uid": "int64", "zone": "int64"}))
+    'schema-breaking'
+    """
+    kept = {name: given for name, given in after.outputs.items() if name in before.outputs}
+    types = {name: kind for name, (kind, _) in kept.items()}
+    if types != {name: kind for name, (kind, _) in before.outputs.items()} or after.inputs.items() - before.inputs.items():
+        return "schema-breaking"
+    if kept != before.outputs:
+        return "value-changing"
+    return "additive" if after != before else None
 
 
 def broken_promises(before: Face, after: Face) -> tuple[str, ...]:

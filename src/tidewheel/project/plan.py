@@ -12,13 +12,12 @@ from typing import Literal
 from tidewheel.digest import Digest, digest
 from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
+from tidewheel.project.change_class import ChangeClass, class_of
 from tidewheel.project.graph import Graph
 
 Action = Literal["add", "change", "remove", "metadata", "follow", "finish"]
 """What happens to a node. ``follow``: only its upstream changes, and with early cut-off it may not change at all.
 ``finish``: an earlier apply pointed at the recipe but died before the build was recorded."""
-
-ChangeClass = Literal["value", "additive", "data", "environment", "metadata"]
 
 BUILT_KINDS = frozenset({"source", "view", "training_set", "model", "gate", "deployment", "monitor"})
 """Kinds whose nodes have something to build; a node of another kind is its recipe and nothing else."""
@@ -139,10 +138,36 @@ def compare(graph: Graph, old: State, new: State, *, environment: str, base_vers
             changes.append(change)
     removed = [node for node in old.recipes if node not in graph.nodes]
     changes.extend(
-        Change(node, "remove", "value", "", None, (), (), None, builds=False, estimate_seconds=None) for node in sorted(removed)
+        Change(node, "remove", "schema-breaking", "", None, (), (), None, builds=False, estimate_seconds=None)
+        for node in sorted(removed)
     )
     owners = {d.id: str(d.meta["owner"]) for d in graph.nodes.values() if d.meta.get("owner")}
-    return Plan(environment, base_version, tuple(changes), owners)
+    return classify(Plan(environment, base_version, tuple(changes), owners), graph, {})
+
+
+def classify(plan: Plan, graph: Graph, judged: Mapping[NodeId, ChangeClass | None]) -> Plan:
+    """The plan with the class of each change.
+
+    Parameters
+    ----------
+    judged
+        What the faces of some nodes say; a node whose faces could not be compared is absent.
+    """
+    found: dict[NodeId, Change] = {}
+    for change in plan.changes:
+        node = change.node
+        if change.action in {"change", "follow"}:
+            declaration = graph.nodes[node]
+            named = {reason.component for reason in change.reasons}
+            waits = change.recipe is None
+            above = [found[up].kind for up in declaration.upstream if up in found and (waits or f"upstream:{up}" in named)]
+            strange = [name for name in named if name.startswith("upstream:") and name.partition(":")[2] not in found]
+            own = [name for name in named if not name.startswith("upstream:")] + strange
+            told = judged.get(node)
+            kind = class_of(declaration.kind, own, inherited=above, judged=told, compared=node in judged)
+            change = replace(change, kind=kind)
+        found[node] = change
+    return replace(plan, changes=tuple(found.values()))
 
 
 def _change(declaration: Declaration, graph: Graph, old: State, new: State) -> Change | None:
@@ -158,9 +183,9 @@ def _change(declaration: Declaration, graph: Graph, old: State, new: State) -> C
         reasons = differences(before, after, partial=waits)
         own = any(not reason.component.startswith("upstream:") for reason in reasons)
         action = "change" if own else "follow"
-        kind = change_class(reasons)
+        kind = "value-changing"  # until it is told apart, once the classes of its upstream nodes are known
     elif node in new.missing_builds:
-        action, kind = "finish", "value"
+        action, kind = "finish", "value-changing"
     elif node not in old.metas or old.metas[node].digest != new.metas[node].digest:
         action, kind = "metadata", "metadata"
         reasons = differences(old.metas.get(node), new.metas[node])
@@ -205,13 +230,3 @@ def differences(old: Recipe | None, new: Recipe, *, partial: bool = False) -> tu
             )
         )
     return tuple(reasons)
-
-
-def change_class(reasons: tuple[Reason, ...]) -> ChangeClass:
-    """The class of a change, from what differs: code and parameters outrank data, data outranks libraries."""
-    prefixes = {reason.component.partition(":")[0] for reason in reasons}
-    if prefixes and prefixes <= {"lib", "python"}:
-        return "environment"
-    if prefixes and prefixes <= {"data", "upstream", "read", "lib", "python"} and "data" in prefixes:
-        return "data"
-    return "value"

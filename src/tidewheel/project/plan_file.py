@@ -24,9 +24,10 @@ def plan_to_json(plan: Plan) -> dict[str, object]:
     """The plan as plain values.
 
     ``format``, ``digest``, ``environment``, ``base_version``, ``estimate_seconds``, ``owners`` and ``changes``. Each
-    change has ``node``, ``action`` (add, change, follow, finish, remove, metadata), ``kind`` (value, additive, data,
-    environment, metadata), ``where``, ``owner``, ``reasons`` (``component``, ``old``, ``new``, ``where``), ``downstream``,
-    ``recipe`` (null while it waits for an upstream), ``builds`` and ``estimate_seconds`` (null when never built before).
+    change has ``node``, ``action`` (add, change, follow, finish, remove, metadata), ``kind`` (one of
+    :data:`tidewheel.project.change_class.CLASSES`), ``where``, ``owner``, ``reasons`` (``component``, ``old``, ``new``,
+    ``where``), ``downstream``, ``recipe`` (null while it waits for an upstream), ``builds`` and ``estimate_seconds`` (null
+    when never built before).
     ``objections`` (``code``, ``node``, ``what``, ``fix``) are what an apply refuses unless the node is accepted.
     """
     return {"format": FORMAT, "digest": plan.digest, "estimate_seconds": plan.estimate_seconds} | asdict(plan)

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from tidewheel.digest import Digest, digest
 from tidewheel.errors import IncompatibleChange, InUse, TidewheelError
 from tidewheel.features.columns import service_schema
 from tidewheel.features.definition import ServiceDefinition
 from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.ledger.definition import NodeId, node_id
+from tidewheel.ledger.record import Ledger
 from tidewheel.models.version import ModelVersion
-from tidewheel.project.face import Face, broken_promises, face_of
+from tidewheel.project.face import broken_promises
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
 from tidewheel.project.plan import Change, Objection
+from tidewheel.project.read_faces import Faces, recall_faces
 
 _ERRORS: Mapping[str, type[TidewheelError]] = {one.__name__: one for one in (IncompatibleChange, InUse)}
-_OF_OTHERS = ("lib:", "python", "upstream:")
 
 
 def find_objections(
@@ -31,6 +31,7 @@ def find_objections(
     workspace: Workspace,
     changes: Collection[Change],
     *,
+    faces: Faces,
     before: Mapping[NodeId, Recipe],
     after: Mapping[NodeId, Recipe],
 ) -> tuple[Objection, ...]:
@@ -38,12 +39,14 @@ def find_objections(
 
     Parameters
     ----------
+    faces
+        Of the working tree.
     before, after
         Recipes that the environment points at, and those of the working tree.
     """
     if not before:
         return ()
-    found = [*_faces(project, workspace, before, after)]
+    found = [*_faces(project, workspace.ledger, faces, before, after)]
     answering = list(_answering(project, workspace))
     removed = {change.node for change in changes if change.action == "remove"}
     found += _removed(answering, removed)
@@ -66,29 +69,24 @@ def refuse(objections: Collection[Objection], accept: Collection[NodeId]) -> Non
             raise _ERRORS[one.code](one.what, where=str(one.node), fix=f"{one.fix}; or accept it: --accept {one.node}")
 
 
-def remember_faces(project: Project, workspace: Workspace, recipes: Mapping[NodeId, Recipe]) -> None:
-    """Keep what the services that are read directly show now, for the next plan to compare with."""
-    for node, service in _read_directly(project):
-        face = _face(workspace, service, recipes) if node in recipes else None
-        if face is not None:
-            workspace.ledger.remember(f"face:{recipes[node].digest}", face.to_json())
-
-
 def _faces(
-    project: Project, workspace: Workspace, before: Mapping[NodeId, Recipe], after: Mapping[NodeId, Recipe]
+    project: Project, ledger: Ledger, faces: Faces, before: Mapping[NodeId, Recipe], after: Mapping[NodeId, Recipe]
 ) -> Iterator[Objection]:
-    for node, service in _read_directly(project):
-        if node not in before or node not in after or before[node].digest == after[node].digest:
-            continue
-        shown = workspace.ledger.recall(f"face:{before[node].digest}")
-        face = None if shown is None else _face(workspace, service, after)
-        told = () if shown is None or face is None else broken_promises(Face.from_json(shown), face)
+    read = {
+        node: service
+        for node, service in _read_directly(project)
+        if node in before and node in after and before[node].digest != after[node].digest
+    }
+    for node, shown in recall_faces(ledger, {node: before[node] for node in read}).items():
+        face = faces.find(node)
+        told = () if face is None else broken_promises(shown, face)
         if told:
+            name = read[node].name
             yield Objection(
                 "IncompatibleChange",
                 node,
-                f"service {service.name} is read by requests and no training set pins it: {', '.join(told)}",
-                f'leave it as it was, and declare the new one beside it, such as tw.service("{service.name}_v2", ...) over a '
+                f"service {name} is read by requests and no training set pins it: {', '.join(told)}",
+                f'leave it as it was, and declare the new one beside it, such as tw.service("{name}_v2", ...) over a '
                 "copy of the view with another name",
             )
 
@@ -99,20 +97,6 @@ def _read_directly(project: Project) -> Iterator[tuple[NodeId, ServiceDefinition
             one.startswith("training_set:") for one in project.graph.downstream(node)
         ):
             yield node, declaration.definition
-
-
-def _face(workspace: Workspace, service: ServiceDefinition, recipes: Mapping[NodeId, Recipe]) -> Face | None:
-    try:
-        schemas = {view.source.name: workspace.sources.schema(view.source) for view in service.views}
-        schema = service_schema(service, schemas)
-    except TidewheelError:
-        return None  # without rows there is nobody to break anything for; what is wrong is said by who builds it
-    code = {one.name: _code(recipes[node]) for one in service.transforms if (node := node_id("transform", one.name)) in recipes}
-    return face_of(service, schema, code)
-
-
-def _code(recipe: Recipe) -> Digest:
-    return digest(sorted((name, part.value) for name, part in recipe.components.items() if not name.startswith(_OF_OTHERS)))
 
 
 def _answering(project: Project, workspace: Workspace) -> Iterator[tuple[str, ModelVersion]]:

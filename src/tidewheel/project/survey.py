@@ -14,8 +14,9 @@ from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.record import Build, Ledger
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
-from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, compare
+from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, classify, compare
 from tidewheel.project.protect import find_objections
+from tidewheel.project.read_faces import Faces, judge_faces
 from tidewheel.project.sample_rows import find_sample
 from tidewheel.project.wording import describe
 from tidewheel.sources.definition import Source
@@ -180,7 +181,11 @@ def plan_and_survey(project: Project, surveyor: Surveyor, *, ledger: Ledger, env
     survey = surveyor.survey()
     before, version = read_environment(ledger, environment)
     plan = compare(project.graph, before, survey.state, environment=environment, base_version=version)
-    objections = find_objections(project, surveyor.workspace, plan.changes, before=before.recipes, after=survey.state.recipes)
+    after = survey.state.recipes
+    faces = Faces(project, surveyor.workspace, after)
+    moved = [change.node for change in plan.changes if change.action in {"change", "follow"}]
+    plan = classify(plan, project.graph, judge_faces(faces, ledger, nodes=moved, before=before.recipes))
+    objections = find_objections(project, surveyor.workspace, plan.changes, faces=faces, before=before.recipes, after=after)
     changes = tuple(
         replace(change, note=f"runs {offline_form(definition)}")
         if (node := project.graph.nodes.get(change.node)) is not None and isinstance(definition := node.definition, Transform)

@@ -228,8 +228,8 @@ def test_a_lost_result_is_built_again(tmp_path: Path) -> None:
         zeros = ws.steps().zeros
         with ws.session.active():
             first = zeros(100_000)
-            for blob, _ in list(ws.session.artifacts.list()):
-                ws.session.artifacts.delete(blob)
+            for blob in list(ws.session.artifacts.list()):
+                ws.session.artifacts.delete(blob.digest)
             assert np.array_equal(zeros(100_000), first)
             assert np.array_equal(zeros(100_000), first)
         assert ws.marks == ["zeros", "zeros"]

@@ -7,13 +7,16 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from tidewheel.digest import PREFIX, Digest, digest_bytes, digest_chunks
@@ -21,8 +24,24 @@ from tidewheel.errors import Corrupt, Invalid, NotFound, TidewheelError, Unavail
 
 _CHUNK = 1 << 20
 _NAME = re.compile(r"(?:^|/)(" + re.escape(PREFIX) + r"[0-9a-f]{64})$")
+_PARTIAL = re.compile(r"^" + re.escape(PREFIX) + r"[0-9a-f]{64}(?:\.mark)?#\d+$")  # what obstore writes before it renames
 _KINDS = "file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://account/container or memory:///"
+_MARKS = "collecting"
+_MARK_SECONDS = 60.0
+"""How long a mark of garbage collection counts: one that is older was left by a process that was killed."""
+
+RENEW_SECONDS = 3600.0
+"""A blob that is stored again, and was written longer ago, counts as written now."""
+
 _runtime_pid: list[int] = []  # the process in which obstore's threads run, once they do
+
+
+class Blob(NamedTuple):
+    """One blob in a listing; ``modified_at`` is when it was last stored, in seconds since 1970 on the store's clock."""
+
+    digest: Digest
+    size: int
+    modified_at: float
 
 
 class ArtifactStore:
@@ -38,15 +57,24 @@ class ArtifactStore:
     >>> first, again = store.put(b"abc"), store.put([b"a", b"bc"])
     >>> first == again, store.size(first)
     (True, 3)
-    >>> [(digest == first, size) for digest, size in store.list()]
+    >>> [(blob.digest == first, blob.size) for blob in store.list()]
     [(True, 3)]
     """
 
-    def __init__(self, store: ObjectStore, *, url: str, root: Path | None, copies: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        url: str,
+        root: Path | None,
+        copies: Path | None = None,
+        renew_seconds: float = RENEW_SECONDS,
+    ) -> None:
         self._store = store
         self._url = url
         self._root = root
         self._copies = copies
+        self._renew_seconds = renew_seconds
         self._verified: dict[Digest, tuple[int, int, int]] = {}
 
     @property
@@ -55,7 +83,7 @@ class ArtifactStore:
         return self._url
 
     @classmethod
-    def open(cls, url: str, *, copies: Path | None = None) -> ArtifactStore:
+    def open(cls, url: str, *, copies: Path | None = None, renew_seconds: float = RENEW_SECONDS) -> ArtifactStore:
         """Open a store; a local folder is made when it is absent.
 
         Parameters
@@ -65,6 +93,8 @@ class ArtifactStore:
         copies
             Folder for local copies of remote blobs that :meth:`path` hands out; without it, one that all processes of this
             user share under the system's folder for temporary files.
+        renew_seconds
+            A blob that is stored again, and was written longer ago, counts as written now, so that :meth:`collect` leaves it.
 
         Raises
         ------
@@ -75,7 +105,7 @@ class ArtifactStore:
         if parts.scheme == "file":
             root = Path(unquote(parts.path))
             try:
-                return cls(LocalStore(root, mkdir=True), url=url, root=root)
+                return cls(LocalStore(root, mkdir=True), url=url, root=root, renew_seconds=renew_seconds)
             except (BaseError, OSError) as error:
                 raise Unavailable(
                     f"artifact folder {root} cannot be opened: {_first_line(error)}", fix="see that it may be written"
@@ -83,7 +113,7 @@ class ArtifactStore:
         if parts.scheme not in ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "memory"):
             raise Invalid(f"{url!r} is not the URL of an artifact store", fix=f"write {_KINDS}")
         try:
-            return cls(from_url(url), url=url, root=None, copies=copies)
+            return cls(from_url(url), url=url, root=None, copies=copies, renew_seconds=renew_seconds)
         except (BaseError, ValueError) as error:
             raise Invalid(f"artifact store {url!r}: {_first_line(error)}", fix=f"write {_KINDS}") from error
 
@@ -99,9 +129,7 @@ class ArtifactStore:
         """
         if isinstance(data, bytes | bytearray | memoryview):
             found = digest_bytes(data)
-            if not self._intact(found, len(data)):
-                with self._reaching(found):
-                    obstore.put(self._store, _key(found), bytes(data))
+            self._keep(found, len(data), lambda: obstore.put(self._store, _key(found), bytes(data)))
             return found
         if isinstance(data, Path):
             return self._put_file(data)
@@ -156,7 +184,7 @@ class ArtifactStore:
 
     def exists(self, digest: Digest) -> bool:
         """Whether there is a blob of that digest; its bytes are not read."""
-        return self._size(digest) is not None
+        return self._head(digest) is not None
 
     def size(self, digest: Digest) -> int:
         """Length in bytes.
@@ -166,22 +194,22 @@ class ArtifactStore:
         NotFound
             When there is no such blob.
         """
-        found = self._size(digest)
+        found = self._head(digest)
         if found is None:
             raise self._not_found(digest)
-        return found
+        return found.size
 
-    def list(self) -> Iterator[tuple[Digest, int]]:
-        """Digests and sizes in bytes of all blobs, in no order."""
+    def list(self) -> Iterator[Blob]:
+        """All blobs, in no order."""
         with self._reaching(None):
             for batch in obstore.list(self._store):
                 for meta in batch:
                     name = _NAME.search(meta["path"])
                     if name is not None:
-                        yield Digest(name.group(1)), int(meta["size"])
+                        yield Blob(Digest(name.group(1)), int(meta["size"]), meta["last_modified"].timestamp())
 
     def delete(self, digest: Digest) -> None:
-        """Remove a blob; idempotent. Only garbage collection does this: nothing else knows who still points at it."""
+        """Remove a blob; idempotent. Only garbage collection removes: nothing else knows who still points at it."""
         self._verified.pop(digest, None)
         try:
             with self._reaching(digest):
@@ -189,13 +217,85 @@ class ArtifactStore:
         except NotFound:
             return
 
+    def collect(self, digest: Digest, *, before: float) -> bool:
+        """Remove a blob that was last stored before an instant, also while others may be storing it.
+
+        Who stores the same bytes meanwhile finds them afterwards: either this sees that the blob is young again, or they see
+        this and wait until they can store it again.
+
+        Parameters
+        ----------
+        before
+            Seconds since 1970, on the store's clock. To be safe it lies further back than a writer takes from storing a blob to
+            recording who points at it, and ``renew_seconds`` besides.
+
+        Returns
+        -------
+        Whether it is gone now.
+        """
+        with self._reaching(digest):
+            try:
+                obstore.put(self._store, _mark(digest), b"", mode="create")
+            except AlreadyExistsError:
+                if self._is_marked(digest):
+                    return False  # somebody else is at it
+                obstore.put(self._store, _mark(digest), b"")
+        started = time.monotonic()
+        try:
+            found = self._head(digest)
+            if found is not None and (found.modified_at >= before or time.monotonic() - started > _MARK_SECONDS / 2):
+                return False
+            self.delete(digest)
+            return True
+        finally:
+            with self._reaching(digest):
+                obstore.delete(self._store, _mark(digest))
+
+    def sweep(self, *, before: float, dry_run: bool = False) -> int:
+        """Remove what killed processes left before an instant: half-written files and marks; answer the bytes.
+
+        Other stores keep nothing under a blob's name before it is whole; what they hold of an upload that never ended is
+        dropped by a rule of the bucket for incomplete uploads.
+        """
+        freed = 0
+        for file in self._root.rglob("*") if self._root is not None else ():
+            try:
+                state = file.stat()
+                if _PARTIAL.search(file.name) is not None and state.st_mtime < before:
+                    if not dry_run:
+                        file.unlink()
+                    freed += state.st_size
+            except FileNotFoundError:
+                continue  # it is whole by now, and has its name
+        with self._reaching(None):
+            marks = [one for batch in obstore.list(self._store, _MARKS) for one in batch]
+            for one in marks:
+                if one["last_modified"].timestamp() < before and not dry_run:
+                    obstore.delete(self._store, one["path"])
+        return freed
+
     def _put_file(self, path: Path) -> Digest:
         found = digest_chunks(_chunks(path))
-        if not self._intact(found, path.stat().st_size):
-            with self._reaching(found):
-                # An error inside of the generator aborts the upload, and so nothing becomes visible.
-                obstore.put(self._store, _key(found), self._verified_chunks(path, found))
+        # An error inside of the generator aborts the upload, and so nothing becomes visible.
+        upload = partial(obstore.put, self._store, _key(found))
+        self._keep(found, path.stat().st_size, lambda: upload(self._verified_chunks(path, found)))
         return found
+
+    def _keep(self, digest: Digest, length: int, write: Callable[[], object]) -> None:
+        """Have a blob there, as of now: one that was there already may be about to be collected.
+
+        The collector marks a blob before it looks at its age, and we look for its mark after we made the blob young: one of
+        the two sees the other.
+        """
+        while True:
+            state = self._intact(digest, length)
+            if state is not True:
+                with self._reaching(digest):
+                    write()
+            if state is None or not self._is_marked(digest):
+                return
+            while self._is_marked(digest):
+                time.sleep(0.02)
 
     def _verified_chunks(self, path: Path, expected: Digest) -> Iterator[bytes]:
         state = hashlib.blake2b(digest_size=32)
@@ -205,26 +305,47 @@ class ArtifactStore:
         if PREFIX + state.hexdigest() != expected:
             raise Corrupt(f"{path} changed while it was being stored; nothing was stored", where=str(path), fix="run it again")
 
-    def _intact(self, digest: Digest, length: int) -> bool:
-        if self._size(digest) != length:
-            return False
+    def _intact(self, digest: Digest, length: int) -> bool | None:
+        """Whether a blob is there whole, and young or made so; ``None`` when there is none."""
+        found = self._head(digest)
+        if found is None:
+            return None
+        old = time.time() - found.modified_at > self._renew_seconds
         if self._root is None:
-            return True
+            return found.size == length and not old
         file = self._root / _key(digest)
-        state = _state(file)
-        if self._verified.get(digest) == state:
-            return True
         try:
-            return digest_chunks(_chunks(file)) == digest
+            if old:
+                os.utime(file)
+            state = _state(file)
+            if self._verified.get(digest) == state:
+                return True
+            return found.size == length and digest_chunks(_chunks(file)) == digest
         except FileNotFoundError:
-            return False
+            return None
 
-    def _size(self, digest: Digest) -> int | None:
+    def _head(self, digest: Digest) -> Blob | None:
         try:
             with self._reaching(digest):
-                return int(obstore.head(self._store, _key(digest))["size"])
+                meta = obstore.head(self._store, _key(digest))
         except NotFound:
             return None
+        return Blob(digest, int(meta["size"]), meta["last_modified"].timestamp())
+
+    def _is_marked(self, digest: Digest) -> bool:
+        """Whether somebody is about to collect a blob."""
+        mark = _mark(digest)
+        if self._root is not None:
+            try:
+                return time.time() - (self._root / mark).stat().st_mtime < _MARK_SECONDS
+            except FileNotFoundError:
+                return False
+        try:
+            with self._reaching(digest):
+                made = obstore.head(self._store, mark)["last_modified"].timestamp()
+        except NotFound:
+            return False
+        return time.time() - made < _MARK_SECONDS
 
     def _copy_folder(self) -> Path:
         if self._copies is None:
@@ -280,6 +401,10 @@ def _key(digest: Digest) -> str:
     if _NAME.fullmatch(digest) is None:
         raise Invalid(f"{digest!r} is not a digest", fix=f"a digest is {PREFIX} and 64 hexadecimal digits")
     return f"{digest[len(PREFIX) : len(PREFIX) + 2]}/{digest}"
+
+
+def _mark(digest: Digest) -> str:
+    return f"{_MARKS}/{digest}.mark"
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tidewheel.monitors.window import Check
     from tidewheel.project.apply import Applied
     from tidewheel.project.check import CheckReport
+    from tidewheel.project.collect import Garbage
     from tidewheel.project.plan import Change, Plan, Reason
     from tidewheel.project.release import Moves
     from tidewheel.project.reproduce import Reproduction
@@ -226,6 +227,26 @@ def render_audit(entries: Sequence[Entry]) -> str:
     """The audit trail."""
     rows = [[format_instant(e.at), e.actor, e.verb, e.object, f"{e.before or ''} -> {e.after or ''}"] for e in entries]
     return table(["at", "who", "did", "to", "change"], rows)
+
+
+def render_garbage(found: Garbage, *, dry_run: bool) -> str:
+    """What garbage collection found and did."""
+    rows = [[one.node, one.id[:12], format_instant(one.ended_at), size_text(one.size_bytes)] for one in found.builds]
+    lines = [table(["build of", "id", "built", "bytes of its own"], rows)] if rows else []
+    would = "would be " if dry_run else ""
+    lines.append(f"{len(found.builds)} builds that nothing points at {would or 'are '}retired")
+    lines.append(f"{found.artifacts} artifacts that nothing names, {size_text(found.size_bytes)}")
+    lines.append(
+        f"  {found.removed} {would}removed, {size_text(found.removed_bytes)}; {found.waiting} wait for the grace period"
+    )
+    if found.partial_bytes:
+        lines.append(f"half-written files {would}removed, {size_text(found.partial_bytes)}")
+    return "\n".join(lines)
+
+
+def size_text(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size} bytes"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

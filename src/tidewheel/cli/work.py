@@ -156,12 +156,42 @@ def compact(folder: Path, workspace: str | None, as_json: bool) -> None:
 @admin.command()
 @project_options
 def collect(folder: Path, workspace: str | None, as_json: bool) -> None:
-    """Drop versions of views from the online store that no file, no environment and no answering model points at."""
+    """Drop versions of views from the online store that no file, no environment and no answering model points at.
+
+    What lies in the ledger and among the artifacts is the matter of tidewheel admin gc.
+    """
     from tidewheel.project.keep_views import collect_views
 
     project, opened = open_project(folder, workspace)
     gone = collect_views(project, opened)
     emit(gone) if as_json else click.echo("\n".join(f"{name}: {count} keys" for name, count in gone.items()) or "nothing to do")
+
+
+@admin.command()
+@click.option("--dry-run", is_flag=True, help="List what would go, with sizes, and stop.")
+@click.option("--keep-history", default=20, show_default=True, help="Moves of each environment that can be gone back to.")
+@click.option("--keep", default="30d", show_default=True, help="Moves and builds that are younger stay.")
+@click.option(
+    "--grace", default="1d", show_default=True, help="How long an artifact stays that nothing points at; at least 2h."
+)
+@project_options
+def gc(dry_run: bool, keep_history: int, keep: str, grace: str, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Retire builds that no pointer reaches, and remove their artifacts: once now, and again when the grace period is over.
+
+    Pointers of environments and their kept history, model versions, routes and runs are what reaches. Rows of the online
+    store are the matter of tidewheel admin collect.
+    """
+    from tidewheel.cli.render import render_garbage
+    from tidewheel.clock import parse_duration
+    from tidewheel.ledger.collect import Retention
+    from tidewheel.project.collect import collect_garbage
+    from tidewheel.project.load import find_root
+    from tidewheel.project.open import open_workspace
+
+    kept = Retention(keep_history, parse_duration(keep))
+    with open_workspace(find_root(folder), workspace) as opened:  # the code need not load: it keeps nothing
+        found = collect_garbage(opened, kept, grace=parse_duration(grace), dry_run=dry_run)
+    emit(found.to_json()) if as_json else click.echo(render_garbage(found, dry_run=dry_run))
 
 
 @admin.command()

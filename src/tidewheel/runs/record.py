@@ -320,6 +320,13 @@ class Runs:
         with self.database.read() as connection:
             return read_points(connection, run_id, metric)
 
+    def find_oldest_running(self) -> Micros | None:
+        """When the oldest of the runs that are at work began; :meth:`settle` first counts out the dead."""
+        running = runs_table.c.status == RunStatus.RUNNING.value
+        with self.database.read() as connection:
+            found = connection.execute(sa.select(sa.func.min(runs_table.c.started_at)).where(running)).scalar()
+        return None if found is None else Micros(found)
+
     def settle(self) -> list[str]:
         """Mark the runs whose process is gone as interrupted; answer their ids.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -14,9 +18,10 @@ from tidewheel.features.aggregations.sum import sum
 from tidewheel.features.feature import lookup
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
+from tidewheel.project.change_class import CLASSES
 from tidewheel.project.graph import Graph
-from tidewheel.project.plan import Plan, State, compare
-from tidewheel.project.plan_file import load_plan, save_plan
+from tidewheel.project.plan import Action, Change, Objection, Plan, Reason, State, compare
+from tidewheel.project.plan_file import load_plan, plan_to_json, save_plan
 from tidewheel.project.wording import describe
 
 VIEW, MODEL = NodeId("view:pace"), NodeId("model:eta")
@@ -121,7 +126,9 @@ def test_a_saved_plan_comes_back_equal_and_an_edited_one_is_refused(tmp_path: Pa
     made = plan(State({}, {}), BEFORE)
     path = tmp_path / "plan.json"
     save_plan(made, path)
-    assert load_plan(path) == made
+    assert load_plan(path) == load_plan(path, "dev") == made
+    with pytest.raises(Invalid, match="is a plan for dev, not for prod"):
+        load_plan(path, "prod")
     edited = msgspec.json.decode(path.read_bytes())
     edited["plan"]["changes"].pop()
     path.write_bytes(msgspec.json.encode(edited))
@@ -130,3 +137,30 @@ def test_a_saved_plan_comes_back_equal_and_an_edited_one_is_refused(tmp_path: Pa
     path.write_text("{")
     with pytest.raises(Invalid, match="not a saved plan"):
         load_plan(path)
+
+
+def shown_plan() -> Plan:
+    after = State(
+        {VIEW: recipe("view", param__ttl="12d"), MODEL: recipe("model", code__fit="aa")},
+        {VIEW: recipe("meta", meta__owner="cid"), MODEL: BEFORE.metas[MODEL]},
+        pending=frozenset({MODEL}),
+        missing_builds=frozenset({VIEW}),
+    )
+    made = plan(BEFORE, after)
+    first, second = made.changes
+    objection = Objection("IncompatibleChange", VIEW, "it would break somebody", "give it another name")
+    return replace(made, changes=(first.with_estimate(2.5), second), objections=(objection,))
+
+
+def test_the_json_of_a_plan_is_what_its_page_shows() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "plan_json.md").read_text()
+    (shown,) = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert json.loads(shown) == json.loads(json.dumps(plan_to_json(shown_plan())))
+
+
+def test_the_page_of_the_json_names_every_field_and_every_word() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "plan_json.md").read_text()
+    told = plan_to_json(shown_plan())
+    known = {*told, *(one.name for kind in (Change, Reason, Objection) for one in fields(kind))}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == known
+    assert set(CLASSES) | set(get_args(Action)) <= set(re.findall(r"`([\w-]+)`", page))

@@ -35,7 +35,7 @@ def init(name: str, as_json: bool) -> None:
 @click.command()
 @environment_argument
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, to be applied exactly or not at all."
+    "--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, to be applied exactly or not at all."
 )
 @strict_option
 @project_options
@@ -86,7 +86,7 @@ def apply(
 
     project, opened = open_project(folder, workspace)
     name = environment or project.configuration.environment
-    made = load_plan(saved) if saved is not None else make_plan(project, opened, name)
+    made = load_plan(saved, environment) if saved is not None else make_plan(project, opened, name)
     if not as_json:
         click.echo(render_plan(made), err=True)
     if made.empty or dry_run:

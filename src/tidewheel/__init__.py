@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from tidewheel.pipelines.definition import map as map
     from tidewheel.pipelines.definition import resources as resources
     from tidewheel.pipelines.definition import step as step
+    from tidewheel.pipelines.partition import Partition as Partition
     from tidewheel.predictions.definition import labels as labels
     from tidewheel.project.open import Workspace as Workspace
     from tidewheel.project.open import open_workspace as open_workspace
@@ -90,6 +91,7 @@ _HOMES = {
     "tidewheel.models.definition": ("model",),
     "tidewheel.monitors.definition": ("monitor",),
     "tidewheel.pipelines.definition": ("fixed", "grid", "map", "resources", "step"),
+    "tidewheel.pipelines.partition": ("Partition",),
     "tidewheel.predictions.definition": ("labels",),
     "tidewheel.project.open": ("Workspace", "open_workspace"),
     "tidewheel.releases.definition": ("beats", "gate", "no_worse", "under"),

@@ -161,9 +161,9 @@ def test_failures_are_tried_again_later_and_later_as_often_as_was_said(tasks: Ta
         clock.move(1)
     assert tasks.fail(claim(tasks), "no luck").state == "failed"
     again = tasks.try_again(tasks.list()[0].id)
-    assert tasks.finish(claim(tasks), Outcome("ok")).id == again.id
-    with pytest.raises(Conflict, match="is done"):
+    with pytest.raises(Conflict, match="is waiting"):
         tasks.try_again(again.id)
+    assert tasks.finish(claim(tasks), Outcome("ok")).id == again.id
     with pytest.raises(NotFound, match="no task 'x'"):
         tasks.get("x")
 

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from tidewheel.cli.attend import schedules, trigger, work_
+from tidewheel.cli.attend import backfill, schedules, trigger, work_
 from tidewheel.cli.explain import explain
 from tidewheel.cli.inspect import check, diff, repro, search, show, why
 from tidewheel.cli.release import promote, rollback
@@ -48,7 +48,7 @@ def cli() -> None:
 
 for _command in (
     *(init, check, plan, apply, run, dev, serve, consume, quarantine, show, search, diff, why, explain),
-    *(work_, trigger, schedules, promote, rollback, repro, admin, exec_),
+    *(work_, trigger, schedules, backfill, promote, rollback, repro, admin, exec_),
 ):
     cli.add_command(_command)
 

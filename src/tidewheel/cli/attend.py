@@ -92,6 +92,62 @@ def schedules(history: bool, limit: int, environment: str | None, folder: Path, 
         click.echo('no triggers: add tw.trigger(MODEL, on=tw.schedule("0 6 * * *"))')
 
 
+@click.command()
+@click.argument("node")
+@click.option("--from", "start", required=True, help="Begin of the first partition, such as 2026-01-01.")
+@click.option("--to", "end", required=True, help="End of the last partition; not part of it.")
+@click.option("--every", default="1d", show_default=True, help="Length of a partition.")
+@click.option("--timezone", default="UTC", show_default=True, help="Where days begin.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Partitions at a time.")
+@click.option("--again", is_flag=True, help="Ask for those that are done too; the cache answers where nothing has changed.")
+@click.option("--tethered", is_flag=True, hidden=True)
+@_environment_option
+@project_options
+def backfill(node: str, environment: str | None, folder: Path, workspace: str | None, as_json: bool, **asked: object) -> int:
+    """Run step NODE for each partition of a time, each once. Run it again to go on after a stop and to try again what failed.
+
+    The step takes the partition as a parameter of type tw.Partition, or as start and end.
+    """
+    from tidewheel.cli.progress import progress
+    from tidewheel.pipelines.partition import list_partitions
+    from tidewheel.project.backfill import backfill as run
+    from tidewheel.project.tether import helpers, watch_tether
+
+    project, opened = open_project(folder, workspace)
+    partitions = list_partitions(
+        str(asked["start"]), str(asked["end"]), every=str(asked["every"]), timezone=str(asked["timezone"])
+    )
+    if asked["tethered"]:
+        watch_tether()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = ["backfill", node, *(part for key in ("start", "end", "every", "timezone") for part in _option(key, asked))]
+    arguments += [*(["-e", environment] if environment else []), *(["-w", workspace] if workspace else [])]
+    name = environment or project.configuration.environment
+    command = [*arguments, "--project", str(folder.absolute()), "--tethered"]
+    # Those that help begin when the tasks are written, so they never wake what this process wakes.
+    with progress() as shown, helpers(command, count=int(str(asked["workers"])) - 1) as start:
+        done = run(
+            opened,
+            project.graph.find(node),
+            partitions,
+            environment=name,
+            again=bool(asked["again"]),
+            ordered=None if asked["tethered"] else start,
+            progress=shown,
+        )
+    if as_json:
+        emit(done.to_json())
+    else:
+        click.echo(f"{done.done} of {done.total} partitions are done")
+        for task in done.failed:
+            click.echo(f"failed {task.key}: {task.error}")
+    return 1 if done.failed else 0
+
+
+def _option(key: str, asked: dict[str, object]) -> list[str]:
+    return [{"start": "--from", "end": "--to"}.get(key, f"--{key}"), str(asked[key])]
+
+
 def emit_line(value: object) -> None:
     """A value as one line of JSON on stdout, at once."""
     import json

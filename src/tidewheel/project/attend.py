@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from pathlib import Path
 from tidewheel.clock import Clock, Micros, format_instant, system_clock
 from tidewheel.errors import TidewheelError, Unavailable
 from tidewheel.ledger.definition import NodeId, node_id
+from tidewheel.pipelines.partition import Partition
 from tidewheel.project.armed import arm, find_armed
+from tidewheel.project.backfill import run_partition
 from tidewheel.project.load import Project, load_project
 from tidewheel.project.open import Workspace, open_workspace
 from tidewheel.project.progress import Progress, silent
@@ -24,14 +25,9 @@ from tidewheel.triggers.definition import Schedule
 from tidewheel.triggers.fire import Eyes, Watch, order_of
 from tidewheel.triggers.record import LEASE
 from tidewheel.triggers.task import Outcome, Task
-from tidewheel.triggers.work import Worker
+from tidewheel.triggers.work import Worker, worker_name
 
 _NOT_OURS = frozenset({"venv", "node_modules", "__pycache__"})
-
-
-def worker_name() -> str:
-    """A name that no other worker has, and that says where to look for it."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +138,8 @@ def run_task(project: Project, workspace: Workspace, task: Task, *, progress: Pr
         raise Unavailable(
             f"{task.target} is no longer declared", where=task.target, fix="drop the trigger, or bring the node back"
         )
+    if declaration.kind == "step":  # of a backfill, with which any worker helps
+        return run_partition(workspace, declaration, Partition.parse(task.key), progress=progress)
     if declaration.kind == "monitor":
         judged = run_monitor(project, workspace, declaration, environment=task.environment, progress=progress)
         return Outcome(f"{len(judged.windows)} windows judged, {len(judged.opened)} alerts opened")

@@ -181,19 +181,19 @@ class Tasks:
             return self._get(connection, held.id)
 
     def try_again(self, task: str) -> Task:
-        """Let a task that failed wait for a worker once more.
+        """Let a task that is over wait for a worker once more.
 
         Raises
         ------
         NotFound
             When there is no such task.
         Conflict
-            When it has not failed.
+            When it is not over.
         """
         with self.database.write() as connection:
             found = self._get(connection, task)
-            if found.state != "failed":
-                raise Conflict(f"task {task} is {found.state}", where=task, fix="only what failed is tried again")
+            if not found.over:
+                raise Conflict(f"task {task} is {found.state}", where=task, fix="wait until it is over")
             fresh = {"state": "waiting", "failures": 0, "deaths": 0, "due_at": self.clock(), "ended_at": None}
             self._set(connection, found, **fresh)
             return self._get(connection, task)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +24,17 @@ BEATS = 4
 """Signs of life during one lease: three may be late or lost."""
 
 _CONFLICTS = 3
+
+
+def worker_name() -> str:
+    """A name that no other worker has, and that says where to look for it: host and process.
+
+    Examples
+    --------
+    >>> worker_name() == worker_name()
+    False
+    """
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 class Worker:

@@ -86,7 +86,7 @@ def test_a_model_run_on_new_data_leaves_nothing_to_plan(fresh: Project) -> None:
     assert fresh.json("plan")["changes"] == []
     compared = fresh.json("why", "amount:1", "amount:2")
     assert [reason["component"] for reason in compared["reasons"]] == ["upstream:training_set:basket"]
-    assert compared["verdict"] == "1 components differ, and gave other content"
+    assert compared["verdict"] == "1 component differs, and gave other content"
     ids = compared["old"]["id"][:8], compared["new"]["id"][:8]
     assert fresh.json("why", *ids) == compared
     assert "upstream:training_set:basket" in fresh.run("why", *ids)

@@ -106,7 +106,8 @@ def why(node: str, other: str | None, environment: str | None, folder: Path, wor
     """Say which part of NODE's recipe changed, old and new, with file and line; or why nothing would be built.
 
     With OTHER, NODE and OTHER are builds (ids, recipes, the first characters of them, or model versions such as eta:3 or
-    eta@champion), and what differs between the two is shown. Of a step, its newest build is compared with the one before.
+    eta@champion), and what differs between the two is shown. Of a step that is as it was applied, its newest build is compared
+    with the last one before that had the same plain arguments.
     """
     from tidewheel.cli.render import render_comparison, render_why
     from tidewheel.project.show import explain_node
@@ -117,11 +118,12 @@ def why(node: str, other: str | None, environment: str | None, folder: Path, wor
         compared = compare_builds(opened, node, other)
         emit(compared.to_json()) if as_json else click.echo(render_comparison(compared))
         return
-    newest = compare_newest(opened, project.graph.find(node).id) if project.graph.find(node).kind == "step" else None
-    if newest is not None:
-        emit(newest.to_json()) if as_json else click.echo(render_comparison(newest))
-        return
     found = explain_node(project, opened, node, environment=environment or project.configuration.environment)
+    if not found.reasons and found.node.startswith("step:"):
+        newest = compare_newest(opened, found.node)
+        if newest is not None:
+            emit(newest.to_json()) if as_json else click.echo(render_comparison(newest))
+            return
     emit(found.to_json()) if as_json else click.echo(render_why(found))
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from tidewheel.clock import Micros, format_instant
 from tidewheel.errors import Invalid, NotFound
+from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.ledger.definition import NodeId
 from tidewheel.ledger.record import Build
 from tidewheel.project.open import Workspace
@@ -44,7 +45,8 @@ class Comparison:
         """In one sentence."""
         same = "the same content" if self.old.content == self.new.content else "other content"
         if self.old.recipe != self.new.recipe:
-            return f"{len(self.reasons)} components differ, and gave {same}"
+            count = len(self.reasons)
+            return f"{count} component{'s differ' if count != 1 else ' differs'}, and gave {same}"
         return f"one recipe, built twice, gave {same}"
 
     def to_json(self) -> dict[str, object]:
@@ -71,9 +73,23 @@ def compare_builds(workspace: Workspace, left: str, right: str) -> Comparison:
 
 
 def compare_newest(workspace: Workspace, node: NodeId) -> Comparison | None:
-    """The newest build of a node against the one before it; ``None`` when there are not two."""
-    builds = workspace.ledger.list_builds(node, limit=2)
-    return _compare(workspace, builds[1], builds[0]) if len(builds) == 2 else None
+    """The newest build of a node against the one before it that was asked for most alike; ``None`` when there are not two.
+
+    A step is called with many arguments in one run. Its build is held to the last one with the same plain arguments, so that
+    what is told is what changed between runs, and not that there were several calls.
+    """
+    builds = workspace.ledger.list_builds(node)
+    if len(builds) < 2:
+        return None
+    recipes = workspace.ledger.get_recipes([build.recipe for build in builds])
+    asked = _arguments(recipes[builds[0].recipe])
+    before = max(builds[1:], key=lambda build: len(asked & _arguments(recipes[build.recipe])))  # the first of the best
+    return _compare(workspace, before, builds[0])
+
+
+def _arguments(recipe: Recipe) -> set[tuple[str, str | None]]:
+    """Arguments as they are shown: plain ones by value, others by their type."""
+    return {(name, part.note) for name, part in recipe.components.items() if name.startswith("arg:")}
 
 
 def find_build(workspace: Workspace, name: str) -> Build:

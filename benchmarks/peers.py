@@ -20,10 +20,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidewheel-benchmarks"
 
 
+def environment_folder(name: str, requirements: Sequence[str]) -> Path:
+    """Where the environment of a peer is, once :func:`ensure_environment` made it: then a file ``ready`` lies in it."""
+    stamp = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:12]
+    return cache_folder() / f"{name}-{stamp}"
+
+
 def ensure_environment(name: str, requirements: Sequence[str]) -> Path | None:
     """The Python of a peer's environment, made when it is not there; ``None``, said on stderr, when it cannot be installed."""
-    stamp = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:12]
-    folder = cache_folder() / f"{name}-{stamp}"
+    folder = environment_folder(name, requirements)
     python, ready = folder / "bin" / "python", folder / "ready"
     if ready.exists():
         return python

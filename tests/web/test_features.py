@@ -370,6 +370,30 @@ def test_explain_on_the_command_line(tmp_path: pytest.TempPathFactory) -> None:
         assert "not name=value" in str(wrong.exception)
 
 
+def test_feasts_own_words_for_times_are_utc_and_its_times_are_seconds(app: Application) -> None:
+    df = {"label": ["f"], "event_timestamp": ["2026-01-01T11:30:00"], "created": [None], "amount": [5]}
+    assert call(app, "POST", "/write-to-online-store", {"feature_view_name": "Sales", "df": df})[0] == 200
+    told = call(app, "POST", "/get-online-features", {"features": ["Sales:sold_1h"], "entities": {"label": ["f"]}})[1]
+    assert told["results"][1]["values"] == [1]  # type: ignore[index]
+    fact = {"uid": 9, "event_timestamp": "2026-01-01T11:30:00", "seen": 1767225600, "day": 1767225600}
+    null = {"uid": 10, "event_timestamp": "2026-01-01T11:30:00", "seen": -(2**63), "day": None}
+    rest = dict.fromkeys(["whole", "narrow", "wide", "text", "raw", "price", "flag"])
+    rows = [fact | rest, null | rest]
+    df = {name: [row[name] for row in rows] for name in rows[0]}
+    assert call(app, "POST", "/write-to-online-store", {"feature_view_name": "Facts", "df": df})[0] == 200
+    asked = {"features": ["Facts:seen", "Facts:day"], "entities": {"uid": [9, 10, 1]}}
+    told = call(app, "POST", "/get-online-features", asked)[1]
+    noon, second = 1767268800, 1767312000  # of the day; midnight of the next
+    assert [one["values"] for one in told["results"][1:]] == [  # type: ignore[index]
+        [1767225600, None, noon],
+        [1767225600, None, second],
+    ]
+    status, values = call(app, "POST", FACTS, {"rows": [{"uid": 9}]})
+    assert (status, values["values"][0][6]) == (200, "2026-01-01T00:00:00Z")  # type: ignore[index]
+    df["seen"] = [2**62, None]
+    assert call(app, "POST", "/write-to-online-store", {"feature_view_name": "Facts", "df": df})[0] == 422
+
+
 def test_feasts_shape_is_the_one_that_its_own_server_writes(app: Application) -> None:
     # What feast 0.67 answers to the same request over the same rows, but for the values.
     sent = {"features": ["Facts:wide", "Facts:flag"], "entities": {"uid": [1, 2, 4], "other": [0, 0, 0]}}

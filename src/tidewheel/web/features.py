@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from tidewheel.errors import Invalid, NotFound, TidewheelError, WrongMethod, near_miss
+from tidewheel.schema import Schema
 from tidewheel.serving.feature_arrow import ARROW
 from tidewheel.serving.served_features import ServedFeatures
 from tidewheel.web.application import Application
@@ -112,7 +114,8 @@ def answer_feast(app: Application, body: bytes) -> Response:
     answer, _ = app.features.compute(ready, asked)
     shorten(answer, ready.served.narrow)
     keys = {key.name: sent.entities[key.name] for key in ready.served.keys}
-    return Response(200, write_feast(sent, names, keys=keys, answer=answer, places=places), endpoint="get-online-features")
+    written = write_feast(sent, names, keys=keys, answer=answer, features=ready.served.outputs, places=places)
+    return Response(200, written, endpoint="get-online-features")
 
 
 def answer_feast_push(app: Application, body: bytes) -> Response:
@@ -125,15 +128,17 @@ def answer_feast_push(app: Application, body: bytes) -> Response:
 
 def answer_feast_write(app: Application, body: bytes) -> Response:
     """Answer ``POST /write-to-online-store``: a push to the source of the view, so that training sees the rows as well."""
-    from tidewheel.serving.feast import read_feast_write
+    from tidewheel.serving.feast import read_feast_write, rows_of_source
 
     view, rows = read_feast_write(body)
     table = app.features.table
     if view not in table.views:
         raise NotFound(f"no feature view {view[:100]!r}", where="feature_view_name", fix=near_miss(view[:100], table.views))
     ready, _ = app.features.find_features([f"{view}:{table.views[view][0]}"])
-    source = ready.served.service.views[0].source.name
-    return Response(200, msgspec.json.encode(app.push(source, rows)), endpoint="write-to-online-store")
+    source = ready.served.service.views[0].source
+    own = Schema(tuple(replace(one, name=one.name.removeprefix(f"{view}__")) for one in ready.served.outputs))
+    rows = rows_of_source(rows, time=source.time, created=source.created, features=own)
+    return Response(200, msgspec.json.encode(app.push(source.name, rows)), endpoint="write-to-online-store")
 
 
 def _explain(app: Application, service: str, body: bytes, query: Mapping[str, str]) -> Response:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.journeys.acting import Project
+from tests.journeys.acting import Project, Server, serve
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +75,39 @@ def test_a_worker_runs_what_is_due_loads_files_that_change_and_stops_when_told(
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert project.json("schedules")[0]["last"]["id"] == asked["id"]
+
+
+def test_a_server_starts_triggers_for_who_knows_the_secret_and_works_beside(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.edit("often_shop.py", 'on=tw.schedule("*/2 * * * * *"), name="often"', 'name="asked"')
+    project.edit("often_shop.py", "tw.trigger(", 'tw.service("lately", ShopLately)\ntw.trigger(')
+    monkeypatch.setenv("TIDEWHEEL_TRIGGER_TOKEN", "open sesame")
+    project.run("apply", "--yes")
+    server = serve(project, "--work")
+    try:
+        for secret, code in (("", 403), ("wrong", 403)):
+            with pytest.raises(urllib.error.HTTPError, match=str(code)):
+                post(server, "asked", secret)
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            post(server, "nobody", "open sesame")
+        task = post(server, "asked", "open sesame", {"reason": "a hook"})
+        assert (task["state"], task["actor"], task["reason"]) == ("waiting", "http", "a hook")
+        while (last := project.json("schedules")[0]["last"])["state"] in ("waiting", "running"):
+            time.sleep(0.2)
+        assert (last["id"], last["state"]) == (task["id"], "done")
+    finally:
+        assert server.stop() == 0
+    worker = int(last["worker"].split(":")[1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def post(server: Server, trigger: str, secret: str, body: dict[str, str] | None = None) -> dict[str, object]:
+    data = json.dumps(body).encode() if body else b""
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    request = urllib.request.Request(f"{server.url}/api/triggers/{trigger}", data=data, headers=headers, method="POST")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 202
+        told: dict[str, object] = json.loads(answer.read())
+        return told

@@ -23,10 +23,18 @@ _environment_option = click.option(
 @click.option("--once", is_flag=True, help="Look once, run what is due, and stop.")
 @click.option("--poll", default="1s", show_default=True, help="How often to look for news.")
 @click.option("--lease", default="1m", show_default=True, help="Without a sign of life for so long, others take the task over.")
+@click.option("--tethered", is_flag=True, hidden=True)
 @_environment_option
 @project_options
 def work_(
-    once: bool, poll: str, lease: str, environment: str | None, folder: Path, workspace: str | None, as_json: bool
+    once: bool,
+    poll: str,
+    lease: str,
+    tethered: bool,
+    environment: str | None,
+    folder: Path,
+    workspace: str | None,
+    as_json: bool,
 ) -> None:
     """Run what triggers ask for, until stopped. Start as many as you like, on any machines that share the workspace.
 
@@ -36,6 +44,7 @@ def work_(
     from tidewheel.clock import parse_duration
     from tidewheel.project.attend import Attendance, attend, task_to_json
     from tidewheel.project.load import find_root
+    from tidewheel.project.tether import watch_tether
 
     def told(task: Task) -> None:
         emit_line(task_to_json(task)) if as_json else click.echo(_line(task))
@@ -43,6 +52,8 @@ def work_(
     how = Attendance(environment=environment, once=once, poll_seconds=parse_duration(poll) / 1e6, lease=parse_duration(lease))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the task at work is given back at once
+    if tethered:
+        watch_tether()
     try:
         with progress() as shown:
             attend(find_root(folder), workspace, how=how, stop=stop, progress=shown, told=told)
@@ -123,7 +134,7 @@ def backfill(node: str, environment: str | None, folder: Path, workspace: str | 
     arguments = ["backfill", node, *(part for key in ("start", "end", "every", "timezone") for part in _option(key, asked))]
     arguments += [*(["-e", environment] if environment else []), *(["-w", workspace] if workspace else [])]
     name = environment or project.configuration.environment
-    command = [*arguments, "--project", str(folder.absolute()), "--tethered"]
+    command = [*arguments, "--project", str(folder.absolute())]
     # Those that help begin when the tasks are written, so they never wake what this process wakes.
     with progress() as shown, helpers(command, count=int(str(asked["workers"])) - 1) as start:
         done = run(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -60,6 +61,16 @@ def strict_option(function: F) -> F:
 
     text = "Refuse code whose result depends on what cannot be followed: paths that C++ opens, clock, network, draws."
     return click.option("--strict", is_flag=True, expose_value=False, callback=keep, help=text)(function)
+
+
+@contextmanager
+def working(folder: Path, workspace: str | None, *, wanted: bool) -> Iterator[Callable[[], None]]:
+    """Hand out a function that starts a worker, where one is wanted; the worker ends with the block."""
+    from tidewheel.project.tether import helpers
+
+    arguments = ["work", "--project", str(folder.absolute()), *(["-w", workspace] if workspace else [])]
+    with helpers(arguments, count=1 if wanted else 0, quiet=False) as start:
+        yield start
 
 
 def open_project(folder: Path, workspace: str | None) -> tuple[Project, Workspace]:

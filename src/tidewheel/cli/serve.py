@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 
-from tidewheel.cli.options import open_project, project_options
+from tidewheel.cli.options import open_project, project_options, working
 
 
 @click.command()
@@ -25,6 +25,7 @@ from tidewheel.cli.options import open_project, project_options
     help="Processes that share the port; the dead are replaced.",
 )
 @click.option("--worker", is_flag=True, hidden=True)
+@click.option("--work", is_flag=True, help="Run what triggers ask for beside it, in a process of its own.")
 @project_options
 def serve(
     name: tuple[str, ...],
@@ -33,6 +34,7 @@ def serve(
     features_only: bool,
     workers: int,
     worker: bool,
+    work: bool,
     folder: Path,
     workspace: str | None,
     as_json: bool,
@@ -48,13 +50,26 @@ def serve(
 
         given = [*name, "--host", host, *(["--features"] if features_only else []), *(["-w", workspace] if workspace else [])]
         command = worker_command(folder.absolute(), *given)
-        serve_workers(command, workers=workers, host=host, port=port, announce=lambda told: tell(json.dumps(told)))
+        with working(folder, workspace, wanted=work) as begin:
+
+            def announce(told: Mapping[str, object]) -> None:
+                tell(json.dumps(told))
+                begin()
+
+            serve_workers(command, workers=workers, host=host, port=port, announce=announce)
         return
     from tidewheel.web.assemble import assemble
     from tidewheel.web.serve import serve as start
 
     project, opened = open_project(folder, workspace)
-    start(assemble(project, opened, name, features_only=features_only), host=host, port=port, announce=tell, worker=worker)
+    app = assemble(project, opened, name, features_only=features_only)
+    with working(folder, workspace, wanted=work) as begin:
+
+        def announce_one(line: str) -> None:
+            tell(line)
+            begin()
+
+        start(app, host=host, port=port, announce=announce_one, worker=worker)
 
 
 @click.command()
@@ -63,13 +78,20 @@ def serve(
 @click.option("--every", default="60s", show_default=True, help="How often monitors run.")
 @project_options
 def dev(host: str, port: int, every: str, folder: Path, workspace: str | None, as_json: bool) -> None:
-    """Everything on one machine: apply, serve all deployments, run the monitors, show the status page."""
+    """Everything on one machine: apply, serve all deployments, run the monitors and the triggers, show the status page."""
     from tidewheel.cli.progress import progress
+    from tidewheel.project.armed import arm
     from tidewheel.web.develop import develop
 
     project, opened = open_project(folder, workspace)
-    with progress() as shown:
-        develop(project, opened, host=host, port=port, every=every, announce=_announcer(as_json), progress=shown)
+    tell = _announcer(as_json)
+    with progress() as shown, working(folder, workspace, wanted=bool(arm(project.graph))) as begin:
+
+        def announce(line: str) -> None:
+            tell(line)
+            begin()
+
+        develop(project, opened, host=host, port=port, every=every, announce=announce, progress=shown)
 
 
 @click.command()

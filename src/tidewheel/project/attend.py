@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidewheel.clock import Clock, Micros, format_instant, system_clock
-from tidewheel.errors import TidewheelError, Unavailable
+from tidewheel.errors import Denied, TidewheelError, Unavailable
 from tidewheel.ledger.definition import NodeId, node_id
 from tidewheel.pipelines.partition import Partition
 from tidewheel.project.armed import arm, find_armed
@@ -27,6 +27,7 @@ from tidewheel.triggers.record import LEASE
 from tidewheel.triggers.task import Outcome, Task
 from tidewheel.triggers.work import Worker, worker_name
 
+_TOKEN = "TIDEWHEEL_TRIGGER_TOKEN"
 _NOT_OURS = frozenset({"venv", "node_modules", "__pycache__"})
 
 
@@ -171,6 +172,31 @@ def trigger_by_hand(
         assert task is not None  # its key is drawn at random
         workspace.audit.record(who, "trigger", f"trigger:{one.trigger.name}", after=task.id)
     return task
+
+
+def trigger_by_secret(project: Project, workspace: Workspace, name: str, *, secret: str, reason: str) -> Mapping[str, object]:
+    """Write the task of a trigger for somebody who knows the secret of ``TIDEWHEEL_TRIGGER_TOKEN``; answer it as plain values.
+
+    Raises
+    ------
+    Denied
+        When the secret is another one, or the server was given none: then nobody may.
+    NotFound
+        When the project declares no such trigger.
+    """
+    expected = os.environ.get(_TOKEN, "")
+    if not expected:
+        raise Denied(
+            "triggers are not started over HTTP here",
+            where="authorization",
+            fix=f"start the server with {_TOKEN} set to a secret",
+        )
+    if not secrets.compare_digest(secret.encode(), expected.encode()):
+        raise Denied(
+            "the secret is missing or wrong", where="authorization", fix="send the header Authorization: Bearer SECRET"
+        )
+    environment = project.configuration.environment
+    return task_to_json(trigger_by_hand(project, workspace, name, environment=environment, reason=reason, actor="http"))
 
 
 def list_schedules(project: Project, workspace: Workspace, *, environment: str) -> Iterator[Mapping[str, object]]:

@@ -14,14 +14,22 @@ _END_SECONDS = 30.0
 
 
 @contextmanager
-def helpers(arguments: Sequence[str], *, count: int) -> Iterator[Callable[[], None]]:
-    """Hand out a function that starts ``count`` times ``tidewheel ARGUMENTS``; what it started is ended with the block."""
+def helpers(arguments: Sequence[str], *, count: int = 1, quiet: bool = True) -> Iterator[Callable[[], None]]:
+    """Hand out a function that starts ``count`` times ``tidewheel ARGUMENTS --tethered``; what it started ends with the block.
+
+    Parameters
+    ----------
+    quiet
+        Drop what they say on stderr; what they say on stdout is dropped always.
+    """
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
-        command = [sys.executable, "-m", "tidewheel", *arguments]
+        command = [sys.executable, "-m", "tidewheel", *arguments, "--tethered"]
         started.extend(
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL if quiet else None
+            )
             for _ in range(count)
         )
 

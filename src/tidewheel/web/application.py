@@ -90,6 +90,15 @@ def explain_nothing(service: str, _asked: Mapping[str, object], _at: Micros) -> 
     raise Unavailable(f"features of {service} are not explained here", where="explain", fix="ask a server of the project")
 
 
+Start = Callable[[str, str, str], Mapping[str, object]]
+"""Trigger, secret of the caller and reason in, the task out; raises ``Denied`` for a wrong secret before anything else."""
+
+
+def start_nothing(trigger: str, _secret: str, _reason: str) -> Mapping[str, object]:
+    """Where there is no project, nothing can be started."""
+    raise Unavailable(f"trigger {trigger} is not started here", where="trigger", fix="ask a server of the project")
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """What one server serves.
@@ -100,6 +109,8 @@ class Application:
         Raises ``NotFound`` for an unknown source, ``Invalid`` with column and row for rows it cannot take.
     explain
         Reads sources, so it is asked in a thread.
+    start
+        Writes the task of a trigger.
     overview
         Asked by the status page only, in a thread.
     """
@@ -111,6 +122,7 @@ class Application:
     features: FeatureAnswerer
     overview: Callable[[], Overview] = no_overview
     explain: Explain = explain_nothing
+    start: Start = start_nothing
     clock: Clock = system_clock
     body_bytes: int = 10_000_000
 

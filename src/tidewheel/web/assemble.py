@@ -11,6 +11,7 @@ from tidewheel.features.definition import FeatureView
 from tidewheel.features.push import Pusher
 from tidewheel.predictions import Label
 from tidewheel.predictions.row import PredictionRow
+from tidewheel.project.attend import trigger_by_secret
 from tidewheel.project.explain import explain
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
@@ -87,6 +88,7 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, fe
         label=label,
         overview=lambda: overview(project, workspace),
         explain=explain_,
+        start=lambda name, secret, reason: trigger_by_secret(project, workspace, name, secret=secret, reason=reason),
         clock=workspace.clock,
     )
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from tidewheel.errors import NotFound, TidewheelError, WrongMethod
+from tidewheel.errors import NotFound, NotJson, TidewheelError, WrongMethod
 from tidewheel.web.application import Application
 from tidewheel.web.arrive import take_labels, take_rows
 from tidewheel.web.features import answer_feast, answer_feast_push, answer_feast_write, answer_features
@@ -160,7 +160,24 @@ def _api(app: Application, request: Request, rest: str) -> Response:
     if rest == "refresh" and request.method == "POST":
         app.refresh()
         return Response(200, msgspec.json.encode({"deployments": state_of(app).deployments}))
-    raise NotFound(f"no path {request.path[:200]!r}", where="path", fix="GET /api/status, or POST /api/refresh")
+    place, _, name = rest.partition("/")
+    if place == "triggers" and name and request.method == "POST":
+        kind, _, secret = request.headers.get("authorization", "").partition(" ")
+        task = app.start(name, secret.strip() if kind.lower() == "bearer" else "", _reason(request.body))
+        return Response(202, msgspec.json.encode(task), endpoint="api/triggers")
+    fix = "GET /api/status, POST /api/refresh, or POST /api/triggers/{trigger}"
+    raise NotFound(f"no path {request.path[:200]!r}", where="path", fix=fix)
+
+
+class _Asked(msgspec.Struct):
+    reason: str = "over HTTP"
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Asked).reason[:1_000] if body.strip() else _Asked().reason
+    except msgspec.MsgspecError as error:
+        raise NotJson(f"the body is not what starts a trigger: {error}", where="body", fix='{"reason": "..."}') from error
 
 
 def _protocol(app: Application, request: Request, rest: str) -> Response:

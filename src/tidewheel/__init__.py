@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tidewheel.features.vector import vector as vector
     from tidewheel.models.definition import model as model
     from tidewheel.monitors.definition import monitor as monitor
+    from tidewheel.pipelines.compose import pipeline as pipeline
     from tidewheel.pipelines.definition import fixed as fixed
     from tidewheel.pipelines.definition import grid as grid
     from tidewheel.pipelines.definition import map as map
@@ -92,6 +93,7 @@ _HOMES = {
     "tidewheel.monitors.definition": ("monitor",),
     "tidewheel.pipelines.definition": ("fixed", "grid", "map", "resources", "step"),
     "tidewheel.pipelines.partition": ("Partition",),
+    "tidewheel.pipelines.compose": ("pipeline",),
     "tidewheel.predictions.definition": ("labels",),
     "tidewheel.project.open": ("Workspace", "open_workspace"),
     "tidewheel.releases.definition": ("beats", "gate", "no_worse", "under"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tidewheel.project.open import Workspace
 
 _ACCEPTED = "tidewheel.accept"
+_GIVEN = "tidewheel.param"
 _STRICT = "tidewheel.strict"
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -51,6 +52,24 @@ def accept_option(function: F) -> F:
 def accepted() -> tuple[NodeId, ...]:
     """Nodes that were named by ``--accept``."""
     return tuple(click.get_current_context().meta.get(_ACCEPTED, ()))
+
+
+def param_option(function: F) -> F:
+    """``--param NAME=VALUE``, any number of times; :func:`given` tells them."""
+
+    def keep(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
+        for text in value:
+            if "=" not in text:
+                raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        context.meta[_GIVEN] = dict(text.split("=", 1) for text in value)
+
+    text = "An argument of a pipeline, read as its annotation says.  [several]"
+    return click.option("--param", metavar="NAME=VALUE", multiple=True, expose_value=False, callback=keep, help=text)(function)
+
+
+def given() -> dict[str, str]:
+    """Arguments that were given by ``--param``, by name."""
+    return dict(click.get_current_context().meta.get(_GIVEN, {}))
 
 
 def strict_option(function: F) -> F:

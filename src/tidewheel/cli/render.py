@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tidewheel.project.release import Moves
     from tidewheel.project.reproduce import Reproduction
     from tidewheel.project.run import Monitoring
+    from tidewheel.project.run_pipeline import PipelineRun
     from tidewheel.project.show import Difference, Explanation, NodeDescription, ProjectDescription
     from tidewheel.project.why import Comparison
 
@@ -48,6 +49,11 @@ def render_plan(plan: Plan) -> str:
     for one in plan.objections:
         lines += ["", click.style(f"{one.code}: {one.what}", fg="red"), f"  {one.fix}", f"  or accept it: --accept {one.node}"]
     return "\n".join(lines)
+
+
+def render_pipeline(done: PipelineRun) -> str:
+    """What a run of a pipeline came to."""
+    return f"{done.pipeline}: {done.ran} steps ran, {done.known} known; run {done.run}\n{done.result}"
 
 
 def _estimate(plan: Plan, builds: int, known: int) -> str:

@@ -12,7 +12,9 @@ from tidewheel.cli.options import (
     accepted,
     emit,
     environment_argument,
+    given,
     open_project,
+    param_option,
     project_options,
     strict_option,
 )
@@ -106,6 +108,7 @@ def apply(
 @click.option("--environment", "-e", default=None, help="Environment to run for.  [default: as in tidewheel.toml]")
 @click.option("--reason", default="by hand", help="Kept with what is built.")
 @click.option("--dry-run", is_flag=True, help="Show what would be built and stop.")
+@param_option
 @strict_option
 @project_options
 def run(
@@ -113,16 +116,27 @@ def run(
 ) -> int:
     """Build NODE and what it needs from the data as it is now; a model goes on to its gate and deployment.
 
-    Running a monitor judges every window that is complete and not judged yet.
+    Running a monitor judges every window that is complete and not judged yet. A pipeline takes --param, and what its steps gave
+    before is not computed again.
     """
     from tidewheel.cli.progress import progress
-    from tidewheel.cli.render import render_applied, render_monitoring, render_plan
+    from tidewheel.cli.render import render_applied, render_monitoring, render_pipeline, render_plan
     from tidewheel.project.apply import applied_to_json
     from tidewheel.project.run import plan_node, run_monitor, run_node
+    from tidewheel.project.run_pipeline import run_pipeline
 
     project, opened = open_project(folder, workspace)
     declaration = project.graph.find(node)
     name = environment or project.configuration.environment
+    if declaration.kind == "pipeline":
+        if dry_run:
+            raise click.UsageError("what a pipeline would run is known only by running its body: --dry-run is for other nodes")
+        with progress() as shown:
+            done = run_pipeline(opened, declaration, given=given(), environment=name, reason=reason, progress=shown)
+        emit(done.to_json()) if as_json else click.echo(render_pipeline(done))
+        return 0
+    if given():
+        raise click.UsageError(f"--param is for pipelines, and {declaration.id} is none")
     if declaration.kind == "monitor":
         with progress() as shown:
             judged = run_monitor(project, opened, declaration, environment=name, progress=shown)

@@ -6,6 +6,20 @@ mechanism for caching, resuming or lineage. :mod:`~tidewheel.pipelines.definitio
 :mod:`~tidewheel.pipelines.execute` the session, :mod:`~tidewheel.pipelines.worker` what a worker process does.
 """
 
+from tidewheel.pipelines.compose import Pipeline, pipeline
 from tidewheel.pipelines.definition import Fixed, Policy, Resources, Step, fixed, grid, map, resources, running, step
 
-__all__ = ["Fixed", "Policy", "Resources", "Step", "fixed", "grid", "map", "resources", "running", "step"]
+__all__ = [
+    "Fixed",
+    "Pipeline",
+    "Policy",
+    "Resources",
+    "Step",
+    "fixed",
+    "grid",
+    "map",
+    "pipeline",
+    "resources",
+    "running",
+    "step",
+]

@@ -19,6 +19,7 @@ from tidewheel.project.load import Project, load_project
 from tidewheel.project.open import Workspace, open_workspace
 from tidewheel.project.progress import Progress, silent
 from tidewheel.project.run import run_monitor, run_node
+from tidewheel.project.run_pipeline import run_pipeline
 from tidewheel.sources.definition import Source
 from tidewheel.triggers.calendar import next_due
 from tidewheel.triggers.definition import Schedule
@@ -145,6 +146,9 @@ def run_task(project: Project, workspace: Workspace, task: Task, *, progress: Pr
         judged = run_monitor(project, workspace, declaration, environment=task.environment, progress=progress)
         return Outcome(f"{len(judged.windows)} windows judged, {len(judged.opened)} alerts opened")
     reason = f"trigger {task.trigger}: {task.reason}"
+    if declaration.kind == "pipeline":
+        done = run_pipeline(workspace, declaration, environment=task.environment, reason=reason, progress=progress)
+        return Outcome(f"{done.ran} steps ran, {done.known} known", done.run)
     applied = run_node(project, workspace, declaration, environment=task.environment, reason=reason, progress=progress)
     built = [step.node for step in applied.steps if step.built]
     text = f"{len(built)} built, {len(applied.steps) - len(built)} known" + (", gate failed" if applied.gate_failed else "")

@@ -102,8 +102,10 @@ def refuse_untracked(project: Project, fingerprinter: Fingerprinter) -> None:
 
 
 def _told(declaration: Declaration) -> bool:
-    """Whether a step says itself what it reads, or for how long its result holds."""
+    """Whether a step says itself what it reads, or for how long its result holds; a pipeline's body runs every time."""
     definition = declaration.definition
+    if declaration.kind == "pipeline":
+        return True
     return isinstance(definition, Step) and (definition.policy.fresh is not None or definition.policy.reads is not None)
 
 

@@ -1,0 +1,103 @@
+"""Run one pipeline: its body here, its steps where the workspace's executor runs them, all of it on record as a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from tidewheel.errors import Invalid
+from tidewheel.ledger.definition import Declaration
+from tidewheel.pipelines.compose import Pipeline, read_arguments
+from tidewheel.pipelines.execute import Session
+from tidewheel.project.open import Workspace
+from tidewheel.project.progress import Progress, silent
+
+EXPERIMENT = "pipelines"
+"""Under what runs of pipelines are found among all runs."""
+
+_WIDTH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRun:
+    """What a run of a pipeline came to: the calls of steps that ran, those that were known, and what the body returned."""
+
+    pipeline: str
+    run: str
+    ran: int
+    known: int
+    result: str
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+class _Counted:
+    """Counts calls, and tells them on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.ran = self.known = 0
+
+    def __call__(self, what: str, done: int, of: int | None) -> None:
+        self.ran += what.endswith(": done")
+        self.known += what.endswith(": known")
+        self._progress.step(what, done, of)
+
+
+def run_pipeline(
+    workspace: Workspace,
+    declaration: Declaration,
+    *,
+    given: Mapping[str, str] | None = None,
+    environment: str,
+    reason: str = "by hand",
+    progress: Progress = silent,
+) -> PipelineRun:
+    """Run a pipeline. Steps that are known are not run again, so one that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    given
+        Arguments as texts, read as the annotations say.
+
+    Raises
+    ------
+    Invalid
+        When the node is no pipeline, or an argument is not of its type.
+    StepFailed
+        When a step failed for the last time.
+    """
+    pipeline = declaration.definition
+    if not isinstance(pipeline, Pipeline):
+        raise Invalid(f"{declaration.id} is no pipeline", where=declaration.where, fix="name a function under @tw.pipeline")
+    arguments = read_arguments(pipeline, given or {})
+    counted = _Counted(progress)
+    session = Session(
+        workspace.ledger,
+        workspace.artifacts,
+        fingerprinter=workspace.fingerprinter,
+        actor=workspace.actor,
+        executor=workspace.executor,
+        formats=workspace.formats,
+        clock=workspace.clock,
+        progress=counted,
+    )
+    with (
+        workspace.runs.start(
+            pipeline.name,
+            experiment=EXPERIMENT,
+            parameters=given,
+            actor=workspace.actor,
+            tags={"node": declaration.id, "environment": environment, "reason": reason},
+        ) as run,
+        session.active(run_id=run.id),
+    ):
+        result = pipeline(**arguments)
+    return PipelineRun(declaration.id, run.id, counted.ran, counted.known, _shown(result))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."

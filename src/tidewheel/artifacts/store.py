@@ -23,6 +23,7 @@ from tidewheel.digest import PREFIX, Digest, digest_bytes, digest_chunks
 from tidewheel.errors import Corrupt, Invalid, NotFound, TidewheelError, Unavailable
 
 _CHUNK = 1 << 20
+_PIECE = 4 << 20
 _NAME = re.compile(r"(?:^|/)(" + re.escape(PREFIX) + r"[0-9a-f]{64})$")
 _PARTIAL = re.compile(r"^" + re.escape(PREFIX) + r"[0-9a-f]{64}(?:\.mark)?#\d+$")  # what obstore writes before it renames
 _KINDS = "file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://account/container or memory:///"
@@ -154,6 +155,23 @@ class ArtifactStore:
         if digest_bytes(data) != digest:
             raise self._corrupt(digest)
         return data
+
+    def read(self, digest: Digest) -> Iterator[bytes]:
+        """The bytes of that digest, piece by piece.
+
+        Raises
+        ------
+        NotFound, Corrupt
+            As :meth:`get`; damage is told after the last piece.
+        """
+        state = hashlib.blake2b(digest_size=32)
+        with self._reaching(digest):
+            for chunk in obstore.get(self._store, _key(digest)).stream(min_chunk_size=_PIECE):
+                data = bytes(chunk)
+                state.update(data)
+                yield data
+        if PREFIX + state.hexdigest() != digest:
+            raise self._corrupt(digest)
 
     def path(self, digest: Digest) -> Path:
         """A local file with those bytes, for readers that want a path; never write to it.

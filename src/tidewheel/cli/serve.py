@@ -160,8 +160,10 @@ def _announcer(as_json: bool) -> Callable[[str], None]:
 @click.command(name="exec", hidden=True)
 @click.argument("spec", type=click.Path(path_type=Path), required=False)
 @click.option("--serve", "stay", is_flag=True, help="Run jobs from stdin until it closes.")
-def exec_(spec: Path | None, stay: bool) -> int:
+@click.option("--root", type=click.Path(path_type=Path), help="The project's folder on this machine.")
+@click.option("--artifacts", help="URL of the artifact store as seen from this machine.")
+def exec_(spec: Path | None, stay: bool, root: Path | None, artifacts: str | None) -> int:
     """Run one job of a pipeline: what executors start on a worker."""
     from tidewheel.project.work import work
 
-    return work(spec, stay=stay)
+    return work(spec, stay=stay, root=root, artifacts=artifacts)

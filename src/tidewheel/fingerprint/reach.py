@@ -14,7 +14,7 @@ import re
 import sys
 import types
 from abc import ABCMeta
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -93,8 +93,9 @@ class Reached:
 class Reach:
     """One walk. It keeps every object that it has seen alive, so that identities mean something."""
 
-    def __init__(self, units: Units) -> None:
+    def __init__(self, units: Units, *, roots: Sequence[str] = ()) -> None:
         self.units = units
+        self._roots = roots
         self.reached = Reached()
         self._seen: dict[int, object] = {}
         self._queue: list[Callable[[], None]] = []
@@ -191,14 +192,15 @@ class Reach:
         self._identifying.add(key)
         try:
             if isinstance(value, types.MethodType):
-                return f"{self._identify(value.__func__)} of {digest_bytes(describe(value.__self__, self._follow))}"
+                owner = describe(value.__self__, self._follow, roots=self._roots)
+                return f"{self._identify(value.__func__)} of {digest_bytes(owner)}"
             if not isinstance(value, types.FunctionType) or origin(value.__code__.co_filename) not in ("project", "virtual"):
                 return name
             if "<" not in value.__qualname__:
                 return name  # its content is a component of its own, and only that one is to show as changed
             text = self.units.of_code(value.__code__, value.__globals__).value(annotated=False)
             inside = [value.__defaults__, value.__kwdefaults__, dict(Cells(value))]
-            return f"{name} {text} {digest_bytes(describe(inside, self._follow)) if any(inside) else ''}"
+            return f"{name} {text} {digest_bytes(describe(inside, self._follow, roots=self._roots)) if any(inside) else ''}"
         except Opaque:
             return name
         finally:
@@ -208,7 +210,7 @@ class Reach:
         self._library_of(type(value))
         where, note = self.units.binding(home, label)
         try:
-            content = digest_bytes(describe(value, self._follow))
+            content = digest_bytes(describe(value, self._follow, roots=self._roots))
         except Opaque:
             self._opaque(value, label, home)
             return

@@ -10,7 +10,7 @@ import re
 import struct
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -57,8 +57,13 @@ class Opaque(Exception):
     """A value whose content cannot be seen from outside."""
 
 
-def describe(value: object, follow: Follow) -> bytes:
+def describe(value: object, follow: Follow, *, roots: Sequence[str] = ()) -> bytes:
     """Bytes that differ when the value does; the order of a dict counts, as code that iterates over it sees the order.
+
+    Parameters
+    ----------
+    roots
+        Names of one folder that stand for the same in texts and paths, wherever the folder lies.
 
     Raises
     ------
@@ -72,7 +77,7 @@ def describe(value: object, follow: Follow) -> bytes:
     >>> describe((1, 2), str) == describe([1, 2], str)
     False
     """
-    writer = _Describer(follow)
+    writer = _Describer(follow, roots)
     writer.write(value)
     return bytes(writer.out)
 
@@ -89,8 +94,9 @@ def is_plain(value: object) -> bool:
 
 
 class _Describer:
-    def __init__(self, follow: Follow) -> None:
+    def __init__(self, follow: Follow, roots: Sequence[str]) -> None:
         self.follow = follow
+        self.roots = [root.encode("utf-8", "surrogatepass") for root in roots]
         self.out = bytearray()
         self.seen: dict[int, int] = {}
         self.kept: list[object] = []
@@ -99,7 +105,11 @@ class _Describer:
         """Append one value."""
         plain = _PLAIN.get(type(value))
         if plain is not None:
-            self._tagged(type(value).__name__, plain(value))
+            data = plain(value)
+            if self.roots and isinstance(value, str | PurePath):
+                for root in self.roots:
+                    data = data.replace(root, b"\0root")
+            self._tagged(type(value).__name__, data)
             return
         if isinstance(value, CODE):
             self._tagged("ref", self.follow(value).encode())

@@ -33,6 +33,9 @@ class Fingerprinter:
         The project's folder; places are shown relative to it.
     lock
         Versions by distribution from the project's lock file, in place of the installed ones.
+    movable
+        Let the project's folder, where constants name it, stand for itself wherever it lies. Two copies of a project are then
+        the same code; recipes are made without this, for a result may well hold the name of a folder.
 
     Examples
     --------
@@ -43,8 +46,10 @@ class Fingerprinter:
     ['code:tidewheel.fingerprint.walk.double', 'python']
     """
 
-    def __init__(self, root: Path, lock: Mapping[str, str] | None = None) -> None:
+    def __init__(self, root: Path, lock: Mapping[str, str] | None = None, *, movable: bool = False) -> None:
         self.root = root
+        # The longer name first, so that none is replaced within another.
+        self._roots = sorted({str(root.absolute()), str(root.resolve())}, key=len, reverse=True) if movable else []
         self._units = Units(root, Distributions(lock))
         self._findings: dict[int, tuple[Reached, list[Finding]]] = {}
         self._kept: dict[tuple[int, ...], tuple[tuple[object, ...], Reached, dict[str, Component]]] = {}
@@ -62,7 +67,7 @@ class Fingerprinter:
             if len(self._kept) >= _MOST_KEPT:  # each keeps its modules alive, also those that were loaded afresh since
                 self._kept.clear()
                 self._findings.clear()
-            reached = Reach(self._units).run(functions)
+            reached = Reach(self._units, roots=self._roots).run(functions)
             kept = self._kept[key] = (tuple(functions), reached, self._static(reached))
         _, reached, static = kept
         if not reached.environment and reached.whole_project is None:

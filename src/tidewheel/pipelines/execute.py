@@ -143,6 +143,7 @@ class Session:
         self.fingerprinter = fingerprinter
         self.actor = actor
         self._executor = None if getattr(executor, "runs_here", False) else executor
+        self._movable = Fingerprinter(fingerprinter.root, movable=True) if getattr(executor, "apart", False) else None
         self._clock = clock
         self._progress = progress
         self._codecs = {allowed: Codec(artifacts, formats, pickle=allowed) for allowed in (False, True)}
@@ -380,8 +381,9 @@ class Session:
             f"{module}:{name}",
             {name: msgspec.Raw(packed.data) for name, packed in call.packed.items()},
             self.artifacts.url,
-            code_digest(self.fingerprinter.components([function])),
+            code_digest((self._movable or self.fingerprinter).components([function])),
             policy.pickle,
+            self._movable is not None,
         )
         call.tries += 1
         call.started_at = self._clock()
@@ -401,8 +403,22 @@ class Session:
             raise self._failed(call, why + (f"\n{printed}\n" if printed else ""))
         answer = msgspec.json.decode(status.result, type=Answer)
         packed = Packed(bytes(answer.value), answer.content)
-        done = self._record(call, packed, [Read(kind, name, value) for kind, name, value in answer.reads], answer.unstable)
+        reads = [Read(kind, name, value) for kind, name, value in answer.reads]
+        if self._movable is not None:
+            self._refuse_other_files(call, reads)
+        done = self._record(call, packed, reads, answer.unstable)
         return _Done(self._codecs[call.step.policy.pickle].unpack(packed.data), done.trace)
+
+    def _refuse_other_files(self, call: _Call, reads: Sequence[Read]) -> None:
+        """A worker elsewhere has copies of the project's files; what it read of them must be what is here."""
+        ours = [read for read in reads if read.kind != "env" and not read.name.startswith("/")]
+        other = [read.name for read in verify(ours, self.fingerprinter.root)]
+        if other:
+            raise self._failed(
+                call,
+                f"on its worker it read {', '.join(other)}, which is not there what it is here: large and hidden files are not"
+                " sent to workers, and a file may have been edited meanwhile; pass data as arguments",
+            )
 
 
 def _pause(tries: int) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
 
+from tidewheel.artifacts.relay import RelayedStore
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import Invalid, StalePlan
@@ -43,6 +44,8 @@ class Spec(msgspec.Struct, frozen=True):
         Digest of the step's code as the driver sees it; another one on the worker is an error, not another result.
     pickle
         Whether arguments and result may be pickles.
+    movable
+        Whether the worker has a copy of the project's folder in another place.
     """
 
     root: str
@@ -51,6 +54,7 @@ class Spec(msgspec.Struct, frozen=True):
     artifacts: str
     code: Digest
     pickle: bool = False
+    movable: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -62,8 +66,13 @@ class Answer(msgspec.Struct, frozen=True):
     unstable: list[str]
 
 
-def run_spec(spec: bytes) -> bytes:
+def run_spec(spec: bytes, *, root: Path | None = None, artifacts: str | None = None) -> bytes:
     """Run one call and answer its result: what ``tidewheel exec SPEC`` does.
+
+    Parameters
+    ----------
+    root, artifacts
+        Where this worker finds the project and the artifacts, when it does not share a disk with the driver.
 
     Raises
     ------
@@ -71,9 +80,9 @@ def run_spec(spec: bytes) -> bytes:
         When the code on this worker is not the driver's.
     """
     told = msgspec.json.decode(spec, type=Spec)
-    root = Path(told.root)
+    root = root or Path(told.root)
     found = _load(root, told)
-    codec = Codec(_artifacts(told.artifacts), installed_formats(), pickle=told.pickle)
+    codec = Codec(_artifacts(artifacts or told.artifacts), installed_formats(), pickle=told.pickle)
     arguments = {name: codec.unpack(bytes(data)) for name, data in told.arguments.items()}
     with recording(root) as reads, running(None):
         value = found.function(**arguments)
@@ -82,9 +91,9 @@ def run_spec(spec: bytes) -> bytes:
     return msgspec.json.encode(Answer(msgspec.Raw(packed.data), packed.content, listed, reads.unstable))
 
 
-def serve_specs(incoming: BinaryIO, outgoing: BinaryIO) -> int:
+def serve_specs(incoming: BinaryIO, outgoing: BinaryIO, *, root: Path | None = None, artifacts: str | None = None) -> int:
     """Run calls one after the other: what ``tidewheel exec --serve`` does. Answers the exit code."""
-    return serve(incoming, outgoing, run_spec)
+    return serve(incoming, outgoing, partial(run_spec, root=root, artifacts=artifacts))
 
 
 def code_digest(components: Mapping[str, Component]) -> Digest:
@@ -108,7 +117,7 @@ def _load(root: Path, told: Spec) -> Step[..., object]:
             found = getattr(found, part, None)
         if not isinstance(found, Step):
             raise Invalid(f"{told.step} is no step", where=module, fix="define it with @tw.step at the top level of the module")
-        if code_digest(_fingerprinter(root).components([found.function])) == told.code:
+        if code_digest(_fingerprinter(root, told.movable).components([found.function])) == told.code:
             return found
         _forget()  # this worker is warm and may have loaded the project before an edit
     raise StalePlan(
@@ -126,13 +135,13 @@ def _forget() -> None:
 
 
 @lru_cache(maxsize=8)
-def _fingerprinter(root: Path) -> Fingerprinter:
-    return Fingerprinter(root)
+def _fingerprinter(root: Path, movable: bool) -> Fingerprinter:
+    return Fingerprinter(root, movable=movable)
 
 
 @lru_cache(maxsize=8)
 def _artifacts(url: str) -> ArtifactStore:
-    return ArtifactStore.open(url)
+    return RelayedStore.open(url)
 
 
 @lru_cache(maxsize=1)
@@ -147,4 +156,11 @@ def _formats() -> tuple[ModelFormat, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(serve_specs(sys.stdin.buffer, sys.stdout.buffer))
+    from argparse import ArgumentParser
+
+    options = ArgumentParser()
+    options.add_argument("--serve", action="store_true")
+    options.add_argument("--root", type=Path)
+    options.add_argument("--artifacts")
+    asked = options.parse_args()
+    sys.exit(serve_specs(sys.stdin.buffer, sys.stdout.buffer, root=asked.root, artifacts=asked.artifacts))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import NewType, Protocol
+
+from tidewheel.digest import Digest
 
 JobId = NewType("JobId", str)
 
@@ -27,6 +31,8 @@ class JobSpec:
     """JSON for ``tidewheel exec``."""
     cpus: float = 1.0
     timeout_seconds: float | None = None
+    memory_bytes: int | None = None
+    """What the job's processes may hold together; more, and the job is ended as out of memory."""
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -37,6 +43,39 @@ class JobStatus:
     state: JobState
     result: bytes = b""
     error: str = ""
+
+
+class Blobs(Protocol):
+    """Bytes by the digest of their content, in pieces: what an executor carries to and from workers that share no disk."""
+
+    def put(self, data: Iterable[bytes]) -> Digest:
+        """Store bytes; answer their digest."""
+        ...
+
+    def read(self, digest: Digest) -> Iterator[bytes]:
+        """The bytes of that digest, verified before the last piece; ``NotFound`` when there are none."""
+        ...
+
+    def exists(self, digest: Digest) -> bool:
+        """Whether there are bytes of that digest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """What must reach workers that share no disk with this process.
+
+    Parameters
+    ----------
+    root
+        The project's folder. A worker is started with ``--root`` and a copy of it.
+    blobs
+        Artifacts that only this process can reach. A worker is started with ``--artifacts`` and the URL of a relay to them;
+        ``None`` when every worker reaches the store by its own URL.
+    """
+
+    root: Path
+    blobs: Blobs | None = None
 
 
 class Executor(Protocol):

@@ -18,7 +18,8 @@ class WorkspaceConfiguration:
     """Where the bytes of a workspace live, each by URL; ``None`` is the embedded default under ``.tidewheel/``.
 
     ``online``, ``engine`` and ``executor`` name a backend by URL scheme: ``lmdb``, ``memory``, ``redis``, ``postgres``;
-    ``duckdb``; ``local``, ``inprocess``. ``memory_limit`` is how many bytes of tables (``"4GB"`` or ``"512MiB"`` in the file)
+    ``duckdb``, ``spark``; ``inprocess``,
+    ``local``, ``ray``. ``memory_limit`` is how many bytes of tables (``"4GB"`` or ``"512MiB"`` in the file)
     work on features may hold: half of it is the engine's, half is for joins, and what is more goes to disk; ``None`` is half of
     the memory that the machine or the container has. An online store on a server belongs to the workspace's database, so that
     projects and developers may share the server; ``?namespace=`` in the URL says otherwise. ``allow_pickle`` lets pickled

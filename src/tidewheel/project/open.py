@@ -170,10 +170,14 @@ class Workspace:
     @cached_property
     def executor(self) -> Executor:
         """Where pipeline steps run."""
+        from tidewheel.ports.executor import Cargo
+
         name = technology(self.configuration.executor)
         factory = cast("Callable[..., Executor]", load_backend("executor", name))
         command = [sys.executable, "-m", "tidewheel", "exec"]
-        opened = factory(command=command, folder=self.home / "jobs")
+        # A store with a folder of its own is on this machine's disk, which workers elsewhere do not see.
+        cargo = Cargo(self.root, self.artifacts if self.artifacts.url.startswith("file:") else None)
+        opened = factory(command=command, folder=self.home / "jobs", url=self.configuration.executor, cargo=cargo)
         return self._closing(opened, opened.close)
 
     @cached_property

@@ -9,22 +9,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tidewheel.errors import NotFound, Unavailable
-from tidewheel.ports.executor import JobId, JobSpec, JobState, JobStatus
+from tidewheel.ports.executor import Cargo, JobId, JobSpec, JobState, JobStatus
 
 
 def open_executor(
-    *, command: Sequence[str] = (), folder: Path | None = None, run: Callable[[bytes], bytes] | None = None
+    *,
+    command: Sequence[str] = (),
+    folder: Path | None = None,
+    url: str = "inprocess",
+    cargo: Cargo | None = None,
+    run: Callable[[bytes], bytes] | None = None,
 ) -> InProcessExecutor:
     """An executor in this process.
 
     Parameters
     ----------
-    command, folder
+    command, folder, url, cargo
         Not used: there is no worker to start and no file to log to.
     run
         What runs a job's specification.
     """
-    del command, folder
+    del command, folder, url, cargo
     return InProcessExecutor(run)
 
 

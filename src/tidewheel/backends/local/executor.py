@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tidewheel.backends.local.worker import DONE, Died, Worker
 from tidewheel.errors import Invalid, NotFound
-from tidewheel.ports.executor import JobId, JobSpec, JobState, JobStatus
+from tidewheel.ports.executor import Cargo, JobId, JobSpec, JobState, JobStatus
 
 _FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
@@ -31,7 +31,14 @@ class _Job:
     end: int | None = None
 
 
-def open_executor(*, command: Sequence[str], folder: Path | None = None, workers: int | None = None) -> LocalExecutor:
+def open_executor(
+    *,
+    command: Sequence[str],
+    folder: Path | None = None,
+    url: str = "local",
+    cargo: Cargo | None = None,
+    workers: int | None = None,
+) -> LocalExecutor:
     """Start an executor; worker processes start with the first jobs.
 
     Parameters
@@ -40,9 +47,12 @@ def open_executor(*, command: Sequence[str], folder: Path | None = None, workers
         What starts a worker; ``--serve`` is added, and it then reads jobs from stdin until that closes.
     folder
         Where logs are kept while the executor is open; by default a temporary folder, removed on close.
+    url, cargo
+        Not used: workers are on this machine and see its disk.
     workers
         Processors to share out: at most that many jobs run at once. By default, this machine's.
     """
+    del url, cargo
     return LocalExecutor([*command, "--serve"], folder=folder, workers=workers)
 
 

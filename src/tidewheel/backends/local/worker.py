@@ -32,13 +32,15 @@ class Worker:
         What to start; it reads frames from stdin and answers on stdout until stdin closes.
     log
         File that gets everything the process prints.
+    folder
+        Where the process works; this process's by default.
     """
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, *, folder: Path | None = None) -> None:
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, start_new_session=True
+                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, start_new_session=True, cwd=folder
             )
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
 

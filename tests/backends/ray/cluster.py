@@ -1,0 +1,86 @@
+"""A Ray cluster of two raylets on this machine, whose nodes do not see the folders that are hidden from them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidewheel.testing.executor import wait_for
+
+OBJECT_STORE_BYTES = 100 << 20
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """Where to reach it, and whether the hidden folder really is hidden: not every machine allows a mount namespace."""
+
+    hidden: Path
+    is_hidden: bool
+    address: str
+
+
+@contextmanager
+def ray_cluster(base: Path) -> Iterator[RayCluster]:
+    """Start a head and another node, each with a folder of its own for temporary files."""
+    hidden = base / "driver"
+    hidden.mkdir()
+    alone = _alone(hidden)
+    # Ray's sockets have paths of at most 107 bytes, and pytest's folders are long.
+    session = Path(tempfile.mkdtemp(prefix="tw-ray-"))
+    nodes: list[subprocess.Popen[bytes]] = []
+    try:
+        nodes.append(_start(alone, base / "head", "--head", "--port=0", f"--temp-dir={session}", "--include-dashboard=false"))
+        address = wait_for(session / "ray_current_cluster", seconds=120).strip()
+        nodes.append(_start(alone, base / "far", f"--address={address}"))
+        yield RayCluster(hidden, bool(alone), address)
+    finally:
+        for node in reversed(nodes):
+            _stop(node)
+        shutil.rmtree(session, ignore_errors=True)
+
+
+def _alone(hidden: Path) -> list[str]:
+    """What hides a folder from a command."""
+    script = f'mount -t tmpfs none {hidden} && exec "$@"'
+    for flags in ("-m", "-Urm"):
+        prefix = ["unshare", flags, "sh", "-c", script, "sh"]
+        try:
+            if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+                return prefix
+        except FileNotFoundError:
+            return []
+    return []
+
+
+def _start(alone: list[str], folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    (folder / "tmp").mkdir(parents=True)
+    quiet = {"TMPDIR": str(folder / "tmp"), "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [*alone, *command, f"--object-store-memory={OBJECT_STORE_BYTES}", *arguments],
+            cwd=folder,
+            env={**os.environ, **quiet},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _stop(node: subprocess.Popen[bytes]) -> None:
+    """End a node: `ray start --block` ends what it started; what is left is of its process group."""
+    node.terminate()
+    try:
+        node.wait(20)
+    except subprocess.TimeoutExpired:
+        node.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(node.pid, signal.SIGKILL)

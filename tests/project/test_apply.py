@@ -230,3 +230,23 @@ def test_of_two_applies_one_wins_and_the_other_gets_a_conflict_and_keeps_its_bui
     assert not any(change.builds for change in again.changes), "its builds were kept"
     apply(workspace, again)
     assert plan(workspace).empty
+
+
+def test_builds_keep_what_they_cost_and_a_plan_says_what_it_would(workspace: Workspace) -> None:
+    toml = workspace.root / "tidewheel.toml"
+    toml.write_text(toml.read_text() + '[cost]\ncpu_hour = 36\nmachine_hour = 3.6\ncurrency = "EUR"\n')
+    first = plan(workspace)
+    assert first.estimate_cost is None
+    apply(workspace, first)
+    node = NodeId("training_set:data0")
+    (build,) = workspace.ledger.list_builds(node)
+    assert build.cpu_seconds and build.cost == pytest.approx(build.cpu_seconds * 0.01 + build.seconds * 0.001)
+    assert f"{build.cost:.2g} EUR" in str(describe_node(load_project(workspace.root), workspace, node).sections)
+    write_data(workspace.root, "s0", rows=70)
+    again = plan(workspace)
+    (change,) = [one for one in again.changes if one.node == node]
+    assert change.estimate_cost == pytest.approx(build.cost)
+    toml.write_text(toml.read_text().replace("cpu_hour = 36", "cpu_hour = 72"))
+    dearer = plan(workspace).estimate_cost
+    assert dearer is not None and again.estimate_cost is not None and dearer > again.estimate_cost
+    assert f"{dearer:.2g} EUR" in render_plan(plan(workspace))

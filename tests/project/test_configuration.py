@@ -8,6 +8,7 @@ import pytest
 
 from tidewheel.errors import Invalid, NotFound
 from tidewheel.project.configuration import parse_configuration
+from tidewheel.project.cost import Rates
 from tidewheel.project.load import find_root, read_configuration
 from tidewheel.project.measure_memory import measure_memory
 from tidewheel.project.open import open_workspace
@@ -85,3 +86,13 @@ def test_the_root_is_found_from_below(tmp_path: Path) -> None:
     (tmp_path / "tidewheel.toml").write_text('project = "x"')
     (tmp_path / "a" / "b").mkdir(parents=True)
     assert find_root(tmp_path / "a" / "b") == tmp_path
+
+
+def test_rates_are_numbers_from_0_on() -> None:
+    tree = {"project": "x", "cost": {"cpu_hour": 0.04, "machine_hour": 1, "currency": "EUR"}}
+    assert parse_configuration(tree).rates == Rates(0.04, 1.0, "EUR")
+    for wrong in ({"cpu_hour": -1}, {"cpu_hour": "0.04"}, {"machine_hour": True}, {"gpu_hour": 1}, {"currency": 3}):
+        with pytest.raises(Invalid, match=next(iter(wrong))):
+            parse_configuration({"project": "x", "cost": wrong})
+    with pytest.raises(Invalid, match="not a table"):
+        parse_configuration({"project": "x", "cost": 3})

@@ -149,7 +149,12 @@ def shown_plan() -> Plan:
     made = plan(BEFORE, after)
     first, second = made.changes
     objection = Objection("IncompatibleChange", VIEW, "it would break somebody", "give it another name")
-    return replace(made, changes=(first.with_estimate(2.5), second), objections=(objection,))
+    return replace(
+        made,
+        changes=(replace(first, estimate_seconds=2.5, estimate_cost=0.004), second),
+        objections=(objection,),
+        currency="EUR",
+    )
 
 
 def test_the_json_of_a_plan_is_what_its_page_shows() -> None:

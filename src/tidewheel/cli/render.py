@@ -62,7 +62,8 @@ def _estimate(plan: Plan, builds: int, known: int) -> str:
     if plan.estimate_seconds is None:
         return "; none was built before, so the time is not known"
     unknown = f", and {builds - known} never built before" if known < builds else ""
-    return f"; about {_seconds(plan.estimate_seconds)} going by past builds{unknown}"
+    cost = "" if plan.estimate_cost is None else f" and {_cost(plan.estimate_cost, plan.currency)}"
+    return f"; about {_seconds(plan.estimate_seconds)}{cost} going by past builds{unknown}"
 
 
 def _change(change: Change, plan: Plan) -> list[str]:
@@ -74,6 +75,8 @@ def _change(change: Change, plan: Plan) -> list[str]:
         extra.append(f"owner {change.owner}")
     if change.builds and change.estimate_seconds is not None:
         extra.append(f"about {_seconds(change.estimate_seconds)}")
+    if change.builds and change.estimate_cost is not None:
+        extra.append(_cost(change.estimate_cost, plan.currency))
     where = f"  {change.where}" if change.where else ""
     lines = [f"  {sign}{where}  ({', '.join(extra)})"]
     if change.note and change.action != "follow":
@@ -263,6 +266,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [list(head), *held]
     ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _cost(cost: float, currency: str) -> str:
+    return f"{cost:.2g} {currency}".rstrip()
 
 
 def _seconds(seconds: float) -> str:

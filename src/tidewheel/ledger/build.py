@@ -24,6 +24,10 @@ class Build:
         What was read while building.
     id
         Unique name of this record; given by whoever built.
+    cpu_seconds
+        Of all processors together, as far as they were measured.
+    cost
+        In the project's currency, by the rates of the day; ``None`` where there were none.
 
     Examples
     --------
@@ -43,6 +47,8 @@ class Build:
     ended_at: Micros
     actor: str
     id: str
+    cpu_seconds: float | None = None
+    cost: float | None = None
 
     @property
     def seconds(self) -> float:

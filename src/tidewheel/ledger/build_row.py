@@ -28,6 +28,8 @@ def dump_build(build: Build) -> dict[str, object]:
         "started_at": build.started_at,
         "ended_at": build.ended_at,
         "actor": build.actor,
+        "cpu_seconds": build.cpu_seconds,
+        "cost": build.cost,
     }
 
 
@@ -45,4 +47,6 @@ def load_build(row: sa.Row[*tuple[object, ...]]) -> Build:
         ended_at=Micros(found["ended_at"]),
         actor=found["actor"],
         id=found["id"],
+        cpu_seconds=found["cpu_seconds"],
+        cost=found["cost"],
     )

@@ -160,18 +160,18 @@ class Ledger:
             rows = connection.execute(query.order_by(builds.c.number.desc()).limit(limit)).all()
         return [load_build(row) for row in rows]
 
-    def list_durations(self, nodes: Collection[NodeId], *, limit: int) -> dict[NodeId, list[Micros]]:
-        """How long the last builds of many nodes took, newest first, in one query."""
+    def list_spent(self, nodes: Collection[NodeId], *, limit: int) -> dict[NodeId, list[tuple[float, float | None]]]:
+        """Seconds, and seconds of processors, that the last builds of many nodes took, newest first, in one query."""
         place = sa.func.row_number().over(partition_by=builds.c.node, order_by=builds.c.number.desc())
         took = (builds.c.ended_at - builds.c.started_at).label("took")
-        found: dict[NodeId, list[Micros]] = {}
+        found: dict[NodeId, list[tuple[float, float | None]]] = {}
         with self._database.read() as connection:
             for batch in _batches(nodes):
-                ranked = sa.select(builds.c.node, took, builds.c.number, place.label("place"))
+                ranked = sa.select(builds.c.node, took, builds.c.cpu_seconds, builds.c.number, place.label("place"))
                 last = ranked.where(builds.c.node.in_(batch), builds.c.live.is_not(None)).subquery()
-                query = sa.select(last.c.node, last.c.took).where(last.c.place <= limit).order_by(last.c.number.desc())
-                for row in connection.execute(query):
-                    found.setdefault(NodeId(row.node), []).append(Micros(row.took))
+                query = sa.select(last.c.node, last.c.took, last.c.cpu_seconds).where(last.c.place <= limit)
+                for row in connection.execute(query.order_by(last.c.number.desc())):
+                    found.setdefault(NodeId(row.node), []).append((row.took / 1e6, row.cpu_seconds))
         return found
 
     def builds_like(self, beginning: str, *, limit: int = 10) -> list[Build]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
 
 from tidewheel.database.tables import metadata
 
@@ -55,6 +55,8 @@ builds = Table(
     Column("ended_at", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("retired", Text),  # why, and by whom
+    Column("cpu_seconds", Float),
+    Column("cost", Float),  # by the rates of the day on which it was built
     UniqueConstraint("id"),
     UniqueConstraint("live"),
     Index(None, "node", "number"),

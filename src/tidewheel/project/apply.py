@@ -6,6 +6,7 @@ once: both may build (equal recipes give one build), one moves the pointers, the
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -150,10 +151,10 @@ class _Runner:
         if declaration.kind in _ACTIVATING:
             self._still_at_base()
         workspace.ledger.put_recipe(declaration.id, recipe)
-        started = workspace.clock()
+        started, used = workspace.clock(), _cpu_seconds()
         with context.progress.doing(declaration.id):
             built: Built = BUILDERS[declaration.kind](context, declaration, recipe)
-        ended = workspace.clock()
+        ended, used = workspace.clock(), _cpu_seconds() - used
         self.steps.append(Step(declaration.id, built=True, seconds=(ended - started) / 1e6, summary=built.summary))
         return workspace.ledger.record_build(
             Build(
@@ -166,6 +167,8 @@ class _Runner:
                 ended_at=Micros(ended),
                 actor=workspace.actor,
                 id=uuid.uuid4().hex,
+                cpu_seconds=used,
+                cost=context.project.configuration.rates.cost((ended - started) / 1e6, used),
             )
         )
 
@@ -206,6 +209,11 @@ class _Runner:
             workspace.actor, "apply", f"environment:{after.name}", before=str(before.version), after=str(after.version)
         )
         return after.version
+
+
+def _cpu_seconds() -> float:
+    """What this process and those that it has seen the end of have used of processors."""
+    return sum(os.times()[:4])
 
 
 def applied_to_json(applied: Applied) -> dict[str, object]:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tidewheel.errors import Invalid, NotFound, near_miss
+from tidewheel.project.cost import Rates
 from tidewheel.sources.budget import parse_size
 
-_PROJECT_KEYS = ("project", "definitions", "environment", "workspace", "push")
+_PROJECT_KEYS = ("project", "definitions", "environment", "workspace", "push", "cost")
+_RATES = ("cpu_hour", "machine_hour")
 _URLS = ("database", "artifacts", "online", "engine", "executor")
 _WORKSPACE_KEYS = (*_URLS, "memory_limit", "allow_pickle", "streams")
 
@@ -54,12 +56,15 @@ class Configuration:
         By name; ``local`` always exists.
     future_allowance
         How far ahead of the clock a pushed event may lie, as a duration.
+    rates
+        What builds cost: ``cpu_hour``, ``machine_hour`` and ``currency`` of ``[cost]``.
     """
 
     project: str
     definitions: tuple[str, ...] = ()
     environment: str = "dev"
     future_allowance: str = "1m"
+    rates: Rates = field(default_factory=Rates)
     workspaces: Mapping[str, WorkspaceConfiguration] = field(default_factory=lambda: {"local": WorkspaceConfiguration()})
 
     def workspace(self, name: str) -> WorkspaceConfiguration:
@@ -108,12 +113,25 @@ def parse_configuration(tree: Mapping[str, object]) -> Configuration:
         raise Invalid("push is not a table", where="tidewheel.toml [push]")
     _refuse_unknown(push, ("future_allowance",), "push.")
     return Configuration(
+        rates=_rates(tree.get("cost", {})),
         project=project,
         definitions=tuple(names),
         environment=_text(tree, "environment", "") or "dev",
         future_allowance=_text(push, "future_allowance", "push.") or "1m",
         workspaces=workspaces,
     )
+
+
+def _rates(part: object) -> Rates:
+    if not isinstance(part, Mapping):
+        raise Invalid("cost is not a table", where="tidewheel.toml [cost]")
+    _refuse_unknown(part, (*_RATES, "currency"), "cost.")
+    for key in _RATES:
+        value = part.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            raise Invalid(f"cost.{key} is {value!r}, not a number from 0 on", where=f"tidewheel.toml cost.{key}")
+    cpu, machine = (float(part.get(key, 0)) for key in _RATES)
+    return Rates(cpu, machine, _text(part, "currency", "cost.") or "")
 
 
 def _workspace(name: str, part: object) -> WorkspaceConfiguration:

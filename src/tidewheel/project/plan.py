@@ -52,10 +52,7 @@ class Change:
     estimate_seconds: float | None
     note: str = ""
     """What else there is to know, in words: of a transform, how a training set computes it."""
-
-    def with_estimate(self, seconds: float | None) -> Change:
-        """The change with the time that its build is expected to take."""
-        return replace(self, estimate_seconds=seconds)
+    estimate_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +77,7 @@ class Plan:
     changes: tuple[Change, ...]
     owners: Mapping[NodeId, str]
     objections: tuple[Objection, ...] = ()
+    currency: str = ""
 
     @property
     def empty(self) -> bool:
@@ -96,6 +94,12 @@ class Plan:
     def estimate_seconds(self) -> float | None:
         """Sum of the known estimates; ``None`` when none is known."""
         known = [c.estimate_seconds for c in self.changes if c.estimate_seconds is not None]
+        return sum(known) if known else None
+
+    @property
+    def estimate_cost(self) -> float | None:
+        """Sum of the known costs; ``None`` when none is known."""
+        known = [c.estimate_cost for c in self.changes if c.estimate_cost is not None]
         return sum(known) if known else None
 
 

@@ -22,7 +22,12 @@ class _PlanFile(msgspec.Struct, frozen=True):
 
 def plan_to_json(plan: Plan) -> dict[str, object]:
     """The plan as plain values, as ``docs/reference/plan_json.md`` says."""
-    return {"version": VERSION, "digest": plan.digest, "estimate_seconds": plan.estimate_seconds} | asdict(plan)
+    return {
+        "version": VERSION,
+        "digest": plan.digest,
+        "estimate_seconds": plan.estimate_seconds,
+        "estimate_cost": plan.estimate_cost,
+    } | asdict(plan)
 
 
 def save_plan(plan: Plan, path: Path) -> None:

@@ -134,7 +134,11 @@ def describe_node(project: Project, workspace: Workspace, name: str) -> NodeDesc
     recipe = survey.state.recipes[declaration.id]
     builds = workspace.ledger.list_builds(declaration.id, limit=_MAX_BUILDS)
     parts = {key: f"{part.note or part.value}  {part.where or ''}".rstrip() for key, part in recipe.components.items()}
-    built = {format_instant(b.started_at): f"{b.seconds:.2f} s by {b.actor}, content {b.content[:16]}" for b in builds}
+    currency = project.configuration.rates.currency
+    costs = {b.id: "" if b.cost is None else f", {b.cost:.2g} {currency}".rstrip() for b in builds}
+    built = {
+        format_instant(b.started_at): f"{b.seconds:.2f} s{costs[b.id]} by {b.actor}, content {b.content[:16]}" for b in builds
+    }
     users = {node: _owner(project.graph.nodes[node]) or "" for node in project.graph.downstream(declaration.id)}
     sections = [
         ("meta", tuple((key, str(value)) for key, value in declaration.meta.items() if value)),

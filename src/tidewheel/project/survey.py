@@ -12,6 +12,7 @@ from tidewheel.features.transform_check import check_transform, offline_form
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.record import Build, Ledger
+from tidewheel.project.cost import Rates, estimate
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, classify, compare
@@ -186,11 +187,12 @@ def plan_and_survey(project: Project, surveyor: Surveyor, *, ledger: Ledger, env
     moved = [change.node for change in plan.changes if change.action in {"change", "follow"}]
     plan = classify(plan, project.graph, judge_faces(faces, ledger, nodes=moved, before=before.recipes))
     objections = find_objections(project, surveyor.workspace, plan.changes, faces=faces, before=before.recipes, after=after)
+    plan = with_estimates(plan, ledger, project.configuration.rates)
     changes = tuple(
         replace(change, note=f"runs {offline_form(definition)}")
         if (node := project.graph.nodes.get(change.node)) is not None and isinstance(definition := node.definition, Transform)
         else change
-        for change in with_estimates(plan, ledger).changes
+        for change in plan.changes
     )
     return replace(plan, changes=changes, objections=objections), survey
 
@@ -203,14 +205,14 @@ def restrict(plan: Plan, only: Collection[NodeId] | None) -> Plan:
     return replace(plan, changes=changes, objections=tuple(one for one in plan.objections if one.node in only))
 
 
-def with_estimates(plan: Plan, ledger: Ledger) -> Plan:
-    """Add to each build the median duration of that node's last builds; unknown where it was never built."""
-    took = ledger.list_durations([change.node for change in plan.changes if change.builds], limit=5)
+def with_estimates(plan: Plan, ledger: Ledger, rates: Rates) -> Plan:
+    """Add to each build what that node's last builds took and would cost, at the median; unknown where it was never built."""
+    spent = ledger.list_spent([change.node for change in plan.changes if change.builds], limit=5)
     changes = []
     for change in plan.changes:
-        known = sorted(took.get(change.node, ()))
-        changes.append(change.with_estimate(known[len(known) // 2] / 1e6 if known else None))
-    return replace(plan, changes=tuple(changes))
+        found = estimate(spent.get(change.node, ()), rates)
+        changes.append(replace(change, estimate_seconds=found.seconds, estimate_cost=found.cost))
+    return replace(plan, changes=tuple(changes), currency=rates.currency)
 
 
 def _data_components(snapshot: Snapshot) -> dict[str, Component]:

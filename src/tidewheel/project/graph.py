@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from tidewheel.errors import AlreadyExists, CyclicGraph, NotFound, near_miss
 from tidewheel.ledger.definition import Declaration, NodeId
@@ -25,6 +25,17 @@ class Graph:
     """
 
     nodes: Mapping[NodeId, Declaration]
+    _users: dict[NodeId, list[NodeId]] = field(init=False, repr=False, compare=False)
+    _places: dict[NodeId, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Of a thousand nodes that change, each is asked for what hangs on it: looking at all others each time is a million.
+        users: dict[NodeId, list[NodeId]] = {node: [] for node in self.nodes}
+        for node, declaration in self.nodes.items():
+            for upstream in declaration.upstream:
+                users[upstream].append(node)
+        object.__setattr__(self, "_users", users)
+        object.__setattr__(self, "_places", {node: place for place, node in enumerate(self.nodes)})
 
     @classmethod
     def of(cls, declarations: Iterable[Declaration]) -> Graph:
@@ -61,19 +72,20 @@ class Graph:
 
     def downstream(self, *nodes: NodeId) -> tuple[NodeId, ...]:
         """Everything that depends on any of the nodes, directly or not, in order; without the nodes themselves."""
-        reached = set(nodes)
-        for declaration in self.nodes.values():
-            if reached.intersection(declaration.upstream):
-                reached.add(declaration.id)
-        return tuple(node for node in self.nodes if node in reached and node not in nodes)
+        return self._reached(nodes, self._users)
 
     def upstream(self, *nodes: NodeId) -> tuple[NodeId, ...]:
         """Everything that the nodes depend on, directly or not, in order; without the nodes themselves."""
-        reached = set(nodes)
-        for declaration in reversed(list(self.nodes.values())):
-            if declaration.id in reached:
-                reached.update(declaration.upstream)
-        return tuple(node for node in self.nodes if node in reached and node not in nodes)
+        return self._reached(nodes, {node: one.upstream for node, one in self.nodes.items()})
+
+    def _reached(self, nodes: Collection[NodeId], edges: Mapping[NodeId, Collection[NodeId]]) -> tuple[NodeId, ...]:
+        reached, waiting = set(nodes), list(nodes)
+        while waiting:
+            for node in edges.get(waiting.pop(), ()):
+                if node not in reached:
+                    reached.add(node)
+                    waiting.append(node)
+        return tuple(sorted(reached.difference(nodes), key=self._places.__getitem__))
 
     def find(self, name: str) -> Declaration:
         """The node of that id, or of that bare name when only one kind has it.

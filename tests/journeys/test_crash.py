@@ -43,7 +43,7 @@ def test_apply_killed_at_every_stage_and_run_again_loses_and_doubles_nothing(fre
         # The version's, and one that was killed after it finished.
         assert sum(run.status.value == "finished" for run in runs) <= 2
         assert not any(run.status.value == "running" for run in runs), "a run whose process was killed is not running"
-    assert fresh.json("repro", "basket")["equal"] is True
+    assert fresh.json("repro", "--here", "basket")["equal"] is True
 
 
 def test_two_applies_at_once_leave_one_environment_and_no_half(fresh: Project) -> None:

@@ -131,8 +131,8 @@ def test_promote_rollback_diff_between_environments(fresh: Project) -> None:
 
 
 def test_reproduction_gives_the_same_content(bakery: Project) -> None:
-    assert bakery.json("repro", "basket")["equal"] is True
-    assert bakery.json("repro", "model:amount")["equal"] is True
+    assert bakery.json("repro", "--here", "basket")["equal"] is True
+    assert bakery.json("repro", "--here", "model:amount")["equal"] is True
 
 
 def test_show_and_why_answer_for_every_node(bakery: Project) -> None:

@@ -128,16 +128,30 @@ def why(node: str, other: str | None, environment: str | None, folder: Path, wor
 
 
 @click.command()
-@click.argument("node")
+@click.argument("build")
+@click.option("--tolerance", default=0.0, help="Difference of numbers that counts as equal, relative above 1.  [default: 0]")
+@click.option("--here", is_flag=True, help="In this environment, with the code and the data as they are now.")
 @project_options
-def repro(node: str, folder: Path, workspace: str | None, as_json: bool) -> int:
-    """Build NODE (a training set or a model) again from nothing and compare the content. Exit code 2 when it differs."""
+def repro(build: str, tolerance: float, here: bool, folder: Path, workspace: str | None, as_json: bool) -> int:
+    """Build BUILD (a build, MODEL@ALIAS, a training set or a model) again from nothing, and compare the content.
+
+    It is built in a clean environment of the locked versions, from the recorded code and the inputs as they were. Exit code 2
+    when the content differs by more than the tolerance.
+    """
     from tidewheel.cli.progress import progress
-    from tidewheel.cli.render import render_reproduction
+    from tidewheel.cli.render import render_repetition, render_reproduction
+    from tidewheel.project.load import find_root
+    from tidewheel.project.open import open_workspace
+    from tidewheel.project.repeat import repeat
     from tidewheel.project.reproduce import reproduce
 
-    project, opened = open_project(folder, workspace)
-    with progress() as shown:
-        found = reproduce(project, opened, node, progress=shown)
-    emit(found.to_json()) if as_json else click.echo(render_reproduction(found))
-    return 0 if found.equal else 2
+    if here:
+        project, opened = open_project(folder, workspace)
+        with progress() as shown:
+            found = reproduce(project, opened, build, progress=shown)
+        emit(found.to_json()) if as_json else click.echo(render_reproduction(found))
+        return 0 if found.equal else 2
+    with open_workspace(find_root(folder), workspace) as room, progress() as shown:
+        repeated = repeat(room, build, tolerance=tolerance, progress=shown)
+    emit(repeated.to_json()) if as_json else click.echo(render_repetition(repeated))
+    return 2 if repeated.verdict == "different" else 0

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tidewheel.project.collect import Garbage
     from tidewheel.project.plan import Change, Plan, Reason
     from tidewheel.project.release import Moves
+    from tidewheel.project.repeat import Repetition
     from tidewheel.project.reproduce import Reproduction
     from tidewheel.project.run import Monitoring
     from tidewheel.project.run_pipeline import PipelineRun
@@ -224,6 +225,17 @@ def render_reproduction(found: Reproduction) -> str:
     """Whether the second build gave the same."""
     verdict = click.style("equal to the bit", fg="green") if found.equal else click.style("different", fg="red")
     lines = [f"{found.node}: {verdict}", f"  recorded {found.recorded}", f"  again    {found.again}"]
+    return "\n".join(lines + [f"  {line}" for line in found.notes])
+
+
+def render_repetition(found: Repetition) -> str:
+    """Whether the build in a clean environment gave the same, and where it parted."""
+    verdict = click.style(found.verdict, fg="red" if found.verdict == "different" else "green")
+    lines = [f"{found.node}: {verdict}", f"  recorded {found.recorded}", f"  again    {found.again}"]
+    if found.diverges:
+        lines.append(f"  differs first in {found.diverges}")
+    if found.largest is not None:
+        lines.append(f"  largest difference {found.largest:.3g}, tolerance {found.tolerance:.3g}")
     return "\n".join(lines + [f"  {line}" for line in found.notes])
 
 

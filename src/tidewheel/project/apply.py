@@ -161,7 +161,7 @@ class _Runner:
                 recipe=recipe.digest,
                 node=declaration.id,
                 content=built.content,
-                output=built.output,
+                output=context.output_of(declaration, built),
                 trace=built.trace,
                 started_at=started,
                 ended_at=Micros(ended),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,13 +28,16 @@ from tidewheel.models.version import ModelVersion
 from tidewheel.pipelines.execute import Session
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
+from tidewheel.project.origin import Origin, with_origin
 from tidewheel.project.pack import pack
+from tidewheel.project.plan import CONTENT_KINDS
 from tidewheel.project.progress import Progress
 from tidewheel.project.release import CHALLENGER, release_built
 from tidewheel.project.sample_rows import rows_of
 from tidewheel.project.survey import Surveyor
 from tidewheel.releases.definition import Gate
 from tidewheel.releases.report import GateReport
+from tidewheel.runs.observe import find_local, observe_environment, observe_numerics
 from tidewheel.serving.definition import Deployment
 from tidewheel.sources.definition import Source
 
@@ -69,6 +73,18 @@ class BuildContext:
     def code(self) -> Digest:
         """The project's code, packed once per apply."""
         return pack(self.project.root, self.workspace.artifacts)
+
+    @cached_property
+    def origin(self) -> Digest:
+        """Versions and machine, stored once per apply."""
+        made = Origin(platform.python_version(), observe_environment(), tuple(find_local()), observe_numerics())
+        return self.workspace.artifacts.put(made.to_json())
+
+    def output_of(self, declaration: Declaration, built: Built) -> bytes:
+        """The output to record: of what can be built again and compared, with what that needs."""
+        if declaration.kind not in CONTENT_KINDS or declaration.kind == "source":
+            return built.output
+        return with_origin(built.output, code=self.code, origin=self.origin)
 
     def dataset(self, node: NodeId) -> Dataset:
         """A built training set."""

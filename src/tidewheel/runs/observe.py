@@ -98,3 +98,27 @@ def _boot() -> str:
     except OSError:  # no /proc: then the host's name alone has to do
         pass
     return " ".join(parts)
+
+
+def observe_numerics() -> dict[str, str]:
+    """What makes the same arithmetic come out otherwise: the model of the processor, BLAS, how many threads may work."""
+    import numpy as np
+
+    told: dict[str, str] = {"machine": platform.machine()}
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        told["cpu"] = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    built = np.show_config(mode="dicts")
+    if isinstance(built, dict):
+        blas = built.get("Build Dependencies", {}).get("blas", {})
+        told["blas"] = f"{blas.get('name', '')} {blas.get('version', '')}".strip()
+    return told | {"threads": str(_cpus())}
+
+
+def find_local() -> dict[str, metadata.Distribution]:
+    """Installed distributions that come from a folder and not from an index, by normalised name."""
+    found: dict[str, metadata.Distribution] = {}
+    for distribution in metadata.distributions():
+        if "dir_info" in (distribution.read_text("direct_url.json") or ""):
+            found.setdefault(str(distribution.metadata["Name"]).lower().replace("_", "-"), distribution)
+    return found

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from tests.pipelines.workspace import COMMAND, workspace
 
 from tidewheel.backends.local.executor import LocalExecutor
-from tidewheel.errors import StalePlan, StepFailed
+from tidewheel.errors import Invalid, StalePlan, StepFailed, UnsafeFormat
 from tidewheel.pipelines.definition import map as tw_map
 from tidewheel.testing.executor import is_running, wait_gone
 
@@ -159,3 +160,25 @@ def test_a_killed_driver_leaves_no_process_and_finished_steps_are_not_run_twice(
     # A step whose end was marked just before the kill may not have been recorded: at most one per worker.
     assert len(after) - len(before) <= 8 - len(before) + (2 if workers else 1)
     assert set(after) == {f"end-{x}" for x in range(8)}
+
+
+def test_a_step_over_its_memory_fails_and_the_driver_lives(tmp_path: Path, executor: LocalExecutor) -> None:
+    text = "@tw.step(resources=tw.resources(memory='600M'))\ndef hold(size):\n    return len(b'x' * size)"
+    with workspace(tmp_path, text, executor=executor) as ws, ws.session.active():
+        hold = ws.steps().hold
+        with pytest.raises(StepFailed, match="out of memory"):
+            hold(2 << 30)
+        assert hold(10) == 10
+
+
+@pytest.mark.slow
+def test_a_thousand_calls_all_answer(tmp_path: Path, executor: LocalExecutor) -> None:
+    with workspace(tmp_path, "@tw.step\ndef twice(x): return 2 * x", executor=executor) as ws, ws.session.active():
+        assert tw_map(ws.steps().twice, x=list(range(1_000))) == [2 * x for x in range(1_000)]
+
+
+@pytest.mark.parametrize(("allow", "kind"), [(False, UnsafeFormat), (True, Invalid)])
+def test_an_argument_that_cannot_be_stored_is_named(tmp_path: Path, allow: bool, kind: type[Exception]) -> None:
+    text = f"@tw.step(pickle={allow})\ndef use(x, lock): return x"
+    with workspace(tmp_path, text) as ws, ws.session.active(), pytest.raises(kind, match="argument lock of step use"):
+        ws.steps().use(1, threading.Lock())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import signal
 import threading
 import time
@@ -238,7 +239,7 @@ class Session:
 
     def _prepare(self, step: Step[..., object], arguments: Mapping[str, object]) -> _Call:
         codec = self._codecs[step.policy.pickle]
-        packed = {name: codec.pack(value) for name, value in arguments.items()}
+        packed = {name: _pack(codec, step, name, value) for name, value in arguments.items()}
         recipe = call_recipe(step, packed, self.fingerprinter, shown=arguments, now=self._clock())
         untracked = ""
         if step.policy.fresh is None and step.policy.reads is None:
@@ -388,7 +389,9 @@ class Session:
         call.tries += 1
         call.started_at = self._clock()
         limit = None if policy.timeout is None else policy.timeout / SECOND
-        return executor.submit(JobSpec(msgspec.json.encode(spec), cpus=policy.resources.cpu, timeout_seconds=limit))
+        asked = policy.resources
+        job = JobSpec(msgspec.json.encode(spec), cpus=asked.cpu, timeout_seconds=limit, memory_bytes=asked.memory_bytes)
+        return executor.submit(job)
 
     def _collect(self, executor: Executor, job: JobId, call: _Call, status: JobStatus, tally: _Tally) -> _Done | None:
         """Record a finished job's result; ``None`` when it is to be tried again."""
@@ -419,6 +422,19 @@ class Session:
                 f"on its worker it read {', '.join(other)}, which is not there what it is here: large and hidden files are not"
                 " sent to workers, and a file may have been edited meanwhile; pass data as arguments",
             )
+
+
+def _pack(codec: Codec, step: Step[..., object], name: str, value: object) -> Packed:
+    try:
+        return codec.pack(value)
+    except TidewheelError as error:
+        raise type(error)(f"argument {name} of step {step.name}: {error.what}", where=error.where, fix=error.fix) from error
+    except (pickle.PicklingError, TypeError, AttributeError) as error:  # what pickle raises for what it cannot store
+        raise Invalid(
+            f"argument {name} of step {step.name} cannot be stored, not even by pickle: {error}",
+            where=step.where,
+            fix="pass plain values, arrays, tables or models, and open files and connections inside of the step",
+        ) from error
 
 
 def _pause(tries: int) -> float:

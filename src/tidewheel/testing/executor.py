@@ -80,12 +80,21 @@ def _exit(told: dict[str, object]) -> bytes:
     os._exit(int(str(told["code"])))
 
 
+def _hold(told: dict[str, object]) -> bytes:
+    held = bytearray(int(str(told["bytes"])))
+    for place in range(0, len(held), 4096):
+        held[place] = 1
+    time.sleep(600)
+    return b""
+
+
 _PROBES: dict[str, Callable[[dict[str, object]], bytes]] = {
     "child": _child,
     "double": _double,
     "environment": _environment,
     "exit": _exit,
     "fail": _fail,
+    "hold": _hold,
     "large": _large,
     "pid": _pid,
     "print": _print,
@@ -93,10 +102,17 @@ _PROBES: dict[str, Callable[[dict[str, object]], bytes]] = {
 }
 
 
-def job(do: str, *, timeout_seconds: float | None = None, environment: dict[str, str] | None = None, **told: object) -> JobSpec:
+def job(
+    do: str,
+    *,
+    timeout_seconds: float | None = None,
+    memory_bytes: int | None = None,
+    environment: dict[str, str] | None = None,
+    **told: object,
+) -> JobSpec:
     """A job of this suite."""
     spec = json.dumps({"do": do, **told}).encode()
-    return JobSpec(spec, timeout_seconds=timeout_seconds, environment=environment or {})
+    return JobSpec(spec, timeout_seconds=timeout_seconds, memory_bytes=memory_bytes, environment=environment or {})
 
 
 def wait(executor: Executor, jobs: list[JobId], *, seconds: float = 60.0) -> dict[JobId, JobStatus]:
@@ -217,6 +233,29 @@ class ExecutorContract:
         assert status.state is JobState.FAILED
         assert "limit" in status.error
         wait_gone(pid)
+
+    @pytest.mark.usefixtures("processes")
+    def test_a_worker_that_hangs_is_ended_by_the_time_limit(self, executor: Executor, tmp_path: Path) -> None:
+        """A stopped process answers nothing and handles no signal; the limit holds, and the next job runs."""
+        made = executor.submit(job("sleep", timeout_seconds=2.0, seconds=600, file=str(tmp_path / "pid")))
+        pid = int(wait_for(tmp_path / "pid"))
+        os.kill(pid, signal.SIGSTOP)
+        status = wait(executor, [made])[made]
+        assert status.state is JobState.FAILED
+        assert "limit" in status.error
+        wait_gone(pid)
+        after = executor.submit(job("double", value=1))
+        assert wait(executor, [after])[after].result == b"2"
+
+    @pytest.mark.usefixtures("processes")
+    def test_a_job_over_its_memory_is_failed(self, executor: Executor) -> None:
+        """The bound ends the job and says so, and only that job; one within its bound is left alone."""
+        over = executor.submit(job("hold", memory_bytes=200 << 20, bytes=400 << 20))
+        status = wait(executor, [over])[over]
+        assert status.state is JobState.FAILED
+        assert "out of memory" in status.error
+        within = executor.submit(job("large", memory_bytes=1 << 30, bytes=1_000))
+        assert len(wait(executor, [within])[within].result) == 1_000
 
     @pytest.mark.usefixtures("processes")
     def test_a_cancelled_job_and_its_children_are_gone(self, executor: Executor, tmp_path: Path) -> None:

@@ -200,7 +200,13 @@ class LocalExecutor:
             if fresh:
                 worker.start(stopped=lambda: job.cancelled)
             deadline = None if seconds is None else time.monotonic() + seconds
-            kind, answer = worker.ask(job.spec.spec, job.spec.environment, deadline=deadline, stopped=lambda: job.cancelled)
+            kind, answer = worker.ask(
+                job.spec.spec,
+                job.spec.environment,
+                deadline=deadline,
+                stopped=lambda: job.cancelled,
+                memory_bytes=job.spec.memory_bytes,
+            )
         except Died as error:
             return JobStatus(JobState.FAILED, error=f"the worker died: {error}"), False
         except TimeoutError:

@@ -66,7 +66,13 @@ class Worker:
             raise Died("it does not speak the executor's language: is it `tidewheel exec --serve`?")
 
     def ask(
-        self, spec: bytes, environment: Mapping[str, str], *, deadline: float | None, stopped: Callable[[], bool]
+        self,
+        spec: bytes,
+        environment: Mapping[str, str],
+        *,
+        deadline: float | None,
+        stopped: Callable[[], bool],
+        memory_bytes: int | None = None,
     ) -> tuple[bytes, bytes]:
         """Run one job; answer ``D`` or ``F`` with the result or the error.
 
@@ -76,11 +82,13 @@ class Worker:
             ``time.monotonic()`` after which to give up.
         stopped
             Asked a few times a second whether to give up.
+        memory_bytes
+            What the process and its children may hold in memory together.
 
         Raises
         ------
         Died
-            When the process ended. The worker is of no use any more.
+            When the process ended, or holds more than it may. The worker is of no use any more: kill it.
         TimeoutError
             When the deadline passed or it was stopped. The job still runs: kill the worker.
         """
@@ -91,9 +99,20 @@ class Worker:
             self._stdin.flush()
         except OSError as error:
             raise Died(self._how()) from error
-        size = int.from_bytes(self._read(LENGTH_BYTES, deadline, stopped), "big")
+        watched = stopped if memory_bytes is None else self._watch(memory_bytes, stopped)
+        size = int.from_bytes(self._read(LENGTH_BYTES, deadline, watched), "big")
         answer = self._read(size, deadline, stopped)
         return answer[:1], answer[1:]
+
+    def _watch(self, memory_bytes: int, stopped: Callable[[], bool]) -> Callable[[], bool]:
+        def look() -> bool:
+            held = group_memory(self.pid)
+            # What forked processes share is counted once for each of them by this quick look, so a slow one has to agree.
+            if held > memory_bytes and (exact := group_memory(self.pid, exact=True)) > memory_bytes:
+                raise Died(f"out of memory: it held {exact / 2**20:.0f} MiB, and may hold {memory_bytes / 2**20:.0f} MiB")
+            return stopped()
+
+        return look
 
     def _read(self, size: int, deadline: float | None, stopped: Callable[[], bool]) -> bytes:
         assert self._stdout is not None
@@ -131,3 +150,39 @@ class Worker:
                     pipe.close()
                 except OSError:
                     continue  # what was not sent to a dead process is lost with it
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def group_memory(group: int, *, exact: bool = False) -> int:
+    """Bytes of memory that a process group holds.
+
+    Parameters
+    ----------
+    group
+        Number of the group, which is that of its first process.
+    exact
+        Share out what processes share, which takes time; otherwise it counts for each.
+
+    Examples
+    --------
+    >>> group_memory(os.getpgid(0)) > 1_000_000
+    True
+    """
+    held = 0
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+            if int(fields[2]) != group:
+                continue
+            if exact:
+                rollup = Path(entry.path, "smaps_rollup").read_text()
+                held += next(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:"))
+            else:
+                held += int(fields[21]) * _PAGE
+        except OSError:
+            continue  # it has ended meanwhile
+    return held

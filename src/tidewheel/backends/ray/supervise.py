@@ -151,7 +151,9 @@ class Site:
             if fresh:
                 worker.start(stopped=watch)
             deadline = None if seconds is None else time.monotonic() + seconds
-            kind, answer = worker.ask(order.spec, order.environment, deadline=deadline, stopped=watch)
+            kind, answer = worker.ask(
+                order.spec, order.environment, deadline=deadline, stopped=watch, memory_bytes=order.memory_bytes
+            )
         except Died as error:
             return ("F", f"the worker died: {error}".encode()), False
         except TimeoutError:

@@ -18,6 +18,7 @@ from tidewheel.project.backfill import run_partition
 from tidewheel.project.load import Project, load_project
 from tidewheel.project.open import Workspace, open_workspace
 from tidewheel.project.progress import Progress, silent
+from tidewheel.project.retrain import outcome_of
 from tidewheel.project.run import run_monitor, run_node
 from tidewheel.project.run_pipeline import run_pipeline
 from tidewheel.sources.definition import Source
@@ -150,9 +151,7 @@ def run_task(project: Project, workspace: Workspace, task: Task, *, progress: Pr
         done = run_pipeline(workspace, declaration, environment=task.environment, reason=reason, progress=progress)
         return Outcome(f"{done.ran} steps ran, {done.known} known", done.run)
     applied = run_node(project, workspace, declaration, environment=task.environment, reason=reason, progress=progress)
-    built = [step.node for step in applied.steps if step.built]
-    text = f"{len(built)} built, {len(applied.steps) - len(built)} known" + (", gate failed" if applied.gate_failed else "")
-    return Outcome(text, f"{applied.environment} version {applied.version}")
+    return outcome_of(applied)
 
 
 def trigger_by_hand(

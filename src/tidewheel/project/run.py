@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import pyarrow as pa
@@ -22,6 +23,7 @@ from tidewheel.project.open import Workspace
 from tidewheel.project.plan import Plan
 from tidewheel.project.progress import Progress, silent
 from tidewheel.project.release import plan_rollback, roll_back_planned
+from tidewheel.project.retrain import retrain
 from tidewheel.project.survey import make_plan
 
 _FOLLOWING = frozenset({"gate", "deployment", "monitor"})
@@ -182,13 +184,14 @@ class _Retraining:
         for upstream in deployment.upstream:
             if upstream.startswith("model:"):
                 node = self._project.graph.nodes[upstream]
-                self.applied.append(
-                    run_node(
-                        self._project,
-                        self._workspace,
-                        node,
-                        environment=self._environment,
-                        reason=reason,
-                        progress=self._progress,
-                    )
+                run = partial(
+                    run_node,
+                    self._project,
+                    self._workspace,
+                    node,
+                    environment=self._environment,
+                    reason=reason,
+                    progress=self._progress,
                 )
+                applied = retrain(self._workspace, node, alert, environment=self._environment, run=run)
+                self.applied += [] if applied is None else [applied]

@@ -140,6 +140,38 @@ def test_triggers_that_name_what_cannot_run_are_refused(shop: Shop) -> None:
         arm(load_project(shop.root).graph)
 
 
+def test_a_pipeline_runs_with_the_arguments_of_its_trigger_and_those_given_by_hand(shop: Shop, workspace: Workspace) -> None:
+    text = """
+import tidewheel as tw
+
+@tw.step
+def double(x: int) -> int:
+    return 2 * x
+
+@tw.pipeline
+def sums(upto: int, note: str = "") -> int:
+    return sum(double(x) for x in range(upto))
+
+tw.trigger(sums, on=tw.schedule("0 6 * * *"), parameters={"upto": 3})
+"""
+    shop.define(text)
+    shop.work()
+    shop.move(6 * HOUR)
+    assert shop.work() == ["sums done"]
+    shop.move(HOUR)
+    trigger_by_hand(load_project(shop.root), workspace, "sums", environment="dev", given={"upto": "5", "note": "more"})
+    assert shop.work() == ["sums done"]
+    outcomes = [task.outcome for task in workspace.tasks.list()]
+    assert sorted(outcomes) == ["2 steps ran, 3 known", "3 steps ran, 0 known"]
+    run = workspace.runs.get(workspace.tasks.list(limit=1)[0].run)
+    assert run.parameters == {"upto": "5", "note": "more"}
+    with pytest.raises(Invalid, match="no parameter 'upot'"):
+        trigger_by_hand(load_project(shop.root), workspace, "sums", environment="dev", given={"upot": "5"})
+    shop.define(text.replace('"upto": 3', '"upto": "three"'))
+    with pytest.raises(Invalid, match="three"):
+        arm(load_project(shop.root).graph)
+
+
 def test_a_trigger_never_causes_a_rebuild(shop: Shop, workspace: Workspace) -> None:
     from tidewheel.project.apply import apply_plan
     from tidewheel.project.survey import make_plan

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidewheel.cli.options import emit, open_project, project_options
+from tidewheel.cli.options import emit, given, open_project, param_option, project_options
 
 if TYPE_CHECKING:
     from tidewheel.triggers.task import Task
@@ -64,6 +64,7 @@ def work_(
 @click.command()
 @click.argument("name")
 @click.option("--reason", default="by hand", help="Kept with the task.")
+@param_option
 @_environment_option
 @project_options
 def trigger(name: str, reason: str, environment: str | None, folder: Path, workspace: str | None, as_json: bool) -> None:
@@ -72,7 +73,7 @@ def trigger(name: str, reason: str, environment: str | None, folder: Path, works
 
     project, opened = open_project(folder, workspace)
     target = environment or project.configuration.environment
-    task = trigger_by_hand(project, opened, name, environment=target, reason=reason)
+    task = trigger_by_hand(project, opened, name, environment=target, reason=reason, given=given())
     emit(task_to_json(task)) if as_json else click.echo(f"task {task.id} runs {task.target} as soon as a worker takes it")
 
 
@@ -115,9 +116,9 @@ def schedules(history: bool, limit: int, environment: str | None, folder: Path, 
 @_environment_option
 @project_options
 def backfill(node: str, environment: str | None, folder: Path, workspace: str | None, as_json: bool, **asked: object) -> int:
-    """Run step NODE for each partition of a time, each once. Run it again to go on after a stop and to try again what failed.
+    """Run NODE for each partition of a time, each once. Run it again to go on after a stop and to try again what failed.
 
-    The step takes the partition as a parameter of type tw.Partition, or as start and end.
+    NODE is a pipeline or a step. It takes the partition as a parameter of type tw.Partition, or as start and end.
     """
     from tidewheel.cli.progress import progress
     from tidewheel.pipelines.partition import list_partitions

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from tidewheel.errors import Invalid, NotFound, near_miss
-from tidewheel.ledger.definition import Declaration, node_id
+from tidewheel.ledger.definition import Declaration, NodeId, node_id
+from tidewheel.pipelines.compose import Pipeline, read_arguments
 from tidewheel.project.graph import Graph
 from tidewheel.triggers.definition import AlertOpened, NewBuild, NewData, Trigger, name_of
 from tidewheel.triggers.fire import Armed
@@ -49,6 +53,25 @@ def find_armed(graph: Graph, name: str) -> Armed:
     return found
 
 
+def with_parameters(graph: Graph, one: Armed, given: Mapping[str, str]) -> Armed:
+    """The trigger with arguments in place of and beside its own.
+
+    Raises
+    ------
+    Invalid
+        When what it runs takes none, or not these.
+    """
+    parameters = {**dict(one.trigger.parameters), **given}
+    _check_parameters(graph.nodes[NodeId(one.target)], parameters, one.trigger.name)
+    return replace(one, trigger=replace(one.trigger, parameters=tuple(parameters.items())))
+
+
+def _check_parameters(target: Declaration, given: Mapping[str, str], trigger: str) -> None:
+    if not isinstance(target.definition, Pipeline):
+        raise Invalid(f"trigger {trigger} has parameters, and {target.id} takes none", where=target.where, fix="drop them")
+    read_arguments(target.definition, given)
+
+
 def _arm(graph: Graph, declaration: Declaration) -> Armed:
     trigger = declaration.definition
     assert isinstance(trigger, Trigger)
@@ -59,6 +82,8 @@ def _arm(graph: Graph, declaration: Declaration) -> Armed:
             where=declaration.where,
             fix="name what uses it: a model, a training set, a view, a monitor",
         )
+    if trigger.parameters:
+        _check_parameters(target, dict(trigger.parameters), trigger.name)
     waits_for = ""
     event = trigger.on
     if isinstance(event, NewBuild):

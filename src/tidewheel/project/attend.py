@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tidewheel.clock import Clock, Micros, format_instant, system_clock
 from tidewheel.errors import Denied, TidewheelError, Unavailable
 from tidewheel.ledger.definition import NodeId, node_id
-from tidewheel.pipelines.partition import Partition
-from tidewheel.project.armed import arm, find_armed
-from tidewheel.project.backfill import run_partition
+from tidewheel.project.armed import arm, find_armed, with_parameters
+from tidewheel.project.backfill import BACKFILL, run_partition
 from tidewheel.project.load import Project, load_project
 from tidewheel.project.open import Workspace, open_workspace
 from tidewheel.project.progress import Progress, silent
@@ -141,23 +141,42 @@ def run_task(project: Project, workspace: Workspace, task: Task, *, progress: Pr
         raise Unavailable(
             f"{task.target} is no longer declared", where=task.target, fix="drop the trigger, or bring the node back"
         )
-    if declaration.kind == "step":  # of a backfill, with which any worker helps
-        return run_partition(workspace, declaration, Partition.parse(task.key), progress=progress)
+    if task.trigger.startswith(BACKFILL):  # any worker helps
+        return run_partition(workspace, declaration, task, progress=progress)
     if declaration.kind == "monitor":
         judged = run_monitor(project, workspace, declaration, environment=task.environment, progress=progress)
         return Outcome(f"{len(judged.windows)} windows judged, {len(judged.opened)} alerts opened")
     reason = f"trigger {task.trigger}: {task.reason}"
     if declaration.kind == "pipeline":
-        done = run_pipeline(workspace, declaration, environment=task.environment, reason=reason, progress=progress)
+        done = run_pipeline(
+            workspace,
+            declaration,
+            given=task.parameters,
+            environment=task.environment,
+            reason=reason,
+            progress=progress,
+        )
         return Outcome(f"{done.ran} steps ran, {done.known} known", done.run)
     applied = run_node(project, workspace, declaration, environment=task.environment, reason=reason, progress=progress)
     return outcome_of(applied)
 
 
 def trigger_by_hand(
-    project: Project, workspace: Workspace, name: str, *, environment: str, reason: str = "by hand", actor: str | None = None
+    project: Project,
+    workspace: Workspace,
+    name: str,
+    *,
+    environment: str,
+    reason: str = "by hand",
+    actor: str | None = None,
+    given: Mapping[str, str] = MappingProxyType({}),
 ) -> Task:
     """Write the task of a trigger, whatever its event; a worker takes it.
+
+    Parameters
+    ----------
+    given
+        Arguments of a pipeline, as texts, in place of and beside the trigger's own.
 
     Raises
     ------
@@ -167,6 +186,8 @@ def trigger_by_hand(
     one = find_armed(project.graph, name)
     who = actor or workspace.actor
     due = workspace.clock()
+    if given:
+        one = with_parameters(project.graph, one, given)
     order = order_of(
         one, f"hand-{secrets.token_hex(8)}", environment=environment, due_at=due, reason=reason or "by hand", actor=who
     )

@@ -1,4 +1,4 @@
-"""Backfill: run a step for one partition after the other, or several at a time, each of them once."""
+"""Backfill: run a step or a pipeline for one partition after the other, or several at a time, each of them once."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from tidewheel.clock import SECOND, Micros
 from tidewheel.digest import digest
 from tidewheel.errors import Invalid
 from tidewheel.ledger.definition import Declaration
+from tidewheel.pipelines.compose import Pipeline
 from tidewheel.pipelines.definition import Step
 from tidewheel.pipelines.execute import Session
 from tidewheel.pipelines.partition import Partition, arguments_for
 from tidewheel.project.open import Workspace
 from tidewheel.project.progress import Progress, silent
+from tidewheel.project.run_pipeline import run_pipeline
 from tidewheel.triggers.task import Order, Outcome, State, Task
 from tidewheel.triggers.work import Worker, worker_name
 
 LEASE = Micros(20 * SECOND)
 """Shorter than that of other tasks: who starts a backfill again after it was killed waits for what was at work."""
+
+BACKFILL = "backfill:"
+"""Begins the names under which tasks of backfills are kept."""
 
 _POLL_SECONDS = 0.5
 
@@ -50,7 +57,7 @@ def backfill(
     ordered: Callable[[], object] | None = None,
     progress: Progress = silent,
 ) -> Backfilled:
-    """Run a step for each partition that it was not run for, and wait for all of them.
+    """Run a step or a pipeline for each partition that it was not run for, and wait for all of them.
 
     Each partition is a task. Called again, in another process or after a ``kill -9``, those that are done are not repeated and
     those that failed are tried again; several such calls at the same time share the work. Code that has changed makes another
@@ -66,19 +73,18 @@ def backfill(
     Raises
     ------
     Invalid
-        When the node is no step, or takes no partition.
+        When the node is neither a step nor a pipeline, or takes no partition.
     """
-    step = _step(declaration)
-    arguments_for(step.function, partitions[0], where=declaration.where)
+    arguments_for(_parted(declaration).function, partitions[0], where=declaration.where)
     code = workspace.fingerprinter.components(declaration.functions)
-    name = f"backfill:{declaration.id}@{digest(sorted((key, part.value) for key, part in code.items()))[4:12]}"
+    name = f"{BACKFILL}{declaration.id}@{digest(sorted((key, part.value) for key, part in code.items()))[4:12]}"
     wanted = {partition.name for partition in partitions}
     if ordered is not None:
         _order(workspace, declaration, partitions, name=name, environment=environment, again=again)
         ordered()
 
     def execute(task: Task) -> Outcome:
-        return run_partition(workspace, declaration, Partition.parse(task.key), progress=progress)
+        return run_partition(workspace, declaration, task, progress=progress)
 
     def tell(_: object = None) -> None:
         progress.step(f"backfill {declaration.name}", _finished(workspace, name, environment), len(wanted))
@@ -98,11 +104,15 @@ def backfill(
     return Backfilled(name, len(wanted), sum(task.state == "done" for task in tasks), ran, failed)
 
 
-def run_partition(
-    workspace: Workspace, declaration: Declaration, partition: Partition, *, progress: Progress = silent
-) -> Outcome:
-    """Run a step for one partition."""
-    step = _step(declaration)
+def run_partition(workspace: Workspace, declaration: Declaration, task: Task, *, progress: Progress = silent) -> Outcome:
+    """Run a step or a pipeline for the partition that a task names."""
+    parted, partition = _parted(declaration), Partition.parse(task.key)
+    arguments = arguments_for(parted.function, partition, where=declaration.where)
+    if isinstance(parted, Pipeline):
+        given = {name: _text(value) for name, value in arguments.items()}
+        reason = f"{task.reason}, {partition.name}"
+        done = run_pipeline(workspace, declaration, given=given, environment=task.environment, reason=reason, progress=progress)
+        return Outcome(f"{done.ran} steps ran, {done.known} known", done.run)
     session = Session(
         workspace.ledger,
         workspace.artifacts,
@@ -114,9 +124,15 @@ def run_partition(
         progress=progress.step,
     )
     with session.active():
-        step(**arguments_for(step.function, partition, where=declaration.where))
-    builds = workspace.ledger.list_builds(step.node, limit=1)
+        parted(**arguments)
+    builds = workspace.ledger.list_builds(parted.node, limit=1)
     return Outcome(partition.name, builds[0].id if builds else "")
+
+
+def _text(value: object) -> str:
+    """An argument as a pipeline reads it from a command line."""
+    plain = msgspec.to_builtins(value)
+    return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
 
 
 def _order(
@@ -160,12 +176,12 @@ def _finished(workspace: Workspace, name: str, environment: str) -> int:
     return counts.get("done", 0) + counts.get("failed", 0)
 
 
-def _step(declaration: Declaration) -> Step[..., object]:
+def _parted(declaration: Declaration) -> Step[..., object] | Pipeline[..., object]:
     definition = declaration.definition
-    if not isinstance(definition, Step):
+    if not isinstance(definition, Step | Pipeline):
         raise Invalid(
             f"{declaration.id} has no partitions",
             where=declaration.where,
-            fix="name a step that takes a tw.Partition; it may call other steps",
+            fix="name a step or a pipeline that takes a tw.Partition",
         )
     return definition

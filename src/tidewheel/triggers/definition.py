@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -80,12 +82,15 @@ class Trigger:
         ``None``: by hand and over HTTP only.
     retries
         How often a task that failed is tried again.
+    parameters
+        Arguments of a pipeline, as texts.
     """
 
     name: str
     run: object
     on: Event | None
     retries: int
+    parameters: tuple[tuple[str, str], ...] = ()
 
     @property
     def event(self) -> str:
@@ -209,6 +214,7 @@ def trigger(
     *,
     on: Event | None = None,
     name: str | None = None,
+    parameters: Mapping[str, object] = MappingProxyType({}),
     retries: int = 0,
     owner: str | None = None,
     description: str = "",
@@ -221,13 +227,15 @@ def trigger(
     Parameters
     ----------
     run
-        What to run: a model (with its gate and deployment), a training set, a feature view (materialised), a monitor, or any
-        other node that ``tidewheel run`` takes; the definition itself or its name.
+        What to run: a pipeline, a model (with its gate and deployment), a training set, a feature view (materialised), a
+        monitor, or any other node that ``tidewheel run`` takes; the definition itself or its name.
     on
         :func:`schedule`, :func:`new_data`, :func:`alert` or :func:`built`; ``None`` for what is started by hand
         (``tidewheel trigger NAME``) or over HTTP (``POST /api/triggers/NAME``) alone, which any trigger can be.
     name
         Default: that of what it runs.
+    parameters
+        Arguments of a pipeline by name: strings, or plain values.
     retries
         How often a task that failed is tried again, after 30, 60, 120 ... seconds. A worker that dies is not counted:
         its task is taken over by another one, three times at most.
@@ -243,9 +251,10 @@ def trigger(
     target = name_of(run)
     if isinstance(on, NewBuild) and name_of(on.node) == target:
         raise Invalid(f"a build of {target} would start {target} again, for ever", where=where, fix="name another node")
-    made = Trigger(name or target.rpartition(":")[2], run, on, retries)
+    given = tuple((key, value if isinstance(value, str) else json.dumps(value)) for key, value in parameters.items())
+    made = Trigger(name or target.rpartition(":")[2], run, on, retries, given)
     missed = on.missed if isinstance(on, Schedule) else None
-    meta: dict[str, object] = {"run": target, "on": made.event, "missed": missed, "retries": retries}
+    meta: dict[str, object] = {"run": target, "on": made.event, "missed": missed, "retries": retries, "parameters": dict(given)}
     meta |= {"owner": owner, "description": description, "tags": list(tags)}
     declare(Declaration(node_id("trigger", made.name), made, where, meta=meta))
     return made

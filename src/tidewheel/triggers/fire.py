@@ -196,5 +196,6 @@ def order_of(one: Armed, key: str, *, environment: str, due_at: Micros, reason: 
         due_at=due_at,
         reason=reason,
         actor=actor,
+        parameters=dict(one.trigger.parameters),
         retries=one.trigger.retries,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 
 import pytest
 from tests.journeys.acting import Project, Server, serve
@@ -100,6 +101,43 @@ def test_kill_9_while_it_is_called_loses_no_answered_prediction(fresh: Project) 
     finally:
         again.kill()
     assert fresh.json("check")["clean"] is True
+
+
+def test_a_rollback_is_followed_by_the_running_server_and_no_request_is_lost(fresh: Project) -> None:
+    fresh.run("apply", "--yes")
+    fresh.edit("bakery/definitions.py", "SimpleImputer()", 'SimpleImputer(strategy="median")')
+    fresh.run("run", "model:amount", code=3)  # no better than the first, says the gate
+    fresh.run("promote", "amount", "--version", "2", "--force", "--yes")
+    server = serve(fresh)
+    statuses: list[int] = []
+    versions: list[int] = []
+    stop = threading.Event()
+
+    def call() -> None:
+        while not stop.is_set():
+            status, told = server.post("/predict/amount", {"inputs": INPUTS})
+            statuses.append(status)
+            versions.append(told["version"])
+            stop.wait(0.01)  # a load that a busy machine bears: it is about the switch
+
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    try:
+        while not versions:
+            stop.wait(0.01)
+        fresh.run("rollback", "amount", "--yes")
+        asked, deadline = len(versions), time.monotonic() + 60
+        while versions[-1] == versions[0] and time.monotonic() < deadline:
+            stop.wait(0.05)
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join()
+        server.kill()
+    assert set(statuses) == {200}
+    assert (versions[0], versions[-1]) == (2, 1)
+    assert len(versions) > asked
 
 
 def test_health_metrics_and_the_status_page(server: Server) -> None:

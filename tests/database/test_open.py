@@ -195,3 +195,36 @@ def test_opening_a_current_database_asks_for_its_version_and_nothing_else(tmp_pa
     assert [one for one in told if one.startswith("SELECT")] == told[-2:]
     assert "version_num" in told[-1]
     assert len(told) <= 4
+
+
+@pytest.mark.parametrize(("setting", "level"), [("", 1), ("?synchronous=normal", 1), ("?synchronous=full", 2)])
+def test_what_was_committed_survives_a_kill_whatever_synchronous_says(tmp_path: Path, setting: str, level: int) -> None:
+    url = f"sqlite:///{tmp_path / 'd.db'}{setting}"
+    code = """
+import sys
+from tidewheel.database.open import Database
+database = Database.open(sys.argv[1])
+with database.write() as connection:
+    connection.exec_driver_sql("CREATE TABLE said (n INTEGER)")
+for number in range(1_000_000):
+    with database.write() as connection:
+        connection.exec_driver_sql(f"INSERT INTO said VALUES ({number})")
+    print(number, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code, url], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        told = [int(writer.stdout.readline()) for _ in range(20)]
+        writer.kill()
+        told += [int(line) for line in writer.stdout.read().splitlines() if line]
+    database = Database.open(url)
+    with database.read() as connection:
+        kept = list(connection.exec_driver_sql("SELECT n FROM said ORDER BY n").scalars())
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+    database.close()
+    assert kept[: len(told)] == told
+    assert len(kept) <= len(told) + 1  # the one that was committed and not told yet
+
+
+def test_another_setting_of_synchronous_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="'off' is not a setting"):
+        Database.open(f"sqlite:///{tmp_path / 'd.db'}?synchronous=off")

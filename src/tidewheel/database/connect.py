@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy
@@ -46,14 +47,15 @@ def parse_url(url: str) -> URL:
 def make_engine(url: URL) -> Engine:
     """An engine whose connections are ready to use; connects to nothing yet."""
     if url.drivername == "sqlite":
+        level = _synchronous(url)
         engine = sqlalchemy.create_engine(
-            url,
+            url.difference_update_query(["synchronous"]),
             poolclass=QueuePool,
             pool_size=8,
             max_overflow=-1,
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
         )
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", partial(_set_up_sqlite, level=level))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     engine = sqlalchemy.create_engine(
@@ -90,7 +92,15 @@ def unavailable(url: URL, error: Exception | None = None) -> TidewheelError:
     return Unavailable(f"database {shown} does not answer: {reason}", fix="see that the server runs and that the URL is right")
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+def _synchronous(url: URL) -> str:
+    """``NORMAL``: a loss of power can take the last transactions. ``FULL``: none that was committed."""
+    level = str(url.query.get("synchronous", "normal")).upper()
+    if level not in ("NORMAL", "FULL"):
+        raise Invalid(f"{level.lower()!r} is not a setting of synchronous", where=str(url), fix="write normal or full")
+    return level
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry, *, level: str) -> None:
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     give_up_at = time.monotonic() + BUSY_SECONDS
     while mode != "wal":  # SQLite does not wait by itself when two processes turn a new file to WAL
@@ -100,7 +110,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> No
             if time.monotonic() > give_up_at:
                 raise
             time.sleep(0.01)
-    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA synchronous={level}")
     connection.execute("PRAGMA foreign_keys=ON")
 
 

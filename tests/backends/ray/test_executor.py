@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +21,8 @@ from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.backends.ray.executor import RayExecutor, open_executor
 from tidewheel.errors import StepFailed
 from tidewheel.pipelines.definition import map as tw_map
-from tidewheel.ports.executor import Cargo
-from tidewheel.testing.executor import ExecutorContract
+from tidewheel.ports.executor import Cargo, JobState
+from tidewheel.testing.executor import ExecutorContract, job, wait, wait_for, wait_gone
 
 pytestmark = pytest.mark.slow
 
@@ -43,83 +46,115 @@ def executor(cluster: RayCluster) -> Iterator[RayExecutor]:
 
 
 class TestRayExecutor(ExecutorContract):
-    """All of the contract."""
+    """All of the contract, and what Ray's own processes add to it."""
+
+    def test_a_killed_process_of_ray_fails_its_job_and_leaves_none_behind(self, executor: RayExecutor, tmp_path: Path) -> None:
+        made = executor.submit(job("sleep", seconds=600, file=str(tmp_path / "pid")))
+        pid = int(wait_for(tmp_path / "pid"))
+        os.kill(_parent(pid), signal.SIGKILL)
+        status = wait(executor, [made])[made]
+        assert status.state is JobState.FAILED
+        assert "died" in status.error
+        wait_gone(pid)
 
 
-@contextmanager
-def far(cluster: RayCluster, name: str, steps: str) -> Iterator[Workspace]:
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+DRIVER = """
+import time
+from tidewheel.backends.ray.executor import open_executor
+from tidewheel.testing.executor import job
+executor = open_executor(command={command!r}, url="ray://{address}")
+executor.submit(job("child", file={child!r}))
+time.sleep(600)
+"""
+
+
+def test_jobs_and_their_children_end_with_a_killed_driver(cluster: RayCluster, tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    told = DRIVER.format(command=PROBE, address=cluster.address, child=str(tmp_path / "child"))
+    connect = f"import ray; ray.init(address={cluster.address!r}, log_to_driver=False)\n"
+    script.write_text(connect + textwrap.dedent(told))
+    driver = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pid = int(wait_for(tmp_path / "child"))
+    driver.kill()
+    driver.wait()
+    wait_gone(pid)
+
+
+STEPS = """
+import helper_of_steps
+
+@tw.step
+def scale(values, factor):
+    return helper_of_steps.times(values, factor), str(ROOT), (ROOT / "d.txt").read_text()
+
+@tw.step
+def turn(table):
+    return table.sort_by([("x", "descending")])
+
+@tw.step
+def hidden():
+    return (ROOT / ".secret").exists()
+
+@tw.step(fresh="1s")
+def look(folder):
+    import subprocess
+    return subprocess.getoutput(f"ls -A {folder}")
+"""
+
+
+@pytest.fixture(scope="module")
+def far(cluster: RayCluster) -> Iterator[Workspace]:
     """A workspace in the hidden folder, on the cluster."""
-    root = cluster.hidden / name
+    root = cluster.hidden / "project"
     root.mkdir()
+    (root / "helper_of_steps.py").write_text("def times(a, b):\n    return a * b\n")
+    (root / "d.txt").write_text("one")
+    (root / ".secret").write_text("here")
     blobs = ArtifactStore.open(f"file://{root / '.tidewheel' / 'artifacts'}")
     executor = open_executor(command=COMMAND, url=f"ray://{cluster.address}", cargo=Cargo(root, blobs))
     try:
-        with workspace(root, steps, executor=executor) as made:
+        with workspace(root, STEPS, executor=executor) as made:
             yield made
     finally:
         executor.close()
+        sys.modules.pop("helper_of_steps", None)
 
 
-def test_code_arguments_and_results_travel(cluster: RayCluster) -> None:
-    text = """
-    import numpy as np
-    import helper_of_steps
-
-    @tw.step
-    def scale(values, factor):
-        return helper_of_steps.times(values, factor), str(ROOT), (ROOT / "d.txt").read_text()
-    """
-    with far(cluster, "travel", text) as ws:
-        (ws.root / "helper_of_steps.py").write_text("def times(a, b):\n    return a * b\n")
-        for content in ("one", "two", "two", "one"):
-            (ws.root / "d.txt").write_text(content)
-            values = np.arange(100_000.0)
-            with ws.session.active():
-                found = tw_map(ws.steps().scale, values=values, factor=[1.0, 2.0, 3.0, 4.0])
-            for factor, (scaled, folder, read) in zip([1.0, 2.0, 3.0, 4.0], found, strict=True):
-                assert np.array_equal(scaled, values * factor)
-                assert folder != str(ws.root)
-                assert read == content
-        assert [what for what, _, _ in ws.told].count("scale: known") == 8
-        sys.modules.pop("helper_of_steps")
+def test_code_arguments_and_results_travel_and_so_does_an_edit(far: Workspace) -> None:
+    values = np.arange(100_000.0)
+    for content, sign in (("one", 1), ("two", -1), ("one", 1)):
+        (far.root / "d.txt").write_text(content)
+        (far.root / "helper_of_steps.py").write_text(f"def times(a, b):\n    return a * b * {sign}\n")
+        sys.modules.pop("helper_of_steps", None)
+        with far.session.active():
+            found = tw_map(far.steps().scale, values=values, factor=[1.0, 2.0, 3.0])
+        for factor, (scaled, folder, read) in zip([1.0, 2.0, 3.0], found, strict=True):
+            assert np.array_equal(scaled, values * factor * sign)
+            assert folder != str(far.root)
+            assert read == content
+    assert [what for what, _, _ in far.told].count("scale: known") == 3
 
 
-def test_an_edit_reaches_nodes_that_are_warm(cluster: RayCluster) -> None:
-    with far(cluster, "edit", "@tw.step\ndef one(x): return x + 1") as ws:
-        with ws.session.active():
-            assert ws.steps().one(1) == 2
-        ws.write("@tw.step\ndef one(x): return x + 10")
-        with ws.session.active():
-            assert ws.steps().one(1) == 11
-
-
-def test_large_tables_travel_in_pieces(cluster: RayCluster) -> None:
-    text = """
-    @tw.step
-    def turn(table):
-        return table.sort_by([("x", "descending")])
-    """
+def test_tables_travel_in_pieces(far: Workspace) -> None:
     table = pa.table({"x": np.arange(1_500_000)})
-    with far(cluster, "large", text) as ws, ws.session.active():
-        assert ws.steps().turn(table).column("x")[:2].to_pylist() == [1_499_999, 1_499_998]
+    with far.session.active():
+        assert far.steps().turn(table).column("x")[:2].to_pylist() == [1_499_999, 1_499_998]
 
 
-def test_what_a_step_reads_on_a_node_and_is_not_there_is_an_error(cluster: RayCluster) -> None:
+def test_what_a_step_reads_on_a_node_and_is_not_there_is_an_error(far: Workspace) -> None:
     """A hidden file does not travel; a step that sees it absent must not answer as if it were."""
-    text = "@tw.step\ndef look():\n    return (ROOT / '.secret').exists()"
-    with far(cluster, "absent", text) as ws:
-        (ws.root / ".secret").write_text("here")
-        with ws.session.active(), pytest.raises(StepFailed, match=r"\.secret"):
-            ws.steps().look()
+    with far.session.active(), pytest.raises(StepFailed, match=r"it read \.secret"):
+        far.steps().hidden()
 
 
-def test_nodes_do_not_see_the_driver_s_folder(cluster: RayCluster) -> None:
+def test_nodes_do_not_see_the_driver_s_folder(cluster: RayCluster, far: Workspace) -> None:
     """The proof that the tests above prove something, where this machine allows it."""
     if not cluster.is_hidden:
         pytest.skip("this machine allows no mount namespaces")
-    text = (
-        f"@tw.step(fresh='1s')\ndef look():\n    import subprocess\n    return subprocess.getoutput('ls -A {cluster.hidden}')"
-    )
-    with far(cluster, "look", text) as ws, ws.session.active():
+    with far.session.active():
         assert [each.name for each in cluster.hidden.iterdir()]
-        assert ws.steps().look() == ""
+        assert far.steps().look(str(cluster.hidden)) == ""

@@ -21,6 +21,7 @@ from tidewheel.datasets.handle import Dataset, Split
 from tidewheel.datasets.report import Report
 from tidewheel.features.definition import request, service
 from tidewheel.models.registry import Registry
+from tidewheel.pipelines.calls import CallLog
 from tidewheel.runs.record import Runs
 from tidewheel.sources.definition import source
 
@@ -34,8 +35,8 @@ class Inline:
         self.run_ids: list[str] = []
 
     @contextmanager
-    def active(self, *, run_id: str) -> Iterator[None]:
-        self.run_ids.append(run_id)
+    def active(self, *, calls: CallLog) -> Iterator[None]:
+        self.run_ids.append(calls.run_id)
         yield
 
 

@@ -72,6 +72,12 @@ def test_a_failed_pipeline_goes_on_where_it_was_and_nested_ones_share_steps(proj
     (project.root / "broken").touch()
     told = project.json(*arguments, code=1)
     assert "no square of two" in str(told)
+    shown = project.json("show", "last")
+    assert project.json("show", shown["run"][:8]) == shown
+    assert (shown["status"], shown["name"]) == ("failed", "pipeline:weekly")
+    (step,) = shown["steps"]
+    assert (step["step"], step["states"]) == ("square", {"done": 2, "failed": 1})
+    assert step["error"] == "ValueError: no square of two"
     assert marks(project) == ["square-0", "square-1", "square-2"]
     (project.root / "broken").unlink()
     done = project.json(*arguments)
@@ -80,6 +86,13 @@ def test_a_failed_pipeline_goes_on_where_it_was_and_nested_ones_share_steps(proj
     assert done["result"] == f"{{'sum': {2 * (0 + 1 + 16) + 81}, 'rates': [0.5]}}"
     assert project.json(*arguments)["ran"] == 0
     assert len(marks(project)) == 3 + 5
+    shown = project.json("show", done["run"])
+    squares, total = shown["steps"]
+    assert (squares["states"], squares["inputs"]) == ({"known": 5, "done": 2}, [])
+    assert (total["states"], total["inputs"]) == ({"done": 1}, ["square"])
+    (inner,) = total["inner"]
+    assert inner["states"] == {"known": 5, "done": 2}
+    assert "└─ ✔ total  done" in project.run("show", done["run"])
     error = project.json("run", "weekly", "--param", "upto=many", "--param", "rates=[]", code=1)
     assert "upto" in str(error)
 
@@ -95,9 +108,12 @@ def test_stopped_by_the_user_it_leaves_no_process_and_a_run_that_goes_on(project
     started.communicate(timeout=20)
     assert started.returncode == 1
     for line in marks(project):
-        if line.startswith("pid"):
+        if line.startswith("pid"):  # in process, or of a worker
             with pytest.raises(ProcessLookupError):
                 os.kill(int(line.split()[1]), 0)
+    shown = project.json("show", "last")
+    assert shown["status"] == "interrupted"
+    assert shown["steps"][0]["states"] == {"done": 3, "cancelled": 2}
     (project.root / "slow").unlink()
     done = project.json("run", "squares", "--param", "upto=5")
     assert (done["ran"], done["known"], done["result"]) == (2, 3, "[0, 1, 4, 9, 16]")

@@ -33,10 +33,27 @@ def check(node: str | None, limit: int | None, folder: Path, workspace: str | No
 @click.argument("node", required=False)
 @project_options
 def show(node: str | None, folder: Path, workspace: str | None, as_json: bool) -> None:
-    """Show the project, or one NODE: definition, recipe, builds, versions, routes, who needs it."""
-    from tidewheel.cli.render import render_node, render_project
-    from tidewheel.project.show import describe_node, describe_project
+    """Show the project, or one NODE: definition, recipe, builds, versions, routes, who needs it.
 
+    NODE can be a run, by its id, the beginning of it, or as "last": then the steps that it has called are drawn, with states
+    and times, while it is at work too.
+    """
+    from tidewheel.cli.render import render_node, render_project
+    from tidewheel.cli.render_run import render_run
+    from tidewheel.project.load import find_root
+    from tidewheel.project.open import open_workspace
+    from tidewheel.project.show import describe_node, describe_project
+    from tidewheel.project.show_run import describe_run, find_run
+
+    if node is not None:
+        with open_workspace(
+            find_root(folder), workspace
+        ) as held:  # the code of the project may have changed, and need not load
+            run = find_run(held, node)
+            if run is not None:
+                told = describe_run(held, run)
+                emit(told.to_json()) if as_json else click.echo(render_run(told))
+                return
     project, opened = open_project(folder, workspace)
     if node is None:
         described = describe_project(project, opened)

@@ -17,6 +17,7 @@ from tidewheel.models.definition import ModelDefinition
 from tidewheel.models.profile import Floats, choose_rows, profile_of
 from tidewheel.models.registry import Registry
 from tidewheel.models.version import FeatureProfile, ModelVersion, Provenance, Signature
+from tidewheel.pipelines.calls import CallLog
 from tidewheel.runs.evaluate import predict_examples
 from tidewheel.runs.observe import observe_environment
 from tidewheel.runs.record import Run, Runs
@@ -34,7 +35,7 @@ _SAMPLE_ROWS = 1_000
 class Stage(Protocol):
     """Inside of what a model's function runs: a pipelines session, in which steps are cached by recipe."""
 
-    def active(self, *, run_id: str) -> AbstractContextManager[object]:
+    def active(self, *, calls: CallLog) -> AbstractContextManager[object]:
         """Steps called inside of the block belong to the run."""
         ...
 
@@ -71,7 +72,7 @@ def train_model(
         definition.name, experiment=definition.name, recipe=recipe, actor=actor, environment_lock=lock, tags=tags
     ) as run:
         run.judge(registry.formats, task=definition.task)
-        with session.active(run_id=run.id):
+        with session.active(calls=run.attach(CallLog(runs.database, run.id, runs.clock))):
             model = definition(dataset.train, dataset.test, run)
         if model is None:
             raise Invalid(

@@ -26,6 +26,7 @@ from tidewheel.fingerprint.record import Recording, current_recording, heard, re
 from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.ledger.build import Build
 from tidewheel.ledger.record import Ledger
+from tidewheel.pipelines.calls import Call, CallLog, CallState
 from tidewheel.pipelines.codec import Codec, Packed
 from tidewheel.pipelines.definition import Step, running
 from tidewheel.pipelines.recipe import call_recipe, with_nonce, with_reads
@@ -51,12 +52,14 @@ class _Call:
     tries: int = 0
     started_at: Micros = field(default=Micros(0))
     not_before: float = 0.0
+    logged: Call | None = None
 
 
 @dataclass(slots=True)
 class _Done:
     value: object
     trace: tuple[Read, ...] = ()
+    content: str = ""
 
 
 @dataclass(slots=True)
@@ -150,16 +153,29 @@ class Session:
         self._codecs = {allowed: Codec(artifacts, formats, pickle=allowed) for allowed in (False, True)}
         self._signatures: dict[object, inspect.Signature] = {}
         self._trail: _Trail | None = None
+        self._calls: CallLog | None = None
 
     @contextmanager
-    def active(self, *, run_id: str | None = None) -> Iterator[Recording]:
+    def active(self, *, calls: CallLog | None = None) -> Iterator[Recording]:
         """Run steps that are called inside of the block; the answer records what the block and its steps read.
 
-        ``run_id`` names the run that the block belongs to.
+        ``calls`` are those of the run that the block belongs to, when it is one. A build is found by its recipe, whatever run
+        asked for it first.
         """
-        del run_id  # a build is found by its recipe, whatever run asked for it first
-        with recording(self.fingerprinter.root) as reads, running(self), self._following():
-            yield reads
+        before, self._calls = self._calls, calls or self._calls
+        try:
+            with recording(self.fingerprinter.root) as reads, running(self), self._following():
+                yield reads
+        finally:
+            self._calls = before
+            if calls is not None:
+                with unheard():
+                    calls.close()
+
+    def _note(self, call: _Call, state: CallState, *, error: str = "", done: _Done | None = None) -> None:
+        if self._calls is not None and call.logged is not None:
+            content = "" if done is None else done.content
+            self._calls.note(call.logged, state, tries=call.tries, error=error, recipe=call.recipe.digest, content=content)
 
     @contextmanager
     def _following(self) -> Iterator[None]:
@@ -245,7 +261,8 @@ class Session:
         if step.policy.fresh is None and step.policy.reads is None:
             found = self.fingerprinter.findings([step.function])
             untracked = str(found[0]) if found else ""
-        return _Call(step, arguments, packed, recipe, untracked)
+        logged = None if self._calls is None else self._calls.begin(step.name, packed)
+        return _Call(step, arguments, packed, recipe, untracked, logged=logged)
 
     def _look_up(self, calls: Sequence[_Call], tally: _Tally) -> list[list[int]]:
         """Answer what is known; return the indexes of the rest, equal calls together."""
@@ -263,6 +280,7 @@ class Session:
             else:
                 tally.results[index] = done
                 tally.tell(call, "known", finished=1)
+                self._note(call, "known", done=done)
         return list(missing.values())
 
     def _known(self, call: _Call, builds: Mapping[Digest, Build]) -> _Done | None:
@@ -271,7 +289,7 @@ class Session:
         while build is not None:
             if not verify(build.trace, root):
                 try:
-                    return _Done(self._codecs[call.step.policy.pickle].unpack(build.output), build.trace)
+                    return _Done(self._codecs[call.step.policy.pickle].unpack(build.output), build.trace, build.content)
                 except (NotFound, Corrupt) as error:
                     self.ledger.retire_build(build.recipe, actor=self.actor, reason=str(error))
                     if self._trail is not None and self._trail.ahead is not None:
@@ -289,6 +307,7 @@ class Session:
     def _finish(self, indexes: Sequence[int], done: _Done, tally: _Tally, calls: Sequence[_Call]) -> None:
         for index in indexes:
             tally.results[index] = done
+            self._note(calls[index], "done" if index == indexes[0] else "known", done=done)
         tally.tell(calls[indexes[0]], "done", finished=len(indexes))
 
     def _record(self, call: _Call, packed: Packed, trace: Sequence[Read], unstable: Sequence[str]) -> _Done:
@@ -307,7 +326,7 @@ class Session:
             uuid.uuid4().hex,
         )
         self.ledger.record_build(build, recipe)
-        return _Done(None, tuple(trace))
+        return _Done(None, tuple(trace), packed.content)
 
     # ── in this process ──────────────────────────────────────────────────────────────────────────
 
@@ -317,19 +336,35 @@ class Session:
             call.tries += 1
             call.started_at = self._clock()
             tally.tell(call, "running")
+            self._note(call, "running")
             try:
-                with heard(), recording(self.fingerprinter.root) as reads, _limit(call.step.policy.timeout):
+                with heard(), self._inside(call), recording(self.fingerprinter.root) as reads, _limit(call.step.policy.timeout):
                     value = call.step.function(**call.arguments)
                 break
             except Exception as error:
                 if call.tries > call.step.policy.retries:
                     tally.tell(call, f"failed: {error}")
+                    self._note(call, "failed", error=f"{type(error).__name__}: {error}")
                     raise self._failed(call, f"{type(error).__name__}: {error}", _place(error)) from error
                 tally.tell(call, f"failed, trying again: {error}")
+                self._note(call, "retrying", error=f"{type(error).__name__}: {error}")
                 time.sleep(_pause(call.tries))
         with unheard():
             done = self._record(call, codec.pack(value), list(reads), reads.unstable)
-        return _Done(value, done.trace)
+        return _Done(value, done.trace, done.content)
+
+    @contextmanager
+    def _inside(self, call: _Call) -> Iterator[None]:
+        """Calls that are made inside of the block belong to this one."""
+        if self._calls is None:
+            yield
+            return
+        log = self._calls
+        before = log.enter(call.logged)
+        try:
+            yield
+        finally:
+            log.leave(before)
 
     def _failed(self, call: _Call, why: str, where: str | None = None) -> TidewheelError:
         tries = f" after {call.tries} tries" if call.tries > 1 else ""
@@ -356,6 +391,8 @@ class Session:
                 if not jobs:
                     time.sleep(0.02)
                 for job, status in states.items():
+                    if status.state is JobState.RUNNING:
+                        self._note_running(calls[jobs[job][0]])
                     if status.state not in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
                         continue
                     indexes = jobs.pop(job)
@@ -367,6 +404,10 @@ class Session:
         finally:
             for job in jobs:  # something was raised, Ctrl-C perhaps: nothing is left running
                 executor.cancel(job)
+
+    def _note_running(self, call: _Call) -> None:
+        if call.logged is not None and call.logged.state != "running":
+            self._note(call, "running")
 
     def _submit(self, executor: Executor, call: _Call) -> JobId:
         function, policy = call.step.function, call.step.policy
@@ -399,9 +440,11 @@ class Session:
             why = status.error or status.state.value
             if status.state is JobState.FAILED and call.tries <= call.step.policy.retries:
                 tally.tell(call, f"failed, trying again: {why}")
+                self._note(call, "retrying", error=why)
                 call.not_before = time.monotonic() + _pause(call.tries)
                 return None
             tally.tell(call, f"failed: {why}")
+            self._note(call, "failed", error=why)
             printed = "\n".join(executor.logs(job).splitlines()[-_LOG_LINES:])
             raise self._failed(call, why + (f"\n{printed}\n" if printed else ""))
         answer = msgspec.json.decode(status.result, type=Answer)
@@ -410,7 +453,7 @@ class Session:
         if self._movable is not None:
             self._refuse_other_files(call, reads)
         done = self._record(call, packed, reads, answer.unstable)
-        return _Done(self._codecs[call.step.policy.pickle].unpack(packed.data), done.trace)
+        return _Done(self._codecs[call.step.policy.pickle].unpack(packed.data), done.trace, done.content)
 
     def _refuse_other_files(self, call: _Call, reads: Sequence[Read]) -> None:
         """A worker elsewhere has copies of the project's files; what it read of them must be what is here."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from tidewheel.errors import Invalid
 from tidewheel.ledger.definition import Declaration
+from tidewheel.pipelines.calls import CallLog
 from tidewheel.pipelines.compose import Pipeline, read_arguments
 from tidewheel.pipelines.execute import Session
 from tidewheel.project.open import Workspace
@@ -92,8 +93,9 @@ def run_pipeline(
             actor=workspace.actor,
             tags={"node": declaration.id, "environment": environment, "reason": reason},
         ) as run,
-        session.active(run_id=run.id),
+        session.active(calls=run.attach(CallLog(workspace.database, run.id, workspace.clock))),
     ):
+        progress.note(f"run {run.id}")
         result = pipeline(**arguments)
     return PipelineRun(declaration.id, run.id, counted.ran, counted.known, _shown(result))
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -32,6 +33,17 @@ from tidewheel.runs.write import read_points, write_points
 _BATCH = 1_000
 
 
+class Flushing(Protocol):
+    """A log of something else that happens in a run."""
+
+    def flush(self) -> None:
+        """Write what waits."""
+        ...
+
+
+Attached = TypeVar("Attached", bound=Flushing)
+
+
 class Run:
     """A live run. Used in a ``with`` block it finishes itself: ``finished``, or ``failed`` when the block raises.
 
@@ -48,6 +60,7 @@ class Run:
         self._flushing = threading.Lock()
         self._waiting: list[tuple[str, MetricPoint]] = []
         self._steps: dict[str, int] = {}
+        self._attached: list[Flushing] = []
         self._done = False
 
     def log(self, step: int | None = None, **metrics: float) -> None:
@@ -153,8 +166,15 @@ class Run:
         self._runs._finish(self, status, error)
         self._done = True
 
+    def attach(self, other: Attached) -> Attached:
+        """Write what waits in another log of this run as often as the run's own; answers it."""
+        self._attached.append(other)
+        return other
+
     def flush(self) -> None:
-        """Write the metrics that wait."""
+        """Write what waits: metrics, and what is attached."""
+        for each in self._attached:
+            each.flush()
         with self._flushing:
             with self._lock:
                 batch = list(self._waiting)
@@ -290,6 +310,21 @@ class Runs:
         if not found:
             raise NotFound(f"no run {run_id!r}", where=run_id, fix="list runs with: open_workspace().runs.search()")
         return found[0]
+
+    def find(self, beginning: str) -> RunRecord | None:
+        """The run whose id begins so; ``None`` when there is none.
+
+        Raises
+        ------
+        Invalid
+            When several runs begin so.
+        """
+        query = sa.select(runs_table.c.id).where(runs_table.c.id.startswith(beginning, autoescape=True)).limit(2)
+        with self.database.read() as connection:
+            found = connection.execute(query).scalars().all()
+        if len(found) > 1:
+            raise Invalid(f"several runs begin with {beginning}", where=beginning, fix="give more characters of the id")
+        return self.get(found[0]) if found else None
 
     def search(self, filter: str = "", *, order_by: Sequence[str] = (), limit: int = 100, token: str | None = None) -> RunPage:
         """One page of the runs that a filter leaves.

@@ -206,6 +206,54 @@ def run_ours(folder: Path, rounds: int) -> dict[str, float]:
     return told
 
 
+def run_ray(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Ours on a Ray cluster of this machine, and plain Ray tasks on the same cluster, which keep nothing."""
+    import ray
+
+    (folder / "tidewheel.toml").write_text('project = "bench"\n[workspace.local]\nexecutor = "ray"\n')
+    (folder / "ray_flow.py").write_text(FLOW)
+    sys.path.insert(0, str(folder))
+    flow = importlib.import_module("ray_flow")
+    with open_workspace(folder) as workspace:
+        session = Session(
+            workspace.ledger,
+            workspace.artifacts,
+            fingerprinter=workspace.fingerprinter,
+            actor="bench",
+            executor=workspace.executor,
+        )
+
+        def chain(x: int) -> object:
+            with session.active():
+                return flow.chain(x)
+
+        def fan(x: int) -> object:
+            with session.active():
+                return flow.fan(x)
+
+        add = ray.remote(lambda x: x + 1)
+
+        def raw_chain(x: int) -> int:
+            for _ in range(STEPS):
+                x = ray.get(add.remote(x))
+            return x
+
+        def raw_fan(x: int) -> int:
+            return sum(ray.get([add.remote(x + n) for n in range(FAN)]))
+
+        raw_fan(0)
+        fan(-1_000)
+        ours = {
+            "chain, ray": spend(chain, rounds=rounds, steps=STEPS, argument=lambda n: 1_000 * (n + 1)),
+            "fan-out, ray": spend(fan, rounds=rounds, steps=FAN, argument=lambda n: 100_000 + 1_000 * n),
+        }
+        raw = {
+            "chain, ray": spend(raw_chain, rounds=rounds, steps=STEPS, argument=lambda n: 1_000 * n),
+            "fan-out, ray": spend(raw_fan, rounds=rounds, steps=FAN, argument=lambda n: 1_000 * n),
+        }
+    return {"ours": ours, "Ray": raw}
+
+
 def run_limit(folder: Path, rounds: int) -> dict[str, float]:
     """A hash, a row and a file a step, each step in a transaction of its own."""
     connection = sqlite3.connect(folder / "limit.db", isolation_level=None)
@@ -260,15 +308,23 @@ def main() -> int:
     """Run all, and print milliseconds a step with the ratio to ours."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ray", action="store_true", help="also on a Ray cluster of this machine, beside plain Ray tasks")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "ours").mkdir()
         ours = run_ours(folder / "ours", asked.rounds)
+        on_ray: dict[str, dict[str, float]] = {}
+        if asked.ray:
+            (folder / "ray").mkdir()
+            on_ray = run_ray(folder / "ray", asked.rounds)
+            ours |= on_ray["ours"]
         for work, took in ours.items():
             print(f"{'ours':<12}{work:<28}{took:9.3f} ms a step")
-        others = {"raw limit": run_limit(folder, asked.rounds)} | {peer: run_peer(peer, folder) for peer in asked.peers}
+        others = {"raw limit": run_limit(folder, asked.rounds)}
+        others |= {"Ray": on_ray["Ray"]} if on_ray else {}
+        others |= {peer: run_peer(peer, folder) for peer in asked.peers}
         for peer, told in others.items():
             for work, took in told.items():
                 mine = ours.get(work)

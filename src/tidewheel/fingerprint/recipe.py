@@ -31,6 +31,8 @@ class Recipe:
     Component names carry their class before a colon: ``param:ttl``, ``code:taxi.features.clean``,
     ``const:taxi.features.LIMIT``, ``lib:numpy``, ``python``, ``read:data/x.csv``, ``env:HOME``, ``upstream:source:trips``.
 
+    ``algorithm`` is the version of the fingerprint that made it: one that was recorded keeps the version of its day.
+
     Examples
     --------
     >>> one = Recipe("view", {"param:ttl": Component("1d", where="f.py:3")})
@@ -41,8 +43,9 @@ class Recipe:
 
     kind: str
     components: Mapping[str, Component]
+    algorithm: int = ALGORITHM
 
     @property
     def digest(self) -> Digest:
         """Hash over the kind, the algorithm's version, and the names and values of the components."""
-        return digest([ALGORITHM, self.kind, {name: part.value for name, part in self.components.items()}])
+        return digest([self.algorithm, self.kind, {name: part.value for name, part in self.components.items()}])

@@ -29,6 +29,7 @@ __all__ = ["Build", "Edge", "Environment", "Ledger", "Move"]
 Name = TypeVar("Name", bound=str)
 
 _UPSTREAM = "upstream:"
+_ALGORITHM = "fingerprint"  # beside the components; absent in recipes of the first version
 _BATCH = 10_000  # both databases take at least 32,766 parameters in one statement
 
 
@@ -111,7 +112,7 @@ class Ledger:
         with self._database.read() as connection:
             for batch in _batches(digests):
                 for row in connection.execute(sa.select(recipes).where(recipes.c.digest.in_(batch))):
-                    found[Digest(row.digest)] = Recipe(row.kind, _load_components(row.components))
+                    found[Digest(row.digest)] = _load_recipe(row.kind, row.components)
         for digest in digests:
             if digest not in found:
                 raise NotFound(f"no recipe {digest}", fix="apply the project that it belongs to: tidewheel apply")
@@ -304,8 +305,12 @@ def _batches(names: Collection[Name]) -> Iterator[list[Name]]:
 def _dump_components(recipe: Recipe) -> str:
     # ASCII, because neither database takes every Python string as text, and a file's name can be any.
     parts = {name: [part.value, part.where, part.note] for name, part in recipe.components.items()}
+    if recipe.algorithm > 1:
+        parts[_ALGORITHM] = [str(recipe.algorithm), None, None]
     return json.dumps(parts, separators=(",", ":"))
 
 
-def _load_components(text: str) -> dict[str, Component]:
-    return {name: Component(value, where, note) for name, (value, where, note) in json.loads(text).items()}
+def _load_recipe(kind: str, text: str) -> Recipe:
+    parts = {name: Component(value, where, note) for name, (value, where, note) in json.loads(text).items()}
+    made_by = parts.pop(_ALGORITHM, None)
+    return Recipe(kind, parts, 1 if made_by is None else int(made_by.value))

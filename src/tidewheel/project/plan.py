@@ -218,9 +218,14 @@ def differences(old: Recipe | None, new: Recipe, *, partial: bool = False) -> tu
     """
     before = old.components if old is not None else {}
     reasons = []
+    other = old is not None and old.algorithm != new.algorithm
+    if old is not None and other:  # then values differ by themselves: only what shows is a change of the user's
+        reasons.append(Reason("fingerprint", f"algorithm {old.algorithm}", f"algorithm {new.algorithm}", None))
     for name in sorted({*before, *new.components}):
         left, right = before.get(name), new.components.get(name)
         if left is not None and right is not None and left.value == right.value:
+            continue
+        if other and left is not None and right is not None and left.note is not None and left.note == right.note:
             continue
         if right is None and partial and name.startswith("upstream:"):
             continue

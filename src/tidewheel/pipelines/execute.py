@@ -30,6 +30,7 @@ from tidewheel.pipelines.calls import Call, CallLog, CallState
 from tidewheel.pipelines.codec import Codec, Packed
 from tidewheel.pipelines.definition import Step, running
 from tidewheel.pipelines.recipe import call_recipe, with_nonce, with_reads
+from tidewheel.pipelines.serve import variables
 from tidewheel.pipelines.worker import Answer, Spec, code_digest
 from tidewheel.ports.executor import Executor, JobId, JobSpec, JobState, JobStatus
 from tidewheel.ports.model_format import ModelFormat
@@ -235,7 +236,7 @@ class Session:
         StepFailed
             When a call failed for the last time. Calls that run on workers are stopped; what was finished is kept.
         """
-        with unheard():
+        with unheard(), variables(step.policy.resources.environment):
             prepared = [self._prepare(step, arguments) for arguments in calls]
             tally = _Tally(self._progress, len(prepared))
             missing = self._look_up(prepared, tally)
@@ -331,18 +332,26 @@ class Session:
     # ── in this process ──────────────────────────────────────────────────────────────────────────
 
     def _run_here(self, call: _Call, tally: _Tally) -> _Done:
-        codec = self._codecs[call.step.policy.pickle]
+        policy = call.step.policy
+        codec = self._codecs[policy.pickle]
         while True:
             call.tries += 1
             call.started_at = self._clock()
             tally.tell(call, "running")
             self._note(call, "running")
             try:
-                with heard(), self._inside(call), recording(self.fingerprinter.root) as reads, _limit(call.step.policy.timeout):
+                with (
+                    unheard(),
+                    variables(policy.resources.environment),
+                    heard(),
+                    self._inside(call),
+                    recording(self.fingerprinter.root) as reads,
+                    _limit(policy.timeout),
+                ):
                     value = call.step.function(**call.arguments)
                 break
             except Exception as error:
-                if call.tries > call.step.policy.retries:
+                if call.tries > policy.retries:
                     tally.tell(call, f"failed: {error}")
                     self._note(call, "failed", error=f"{type(error).__name__}: {error}")
                     raise self._failed(call, f"{type(error).__name__}: {error}", _place(error)) from error
@@ -431,8 +440,8 @@ class Session:
         call.started_at = self._clock()
         limit = None if policy.timeout is None else policy.timeout / SECOND
         asked = policy.resources
-        job = JobSpec(msgspec.json.encode(spec), cpus=asked.cpu, timeout_seconds=limit, memory_bytes=asked.memory_bytes)
-        return executor.submit(job)
+        data, own = msgspec.json.encode(spec), dict(asked.environment)
+        return executor.submit(JobSpec(data, asked.cpu, limit, memory_bytes=asked.memory_bytes, environment=own))
 
     def _collect(self, executor: Executor, job: JobId, call: _Call, status: JobStatus, tally: _Tally) -> _Done | None:
         """Record a finished job's result; ``None`` when it is to be tried again."""

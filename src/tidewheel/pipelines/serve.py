@@ -44,7 +44,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO, run: Callable[[bytes], bytes])
     answers.write(READY)
     while True:
         line, _, spec = jobs.get().partition(b"\n")
-        with _environment(json.loads(line)):
+        with variables(json.loads(line)):
             answer = _answer(spec, run)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -88,10 +88,17 @@ def _guard(number: int) -> None:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    # The one place below project/ that touches the environment: a job's own variables, for as long as the job.
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+def variables(given: Mapping[str, str]) -> Iterator[None]:
+    """A job's own environment variables, for as long as the block: the one place below project/ that sets any.
+
+    Examples
+    --------
+    >>> with variables({"TIDEWHEEL_EXAMPLE": "1"}):
+    ...     os.environ["TIDEWHEEL_EXAMPLE"]
+    '1'
+    """
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
         yield
     finally:

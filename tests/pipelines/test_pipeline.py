@@ -12,6 +12,7 @@ from tests.journeys.acting import Project
 
 from tidewheel.errors import Invalid
 from tidewheel.pipelines.compose import Pipeline, pipeline, read_arguments
+from tidewheel.testing.executor import wait_gone
 
 PIPELINES = '''from __future__ import annotations
 import os, pathlib, time
@@ -117,6 +118,25 @@ def test_stopped_by_the_user_it_leaves_no_process_and_a_run_that_goes_on(project
     (project.root / "slow").unlink()
     done = project.json("run", "squares", "--param", "upto=5")
     assert (done["ran"], done["known"], done["result"]) == (2, 3, "[0, 1, 4, 9, 16]")
+
+
+@pytest.mark.slow
+def test_ended_from_outside_it_leaves_no_worker_and_shows_what_was_at_work(project: Project) -> None:
+    (project.root / "slow").touch()
+    with (project.root / "tidewheel.toml").open("a") as file:
+        file.write('[workspace.local]\nexecutor = "local"\n')
+    started = project.start("run", "squares", "--param", "upto=4")
+    while not (at_work := [int(line.split()[1]) for line in marks(project) if line.startswith("pid")]):
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.02)
+    while project.json("show", "last")["steps"][0]["states"] != {"done": 3, "running": 1}:
+        assert started.poll() is None, started.communicate()
+    started.send_signal(signal.SIGTERM)
+    started.communicate(timeout=20)
+    wait_gone(at_work[0])
+    shown = project.json("show", "last")
+    assert (shown["status"], shown["steps"][0]["states"]) == ("interrupted", {"done": 3, "stopped": 1})
+    assert shown["seconds"] >= shown["steps"][0]["seconds"] > 0
 
 
 def typed(a: int, b: float | None = None, c: bool = False, *, d: str = "") -> None: ...

@@ -84,6 +84,8 @@ def describe_run(workspace: Workspace, run: RunRecord) -> RunDescription:
     """A run as it is now, at work or finished."""
     calls = read_calls(workspace.database, run.id)
     until = run.ended_at or workspace.clock()
+    if run.status is RunStatus.INTERRUPTED:  # it ended at its last sign of life, which its calls may have given since
+        until = max([until, *(at for call in calls for at in (call.started_at, call.ended_at) if at is not None)])
     stopped = run.status is not RunStatus.RUNNING
     return RunDescription(run, (until - run.started_at) / 1e6, tuple(_groups(calls, until=Micros(until), stopped=stopped)))
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
-from tidewheel.digest import Digest, digest_bytes
+from tidewheel.digest import PREFIX, Digest, digest_bytes
 from tidewheel.pipelines.codec import Packed
 from tidewheel.pipelines.tables import calls as calls_table
 
@@ -97,7 +97,8 @@ class CallLog:
         with self._lock:
             call.state, call.tries = state, call.tries if tries is None else tries
             call.error = error[-_ERROR:] or call.error
-            call.recipe = recipe or call.recipe
+            # Without its prefix it is no digest to the collector of garbage: what was called in a run may be collected.
+            call.recipe = recipe.removeprefix(PREFIX) or call.recipe
             if state == "running" and call.started_at is None:
                 call.started_at = self._clock()
             if state not in _OPEN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.pipelines.workspace import workspace
 
 from tidewheel.errors import Invalid, StepFailed, UnsafeFormat
 from tidewheel.pipelines import definition as pipelines
+from tidewheel.pipelines.execute import _pause
 
 DOUBLE = """
 def helper(x):
@@ -306,3 +308,14 @@ def test_a_chain_that_is_known_is_looked_up_in_one_query(tmp_path: Path) -> None
         with ws.session.active():  # a part that is known by itself, and what nobody has asked for yet
             assert steps.add(0) == 1
             assert steps.add(100) == 101
+
+
+def test_calls_that_fail_together_are_not_tried_again_together() -> None:
+    pauses: dict[int, set[float]] = {}
+    state = random.getstate()
+    for tries in (1, 2, 3, 60):
+        pauses[tries] = {_pause(tries) for _ in range(50)}
+        longest = min(0.1 * 2 ** (tries - 1), 30.0)
+        assert all(longest / 2 <= pause <= longest for pause in pauses[tries])
+        assert len(pauses[tries]) > 40
+    assert random.getstate() == state, "the user's own draws are not disturbed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import random
 import signal
 import threading
 import time
@@ -40,6 +41,8 @@ Progress = Callable[[str, int, int | None], None]
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
+_CHANCE = random.Random()
+"""Not the module's own, whose state belongs to the user's code."""
 _LOG_LINES = 20
 
 
@@ -490,7 +493,8 @@ def _pack(codec: Codec, step: Step[..., object], name: str, value: object) -> Pa
 
 
 def _pause(tries: int) -> float:
-    return min(_FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1), _LONGEST_PAUSE_SECONDS)
+    """Seconds until the next try: twice as long each time, and by chance up to a half less, lest all of a map come at once."""
+    return min(_FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1), _LONGEST_PAUSE_SECONDS) * _CHANCE.uniform(0.5, 1.0)
 
 
 def _place(error: BaseException) -> str | None:

@@ -60,6 +60,14 @@ if TYPE_CHECKING:
     from tidewheel.pipelines.definition import resources as resources
     from tidewheel.pipelines.definition import step as step
     from tidewheel.pipelines.partition import Partition as Partition
+    from tidewheel.pipelines.pruning import prune_halving as prune_halving
+    from tidewheel.pipelines.pruning import prune_median as prune_median
+    from tidewheel.pipelines.search import choice as choice
+    from tidewheel.pipelines.search import integers as integers
+    from tidewheel.pipelines.search import log_uniform as log_uniform
+    from tidewheel.pipelines.search import search as search
+    from tidewheel.pipelines.search import uniform as uniform
+    from tidewheel.pipelines.sweep import sweep as sweep
     from tidewheel.predictions.definition import labels as labels
     from tidewheel.project.open import Workspace as Workspace
     from tidewheel.project.open import open_workspace as open_workspace
@@ -94,6 +102,9 @@ _HOMES = {
     "tidewheel.pipelines.definition": ("fixed", "grid", "map", "resources", "step"),
     "tidewheel.pipelines.partition": ("Partition",),
     "tidewheel.pipelines.compose": ("pipeline",),
+    "tidewheel.pipelines.pruning": ("prune_halving", "prune_median"),
+    "tidewheel.pipelines.search": ("choice", "integers", "log_uniform", "search", "uniform"),
+    "tidewheel.pipelines.sweep": ("sweep",),
     "tidewheel.predictions.definition": ("labels",),
     "tidewheel.project.open": ("Workspace", "open_workspace"),
     "tidewheel.releases.definition": ("beats", "gate", "no_worse", "under"),

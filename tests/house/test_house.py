@@ -184,6 +184,7 @@ def test_broad_excepts_are_at_process_edges_only() -> None:
         *("cli", "web"),  # the command's and the server's outermost loops
         "pipelines/serve.py",  # the worker's outermost loop: a step may raise anything
         "pipelines/execute.py",  # the same, in process
+        "pipelines/run_sweep.py",  # a trial may raise anything, and the others go on
         "backends/inprocess/executor.py",  # the same
         "triggers/work.py",  # the outermost loop of a worker of tasks: what a task runs may raise anything
         "project/load.py",  # a user's module may raise anything on import

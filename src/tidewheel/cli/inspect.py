@@ -36,7 +36,8 @@ def show(node: str | None, folder: Path, workspace: str | None, as_json: bool) -
     """Show the project, or one NODE: definition, recipe, builds, versions, routes, who needs it.
 
     NODE can be a run, by its id, the beginning of it, or as "last": then the steps that it has called are drawn, with states
-    and times, while it is at work too.
+    and times, while it is at work too. NODE can be a sweep, by its name, as sweep:NAME, or by its id: then its trials are
+    listed, best first, with a plot of the objective by trial.
     """
     from tidewheel.cli.render import render_node, render_project
     from tidewheel.cli.render_run import render_run

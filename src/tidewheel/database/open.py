@@ -93,6 +93,11 @@ class Database:
         return database
 
     @property
+    def url(self) -> str:
+        """With which another process opens the same database; it holds the password, so it is never stored or shown."""
+        return self._url.set(drivername=self._url.get_backend_name()).render_as_string(hide_password=False)
+
+    @property
     def dialect(self) -> str:
         """``sqlite`` or ``postgresql``."""
         return self._engine.dialect.name

@@ -58,7 +58,7 @@ class Ledger:
     def __init__(self, database: Database, clock: Clock) -> None:
         self.trails = Trails(database)
         self.memory = Memory(database, clock)
-        self._database = database
+        self.database = database
         self._clock = clock
 
     # ── recipes ──────────────────────────────────────────────────────────────────────────────────
@@ -66,10 +66,10 @@ class Ledger:
     def put_recipe(self, node: NodeId, recipe: Recipe) -> None:
         """Keep a recipe, with where its components stand and what they show; idempotent."""
         found = recipe.digest
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             if connection.execute(_KNOWN_OF_NODE, {"recipe": found, "node": node}).first() is not None:
                 return
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             self._put(connection, node, recipe)
 
     def _put(self, connection: Connection, node: NodeId, recipe: Recipe) -> None:
@@ -109,7 +109,7 @@ class Ledger:
             When one of them was never put.
         """
         found: dict[Digest, Recipe] = {}
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             for batch in _batches(digests):
                 for row in connection.execute(sa.select(recipes).where(recipes.c.digest.in_(batch))):
                     found[Digest(row.digest)] = _load_recipe(row.kind, row.components)
@@ -128,7 +128,7 @@ class Ledger:
         recipe
             Is put in the same transaction.
         """
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             first = connection.execute(_LIVE_BUILD, {"recipe": build.recipe}).first()
             if first is not None:
                 return load_build(first)
@@ -141,14 +141,14 @@ class Ledger:
 
     def find_build(self, recipe: Digest) -> Build | None:
         """The build of a recipe, when there is one."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             row = connection.execute(_LIVE_BUILD, {"recipe": recipe}).first()
         return None if row is None else load_build(row)
 
     def find_builds(self, recipes: Collection[Digest]) -> dict[Digest, Build]:
         """The builds that there are of the recipes, in one query."""
         found: dict[Digest, Build] = {}
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             for batch in _batches(recipes):
                 for row in connection.execute(sa.select(builds).where(builds.c.live.in_(batch))):
                     found[Digest(row.recipe)] = load_build(row)
@@ -157,7 +157,7 @@ class Ledger:
     def list_builds(self, node: NodeId, *, limit: int = 50) -> list[Build]:
         """Builds of a node, newest first."""
         query = sa.select(builds).where(builds.c.node == node, builds.c.live.is_not(None))
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             rows = connection.execute(query.order_by(builds.c.number.desc()).limit(limit)).all()
         return [load_build(row) for row in rows]
 
@@ -166,7 +166,7 @@ class Ledger:
         place = sa.func.row_number().over(partition_by=builds.c.node, order_by=builds.c.number.desc())
         took = (builds.c.ended_at - builds.c.started_at).label("took")
         found: dict[NodeId, list[tuple[float, float | None]]] = {}
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             for batch in _batches(nodes):
                 ranked = sa.select(builds.c.node, took, builds.c.cpu_seconds, builds.c.number, place.label("place"))
                 last = ranked.where(builds.c.node.in_(batch), builds.c.live.is_not(None)).subquery()
@@ -179,7 +179,7 @@ class Ledger:
         """Builds whose id or recipe begins with some characters, retired ones too, newest first."""
         prefix = beginning if beginning.startswith(PREFIX) else PREFIX + beginning
         same = sa.or_(builds.c.id.startswith(beginning, autoescape=True), builds.c.recipe.startswith(prefix, autoescape=True))
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             rows = connection.execute(sa.select(builds).where(same).order_by(builds.c.number.desc()).limit(limit)).all()
         return [load_build(row) for row in rows]
 
@@ -191,7 +191,7 @@ class Ledger:
         Whether there was a build to retire.
         """
         note = json.dumps({"actor": actor, "reason": reason, "at": self._clock()})
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             changed = connection.execute(builds.update().where(builds.c.live == recipe).values(live=None, retired=note))
         return changed.rowcount > 0
 
@@ -199,12 +199,12 @@ class Ledger:
 
     def environment(self, name: str) -> Environment:
         """An environment as it is; version 0 and empty when it has never been moved."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return move.read_environment(connection, name)
 
     def list_environments(self) -> list[str]:
         """Names of all environments that have ever been moved, sorted."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return move.list_names(connection)
 
     def move(
@@ -222,12 +222,12 @@ class Ledger:
         Conflict
             When the environment is at another version by now; nothing was written.
         """
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             return move.merge(connection, name, pointers, expected=expected, actor=actor, reason=reason, at=self._clock())
 
     def history(self, name: str) -> list[Move]:
         """Moves of an environment, newest first."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return move.list_moves(connection, name)
 
     def restore(self, name: str, *, version: int, expected: int, actor: str, reason: str) -> Environment:
@@ -240,7 +240,7 @@ class Ledger:
         Conflict
             As :meth:`move`.
         """
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             pointers = move.pointers_to(connection, name, version)
             return move.merge(connection, name, pointers, expected=expected, actor=actor, reason=reason, at=self._clock())
 
@@ -248,12 +248,12 @@ class Ledger:
 
     def upstream(self, recipe: Digest) -> list[Edge]:
         """Everything that a recipe depends on, nearest first, each node's content once."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return trace.upstream(connection, recipe)
 
     def downstream(self, recipe: Digest) -> list[Edge]:
         """Every recipe that uses what came of this one, nearest first, each once per node."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return trace.downstream(connection, recipe)
 
     def search(self, text: str, *, limit: int = 50) -> list[NodeId]:
@@ -262,7 +262,7 @@ class Ledger:
         in_id = sa.func.lower(nodes.c.id).contains(wanted, autoescape=True)
         in_text = nodes.c.text.contains(wanted, autoescape=True)
         query = sa.select(nodes.c.id).where(sa.or_(in_id, in_text))
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             found = connection.execute(query.order_by(sa.case((in_id, 0), else_=1), nodes.c.id).limit(limit))
             return [NodeId(row.id) for row in found]
 

@@ -110,6 +110,10 @@ class Runner(Protocol):
         """Arguments by name."""
         ...
 
+    def sweep(self, wanted: object) -> object:
+        """What a :class:`tidewheel.pipelines.search.Sweep` finds."""
+        ...
+
 
 _runner: ContextVar[Runner | None] = ContextVar("tidewheel_runner", default=None)
 
@@ -122,6 +126,11 @@ def running(runner: Runner | None) -> Iterator[None]:
         yield
     finally:
         _runner.reset(token)
+
+
+def current_runner() -> Runner | None:
+    """What takes the calls of steps now."""
+    return _runner.get()
 
 
 class Step(Generic[P, R]):

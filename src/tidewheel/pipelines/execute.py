@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pickle
 import random
 import signal
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -31,10 +33,14 @@ from tidewheel.pipelines.calls import Call, CallLog, CallState
 from tidewheel.pipelines.codec import Codec, Packed
 from tidewheel.pipelines.definition import Step, running
 from tidewheel.pipelines.recipe import call_recipe, with_nonce, with_reads
+from tidewheel.pipelines.run_sweep import Stage, own_samplers, run_sweep
+from tidewheel.pipelines.search import Sweep, Swept
 from tidewheel.pipelines.serve import variables
+from tidewheel.pipelines.trial import TrialSpec
 from tidewheel.pipelines.worker import Answer, Spec, code_digest
 from tidewheel.ports.executor import Executor, JobId, JobSpec, JobState, JobStatus
 from tidewheel.ports.model_format import ModelFormat
+from tidewheel.ports.sampler import SamplerOpener
 
 Progress = Callable[[str, int, int | None], None]
 """Told what happened, and how many calls of how many are finished."""
@@ -154,6 +160,7 @@ class Session:
         self._movable = Fingerprinter(fingerprinter.root, movable=True) if getattr(executor, "apart", False) else None
         self._clock = clock
         self._progress = progress
+        self.samplers: Callable[[str], SamplerOpener] = own_samplers  # what is found by name, for sweeps
         self._codecs = {allowed: Codec(artifacts, formats, pickle=allowed) for allowed in (False, True)}
         self._signatures: dict[object, inspect.Signature] = {}
         self._trail: _Trail | None = None
@@ -254,6 +261,24 @@ class Session:
             for done in tally.results.values():
                 outer.include(done.trace)
         return [tally.results[index].value for index in range(len(prepared))]
+
+    def sweep(self, wanted: object) -> Swept:
+        """Search a space: see :func:`tidewheel.sweep`."""
+        assert isinstance(wanted, Sweep)
+        executor, codec = self._executor, self._codecs[wanted.step.policy.pickle]
+        stage = Stage(
+            self.ledger.database,
+            codec,
+            self.fingerprinter,
+            self.actor,
+            self._clock,
+            self._progress,
+            self.samplers,
+            executor,
+            None if executor is None else partial(self._submit_call, executor),
+            1 if executor is None else os.cpu_count() or 1,
+        )
+        return run_sweep(stage, wanted)
 
     # ── look up ──────────────────────────────────────────────────────────────────────────────────
 
@@ -422,25 +447,32 @@ class Session:
             self._note(call, "running")
 
     def _submit(self, executor: Executor, call: _Call) -> JobId:
-        function, policy = call.step.function, call.step.policy
+        submitted = self._submit_call(executor, call.step, call.packed)
+        call.tries += 1
+        call.started_at = self._clock()
+        return submitted
+
+    def _submit_call(
+        self, executor: Executor, step: Step[..., object], packed: Mapping[str, Packed], trial: TrialSpec | None = None
+    ) -> JobId:
+        function, policy = step.function, step.policy
         module, name = function.__module__, function.__qualname__
         if module == "__main__" or "<" in name:
             raise Invalid(
-                f"step {call.step.name} cannot be found by a worker, because it is {module}.{name}",
-                where=call.step.where,
+                f"step {step.name} cannot be found by a worker, because it is {module}.{name}",
+                where=step.where,
                 fix="define it at the top level of a module of the project",
             )
         spec = Spec(
             str(self.fingerprinter.root),
             f"{module}:{name}",
-            {name: msgspec.Raw(packed.data) for name, packed in call.packed.items()},
+            {name: msgspec.Raw(value.data) for name, value in packed.items()},
             self.artifacts.url,
             code_digest((self._movable or self.fingerprinter).components([function])),
             policy.pickle,
             self._movable is not None,
+            trial,
         )
-        call.tries += 1
-        call.started_at = self._clock()
         limit = None if policy.timeout is None else policy.timeout / SECOND
         asked = policy.resources
         data, own = msgspec.json.encode(spec), dict(asked.environment)

@@ -1,8 +1,8 @@
-"""Table of the calls of steps, by run."""
+"""Tables of pipelines: the calls of steps by run, sweeps and the points that they tried."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, LargeBinary, Table, Text
 
 from tidewheel.database.tables import metadata
 
@@ -19,5 +19,35 @@ calls = Table(
     Column("tries", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),
+    Column("error", Text, nullable=False),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("minimize", Boolean, nullable=False),
+    Column("sampler", Text, nullable=False),
+    Column("width", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),  # JSON of the process that is at it; empty when nobody is
+    Column("complete", BigInteger, nullable=False),  # the number of trials that the last complete call asked for
+    Index(None, "name", "started_at"),
+)
+
+trials = Table(
+    "sweep_trials",
+    metadata,
+    Column("sweep", Text, ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("drawn", LargeBinary, nullable=False),  # packed values by name
+    Column("shown", Text, nullable=False),  # JSON of the same values as text
+    Column("run", Text, nullable=False),
+    Column("objective", Float),
+    Column("output", LargeBinary),  # packed
+    Column("reads", Text, nullable=False),  # JSON
     Column("error", Text, nullable=False),
 )

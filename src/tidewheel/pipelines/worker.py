@@ -14,6 +14,7 @@ import msgspec
 
 from tidewheel.artifacts.relay import RelayedStore
 from tidewheel.artifacts.store import ArtifactStore
+from tidewheel.database.open import Database
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import Invalid, StalePlan
 from tidewheel.fingerprint.origin import origin
@@ -24,6 +25,7 @@ from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.pipelines.codec import Codec
 from tidewheel.pipelines.definition import Step, running
 from tidewheel.pipelines.serve import serve
+from tidewheel.pipelines.trial import TrialSpec, perform
 from tidewheel.ports.model_format import ModelFormat
 
 
@@ -46,6 +48,8 @@ class Spec(msgspec.Struct, frozen=True):
         Whether arguments and result may be pickles.
     movable
         Whether the worker has a copy of the project's folder in another place.
+    trial
+        Of which sweep the call is a trial; its result is written to the database then, and the answer is empty.
     """
 
     root: str
@@ -55,6 +59,7 @@ class Spec(msgspec.Struct, frozen=True):
     code: Digest
     pickle: bool = False
     movable: bool = False
+    trial: TrialSpec | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -84,6 +89,11 @@ def run_spec(spec: bytes, *, root: Path | None = None, artifacts: str | None = N
     found = _load(root, told)
     codec = Codec(_artifacts(artifacts or told.artifacts), installed_formats(), pickle=told.pickle)
     arguments = {name: codec.unpack(bytes(data)) for name, data in told.arguments.items()}
+    if told.trial is not None:
+        with running(None):
+            database = _database(told.trial.database)
+            perform(told.trial, found.function, arguments=arguments, codec=codec, root=root, database=database)
+        return b""
     with recording(root) as reads, running(None):
         value = found.function(**arguments)
     packed = codec.pack(value)
@@ -142,6 +152,11 @@ def _fingerprinter(root: Path, movable: bool) -> Fingerprinter:
 @lru_cache(maxsize=8)
 def _artifacts(url: str) -> ArtifactStore:
     return RelayedStore.open(url)
+
+
+@lru_cache(maxsize=2)
+def _database(url: str) -> Database:
+    return Database.open(url)
 
 
 @lru_cache(maxsize=1)

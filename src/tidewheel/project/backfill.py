@@ -123,6 +123,7 @@ def run_partition(workspace: Workspace, declaration: Declaration, task: Task, *,
         clock=workspace.clock,
         progress=progress.step,
     )
+    session.samplers = workspace.samplers
     with session.active():
         parted(**arguments)
     builds = workspace.ledger.list_builds(parted.node, limit=1)

@@ -178,6 +178,7 @@ def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe)
         clock=workspace.clock,
         progress=context.progress.step,
     )
+    session.samplers = workspace.samplers
     try:
         version = train_model(
             definition,

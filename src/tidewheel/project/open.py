@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tidewheel.ports.model_format import ModelFormat
     from tidewheel.ports.online_store import OnlineStore, StoreOpener
     from tidewheel.ports.query_engine import QueryEngine
+    from tidewheel.ports.sampler import SamplerOpener
     from tidewheel.ports.table_format import TableFormat
     from tidewheel.ports.vector_index import IndexOpener
     from tidewheel.predictions.label_log import LabelLog
@@ -249,6 +250,10 @@ class Workspace:
             return cast("IndexOpener", load_backend("vector_index", technology))
 
         return Features(self.sources, VectorIndexes(self.home / "indexes", opener))
+
+    def samplers(self, name: str) -> SamplerOpener:
+        """What chooses the points of sweeps, by name."""
+        return cast("SamplerOpener", load_backend("sampler", name))
 
     @cached_property
     def datasets(self) -> Datasets:

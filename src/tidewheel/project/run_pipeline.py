@@ -85,6 +85,7 @@ def run_pipeline(
         clock=workspace.clock,
         progress=counted,
     )
+    session.samplers = workspace.samplers
     with (
         workspace.runs.start(
             pipeline.name,

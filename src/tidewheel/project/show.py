@@ -13,9 +13,11 @@ from tidewheel.features.transform_check import check_transform
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.models.version import ModelVersion
 from tidewheel.project.load import Project
+from tidewheel.project.node_description import NodeDescription
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import Change, Plan, Reason, differences
 from tidewheel.project.sample_rows import find_sample
+from tidewheel.project.show_sweep import describe_sweep
 from tidewheel.project.survey import Surveyor, make_plan, plan_and_survey, read_environment
 from tidewheel.project.wording import describe
 from tidewheel.sources.definition import Source
@@ -49,19 +51,6 @@ class ProjectDescription:
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeDescription:
-    """One node in full: titled lists of names and values."""
-
-    id: NodeId
-    where: str
-    sections: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values."""
-        return {"id": self.id, "where": self.where} | {title: dict(pairs) for title, pairs in self.sections}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +117,10 @@ def _summary(workspace: Workspace, declaration: Declaration) -> str:
 
 def describe_node(project: Project, workspace: Workspace, name: str) -> NodeDescription:
     """One node: definition, recipe, builds, who needs it, and what its kind adds."""
+    if name not in project.graph.nodes:
+        swept = describe_sweep(workspace, name)
+        if swept is not None:
+            return swept
     declaration = project.graph.find(name)
     surveyor = Surveyor(project, workspace)
     survey = surveyor.survey()

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from obstore.store import LocalStore
 
-from tidewheel.artifacts.store import ArtifactStore
+from tidewheel.artifacts.store import RENEW_SECONDS, ArtifactStore
 from tidewheel.digest import Digest
 from tidewheel.errors import NotFound, Unavailable
 from tidewheel.ports.relay import RELAY, read_pieces, write_pieces
@@ -25,11 +25,11 @@ class RelayedStore(ArtifactStore):
         self._address = address
 
     @classmethod
-    def open(cls, url: str, *, copies: Path | None = None) -> ArtifactStore:
+    def open(cls, url: str, *, copies: Path | None = None, renew_seconds: float = RENEW_SECONDS) -> ArtifactStore:
         """Open a relayed store, or any other by its own URL."""
         parts = urlsplit(url)
         if parts.scheme != RELAY:
-            return ArtifactStore.open(url, copies=copies)
+            return ArtifactStore.open(url, copies=copies, renew_seconds=renew_seconds)
         return cls(Path(unquote(parts.path)), parse_qs(parts.query)["socket"][0], url=url)
 
     def put(self, data: bytes | Path | Iterable[bytes]) -> Digest:

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from tidewheel.project.apply import Applied
     from tidewheel.project.check import CheckReport
     from tidewheel.project.collect import Garbage
+    from tidewheel.project.node_description import NodeDescription
     from tidewheel.project.plan import Change, Plan, Reason
     from tidewheel.project.release import Moves
     from tidewheel.project.repeat import Repetition
     from tidewheel.project.reproduce import Reproduction
     from tidewheel.project.run import Monitoring
     from tidewheel.project.run_pipeline import PipelineRun
-    from tidewheel.project.show import Difference, Explanation, NodeDescription, ProjectDescription
+    from tidewheel.project.show import Difference, Explanation, ProjectDescription
     from tidewheel.project.why import Comparison
 
 _SIGNS = {"add": "+", "change": "~", "follow": ">", "finish": "!", "remove": "-", "metadata": "i"}

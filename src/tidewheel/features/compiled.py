@@ -112,7 +112,7 @@ def why_interpreted(transform: Transform) -> str | None:
     ... def squared(a: list[float]) -> float:
     ...     return a[0] ** 2
     >>> why_interpreted(squared)
-    'a is list[float64]'
+    'a is list<float64>'
     """
     made = _compiled(transform)
     return placed(made, transform.function) if isinstance(made, str) else None
@@ -145,7 +145,7 @@ def fit_body(transform: Transform) -> Sequence[ast.stmt]:
     ...     return a[0]
     >>> fit_body(first)
     Traceback (most recent call last):
-    tidewheel.features.expression_part.Refused: a is list[float64]
+    tidewheel.features.expression_part.Refused: a is list<float64>
     """
     if not transform.inputs:
         raise Refused("takes no input")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 import pyarrow as pa
@@ -45,7 +45,7 @@ class TransformReport:
     errors: int
     first_error: str | None
     form: Literal["query", "columns", "rows"] = "rows"
-    microseconds: float = 0.0
+    microseconds: float = field(default=0.0, compare=False)
 
 
 class Computer:

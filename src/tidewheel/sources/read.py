@@ -467,7 +467,9 @@ class Sources:
         if (key, stamp) not in self._schemas:
             if isinstance(base, Files):
                 check_zones(source, base)
-                plain = None if source.select or source.quarantine or source.changes else plain_schema(base)
+                told = bool(source.select or source.quarantine or source.changes)
+                told |= self.engine.dialect != DIALECT and any(conditions_of(source))
+                plain = None if told else plain_schema(base)
                 if plain is not None:  # to ask an engine for it takes ten times as long
                     self._schemas[key, stamp] = plain
                     return plain

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import ray
-from tests.backends.ray.cluster import RayCluster, ray_cluster
+from tests.backends.ray.cluster import RayCluster, network_of_its_own, ray_cluster
 from tests.pipelines.workspace import COMMAND, Workspace, workspace
 
 from tidewheel.artifacts.store import ArtifactStore
@@ -32,7 +33,12 @@ PROBE = [sys.executable, str(Path(__file__).parents[1] / "local" / "probe_worker
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
     """Two raylets, and this process connected to them."""
-    with ray_cluster(tmp_path_factory.mktemp("ray")) as started:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(network_of_its_own())
+        except OSError as error:
+            pytest.skip(f"Ray would listen on every interface: no network of its own ({error})")
+        started = stack.enter_context(ray_cluster(tmp_path_factory.mktemp("ray")))
         ray.init(address=started.address, log_to_driver=False)
         yield started
         ray.shutdown()

@@ -67,3 +67,6 @@ def test_a_bare_name_finds_its_node_and_two_kinds_of_one_name_do_not() -> None:
     with pytest.raises(NotFound, match="could be deployment:eta, model:eta"):
         Graph.of([one, two]).find("eta")
     assert Graph.of([one, two]).find("model:eta") is one
+    assert Graph.of([one, two]).find("eta", kinds={"model", "step"}) is one
+    with pytest.raises(NotFound, match="could be deployment:eta, model:eta"):
+        Graph.of([one, two]).find("eta", kinds={"step"})

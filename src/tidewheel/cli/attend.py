@@ -140,7 +140,7 @@ def backfill(node: str, environment: str | None, folder: Path, workspace: str | 
     with progress() as shown, helpers(command, count=int(str(asked["workers"])) - 1) as start:
         done = run(
             opened,
-            project.graph.find(node),
+            project.graph.find(node, kinds={"pipeline", "step"}),
             partitions,
             environment=name,
             again=bool(asked["again"]),

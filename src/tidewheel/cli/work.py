@@ -122,11 +122,12 @@ def run(
     from tidewheel.cli.progress import progress
     from tidewheel.cli.render import render_applied, render_monitoring, render_pipeline, render_plan
     from tidewheel.project.apply import applied_to_json
+    from tidewheel.project.plan import BUILT_KINDS
     from tidewheel.project.run import plan_node, run_monitor, run_node
     from tidewheel.project.run_pipeline import run_pipeline
 
     project, opened = open_project(folder, workspace)
-    declaration = project.graph.find(node)
+    declaration = project.graph.find(node, kinds={*BUILT_KINDS, "pipeline"})
     name = environment or project.configuration.environment
     if declaration.kind == "pipeline":
         if dry_run:

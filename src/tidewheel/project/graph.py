@@ -87,8 +87,13 @@ class Graph:
                     waiting.append(node)
         return tuple(sorted(reached.difference(nodes), key=self._places.__getitem__))
 
-    def find(self, name: str) -> Declaration:
+    def find(self, name: str, *, kinds: Collection[str] | None = None) -> Declaration:
         """The node of that id, or of that bare name when only one kind has it.
+
+        Parameters
+        ----------
+        kinds
+            What the caller can do something with: where several kinds have the name, the others are not meant.
 
         Raises
         ------
@@ -99,6 +104,8 @@ class Graph:
         if exact is not None:
             return exact
         matches = [declaration for declaration in self.nodes.values() if declaration.name == name]
+        if kinds is not None and len(matches) > 1:
+            matches = [declaration for declaration in matches if declaration.kind in kinds] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from tests.project.test_apply import SIMPLE_DATA, SIMPLE_SERVICE, SIMPLE_VIEW, apply, plan, write, write_data
 
 from tidewheel.clock import HOUR, Micros, parse_instant
 from tidewheel.errors import NotMaterialized
 from tidewheel.features.prepare import prepare
 from tidewheel.features.register import OnlineViews
+from tidewheel.ledger.tables import builds
 from tidewheel.project.initialize import initialize
 from tidewheel.project.keep_views import collect_views
 from tidewheel.project.load import load_project
@@ -110,3 +112,20 @@ def test_a_version_that_a_deployed_model_reads_is_kept_fresh_and_kept(tmp_path: 
         assert mark.snapshot.content == opened.sources.snapshot(old.source).content
         assert any("which still answers" in line for line in done.reports)
         assert collect_views(load_project(root), opened) == {}
+
+
+def test_rows_that_another_tidewheel_keeps_elsewhere_are_written_again(workspace: Workspace) -> None:
+    view = next(iter(list_views(load_project(workspace.root)).values()))
+    online = OnlineViews(workspace.database, workspace.clock)
+    number = online.list_ids()[view.online_version]
+    online.forget(number, workspace.online)
+    with workspace.database.write() as connection:
+        changed = connection.execute(
+            update(builds).where(builds.c.node == f"view:{view.name}").values(output=b'{"version":"x"}')
+        )
+    assert changed.rowcount == 1
+    made = plan(workspace)
+    assert [(change.node, change.action) for change in made.changes] == [(f"view:{view.name}", "finish")]
+    apply(workspace, made)
+    assert plan(workspace).empty
+    assert view.online_version in online.list_ids()

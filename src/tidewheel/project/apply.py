@@ -26,6 +26,7 @@ from tidewheel.project.progress import Progress, silent
 from tidewheel.project.protect import refuse
 from tidewheel.project.read_faces import Faces, remember_faces
 from tidewheel.project.search import record_catalog
+from tidewheel.project.serviceable import is_serviceable
 from tidewheel.project.survey import Surveyor, meta_id, meta_recipe, plan_and_survey, restrict
 from tidewheel.sources.definition import Source
 
@@ -129,6 +130,10 @@ class _Runner:
             context.contents[declaration.id] = recipe.digest
             return
         build = ledger.find_build(recipe.digest)
+        if build is not None and not is_serviceable(declaration, build):
+            reason = "another version of Tidewheel left it where this one does not look"
+            ledger.retire_build(recipe.digest, actor=context.workspace.actor, reason=reason)
+            build = None
         if build is None:
             build = self._build(declaration, recipe)
         elif any(change.node == declaration.id for change in self._plan.changes):

@@ -19,6 +19,7 @@ from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, clas
 from tidewheel.project.protect import find_objections
 from tidewheel.project.read_faces import Faces, judge_faces
 from tidewheel.project.sample_rows import find_sample
+from tidewheel.project.serviceable import is_serviceable
 from tidewheel.project.wording import describe
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import Snapshot
@@ -126,7 +127,8 @@ class Surveyor:
                 contents[node] = recipe.digest
         complete = {recipes[n].digest: n for n in recipes if n not in pending and n not in builds and _is_built(graph.nodes[n])}
         for found, build in ledger.find_builds(list(complete)).items():
-            builds[complete[found]] = build
+            if is_serviceable(graph.nodes[complete[found]], build):
+                builds[complete[found]] = build
         missing = frozenset(node for node in complete.values() if node not in builds)
         metas = {node: meta_recipe(declaration) for node, declaration in graph.nodes.items()}
         state = State(recipes, metas, frozenset(pending), missing)

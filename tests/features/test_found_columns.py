@@ -61,7 +61,7 @@ def test_many_answers_are_columns_of_the_values_that_rows_have() -> None:
         row = layout.row(key % 7, 0, available=0, values=[held[name] for name in layout.columns])
         items += [(layout.keys.encode((key,)), item) for item in layout.numbered([row])]
     store.write([(layout.mark_key, Mark(1, 0, 0).encode())], items)
-    numbers = {view_of(Rating).version: 1}
+    numbers = {view_of(Rating).online_version: 1}
     ready = prepare(service("pickup", Rating), store=store, view_ids=numbers, schemas={"ratings": Schema(fields)})
     answer = ready.answer([{"driver": key} for key in range(1_500)], at=[Micros(5)] * 1_500)
     columns = answer.columns()

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
-import numpy as np
 
 from tidewheel.errors import Invalid
 
@@ -22,6 +21,8 @@ class Median(msgspec.Struct, frozen=True, tag=True):
 
     def stops(self, own: Curve, *, finished: Sequence[Curve], others: Sequence[Curve], minimize: bool) -> bool:
         """Whether a trial is to stop after its last report."""
+        import numpy as np  # here, since who declares a sweep has no use for it
+
         del others
         if not own or not finished or len(finished) < self.startup or max(own) < self.warmup:
             return False

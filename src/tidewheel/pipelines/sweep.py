@@ -6,15 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.clock import system_clock
-from tidewheel.database.open import Database
 from tidewheel.errors import Invalid
-from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.ledger.definition import place
-from tidewheel.pipelines.codec import Codec
 from tidewheel.pipelines.definition import Step, current_runner
-from tidewheel.pipelines.run_sweep import Stage, own_samplers, run_sweep
 from tidewheel.pipelines.search import Search, Space, Sweep, Swept
 from tidewheel.ports.sampler import Axis, Choice, Integers, Uniform
 
@@ -94,6 +89,13 @@ def sweep(
 
 
 def _alone(wanted: Sweep) -> Swept:
+    # Here, since a name of the package that is only looked at loads no database and no columns.
+    from tidewheel.artifacts.store import ArtifactStore
+    from tidewheel.database.open import Database
+    from tidewheel.fingerprint.walk import Fingerprinter
+    from tidewheel.pipelines.codec import Codec
+    from tidewheel.pipelines.run_sweep import Stage, own_samplers, run_sweep
+
     database = Database.open("sqlite://")
     codec = Codec(ArtifactStore.open("memory:///"), (), pickle=wanted.step.policy.pickle)
     try:

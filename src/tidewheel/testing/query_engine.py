@@ -117,7 +117,9 @@ class QueryEngineContract:
             "n,t,u\n1,1970-01-01T00:00:00.0000009Z,1970-01-01 00:00:00.000001000\n2,1969-12-31 23:59:59.9999991+00:00,\n"
         )
         answer = engine.stream("SELECT n, t, u FROM x", {"x": Files("csv", (str(path),))}, order_by=["n"]).read_all()
-        assert [str(field.type) for field in answer.schema] == ["int64", "timestamp[us, tz=UTC]", "timestamp[us]"]
+        assert [str(field.type) for field in answer.schema] == ["int64", "timestamp[us, tz=UTC]", "timestamp[us]"], str(
+            answer.schema
+        )
         assert answer["t"].cast(pa.int64()).to_pylist() == [1, 0]
         assert answer["u"].cast(pa.int64()).to_pylist() == [1, None]
 

@@ -30,7 +30,7 @@ _KINDS: dict[TextType, str] = {
     "double": "double",
     "date": "date",
     "timestamp": "timestamp_ntz",
-    "instant": "timestamp",
+    "instant": "timestamp_ltz",  # what "timestamp" means is a setting
     "string": "string",
 }
 _SMALL_FILE = 4  # Parquet and gzip hold about a fourth of what they mean in memory
@@ -241,7 +241,7 @@ def _tests(column: Column) -> tuple[Column, ...]:
         (column.rlike(NUMBER) | column.rlike(NOT_FINITE)) & column.try_cast("double").isNotNull(),
         column.rlike(DAY) & column.try_cast("date").isNotNull(),
         column.rlike(LOCAL) & column.try_cast("timestamp_ntz").isNotNull(),
-        column.rlike(ZONED) & column.try_cast("timestamp").isNotNull(),
+        column.rlike(ZONED) & column.try_cast("timestamp_ltz").isNotNull(),
         column.rlike(FINE),
     )
 

@@ -12,6 +12,8 @@ from tests.artifacts.test_store import blob, folder, local, store  # noqa: F401 
 
 from tidewheel.artifacts.store import ArtifactStore
 
+pytestmark = pytest.mark.slow
+
 WRITER = """
 import random, sys, time
 from tidewheel.artifacts.store import ArtifactStore

@@ -25,6 +25,8 @@ from tidewheel.ports.query_engine import QueryEngine
 from tidewheel.sources.definition import Source, source
 from tidewheel.sources.read import Sources
 
+pytestmark = pytest.mark.slow
+
 UNTIL = Micros(30 * HOUR)
 
 

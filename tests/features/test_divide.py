@@ -23,6 +23,8 @@ from tidewheel.sources.budget import Budget
 from tidewheel.sources.definition import Source, source
 from tidewheel.sources.read import Sources
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3_600_000_000
 KINDS = {"uid": pa.int64(), "ts": pa.int64(), "made": pa.int64(), "x": pa.float64(), "word": pa.string(), "next": pa.int64()}
 PAIR = tw.entity("pair", uid=int, word=str)

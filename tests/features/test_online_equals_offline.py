@@ -37,6 +37,8 @@ from tidewheel.features.definition import (
     view_of,
 )
 
+pytestmark = pytest.mark.slow
+
 NUMBER = itertools.count()
 SCHEMA = pa.schema(
     [

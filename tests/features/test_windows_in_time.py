@@ -24,6 +24,8 @@ from tidewheel.sources.budget import Budget
 from tidewheel.sources.definition import Source, source
 from tidewheel.sources.read import Sources
 
+pytestmark = pytest.mark.slow
+
 
 def rows(size: int) -> pa.Table:
     """Two in three of one key; some late, some of no key, some that say that something is gone."""

@@ -15,6 +15,8 @@ from tidewheel.ledger.collect import Retention, mark, retire
 from tidewheel.ledger.definition import NodeId, node_id
 from tidewheel.ledger.record import Build, Ledger
 
+pytestmark = pytest.mark.slow
+
 NOW = Micros(1_000 * DAY)
 KEPT = Retention(moves=2, span=Micros(10 * DAY))
 

@@ -21,6 +21,8 @@ from tidewheel.errors import Invalid, StalePlan, StepFailed, UnsafeFormat
 from tidewheel.pipelines.definition import map as tw_map
 from tidewheel.testing.executor import is_running, wait_gone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def executor(tmp_path: Path) -> Iterator[LocalExecutor]:

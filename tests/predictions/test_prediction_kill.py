@@ -11,6 +11,8 @@ import pytest
 
 from tidewheel.predictions import PredictionLog, PredictionRow
 
+pytestmark = pytest.mark.slow
+
 Row = Callable[..., PredictionRow]
 HERE = Path(__file__).parent
 

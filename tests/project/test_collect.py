@@ -23,6 +23,8 @@ from tidewheel.ledger.record import Build
 from tidewheel.project.collect import collect_garbage
 from tidewheel.project.open import Workspace, open_workspace
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

@@ -21,6 +21,8 @@ from tidewheel.project.open import Workspace, open_workspace
 from tidewheel.project.pinned import PinnedProjects
 from tidewheel.project.prepare_services import list_services, list_views
 
+pytestmark = pytest.mark.slow
+
 SOURCE = 's0 = tw.source("s0", "data/s0.csv", time="t")\n'
 WIDER = SIMPLE_VIEW.replace('"1d"', '"2d"')
 

@@ -90,6 +90,27 @@ def test_a_chain_is_one_query_and_a_row_that_was_asked_of_python_goes_on(
 
 
 @on_request
+def swapped(i1: float, i0: float) -> float:
+    return i1 * 10 + i0
+
+
+@on_request
+def stepped(swapped: float, s0: float, S1: float) -> float:  # noqa: N803 - engines know no case
+    held = swapped if swapped > S1 else s0
+    return held * held + s0
+
+
+def test_inputs_may_be_called_like_the_steps_of_a_query(duckdb: DuckDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_transforms, "QUERY_ROWS", 1)
+    names = {"i1": [1.0, 2.0], "i0": [100.0, 200.0], "s0": [7.0, 8.0], "S1": [0.0, 500.0]}
+    with Computer([swapped, stepped], engine=duckdb, rows=2) as computer:
+        made = computer.run({name: pa.array(values) for name, values in names.items()}, 2)
+    assert [one.form for one in computer.reports] == ["query", "query"]
+    assert made["swapped"].to_pylist() == [110.0, 220.0]
+    assert made["stepped"].to_pylist() == [110.0 * 110.0 + 7.0, 8.0 * 8.0 + 8.0]
+
+
+@on_request
 def powered(a: float) -> float:
     return a**2
 

@@ -29,7 +29,7 @@ class SqlForm:
     inputs
         Columns that it reads.
     levels
-        Select lists, each over what the one before it gives.
+        Select lists, each over what the one before it gives; the first one alone reads the inputs, whatever they are called.
     results
         The last one: ``r0``, ``r1``, ... in the transforms' order. Where an input is null they mean nothing.
     """
@@ -47,10 +47,11 @@ class SqlForm:
         keep
             Columns of it to hand on, before the results.
         """
-        text = RELATION
-        for level in self.levels:
-            text = f"(SELECT *, {level} FROM {text})"
         kept = "".join(f"{self.dialect.name_of(name)}, " for name in keep)
+        first, *others = self.levels
+        text = f"(SELECT {kept}{first} FROM {RELATION})"  # an input called s0 or i1 must not be taken for what is made here
+        for level in others:
+            text = f"(SELECT *, {level} FROM {text})"
         return f"SELECT {kept}{self.results} FROM {text}"
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import IO
 
@@ -47,7 +48,8 @@ class Workers:
         Raises
         ------
         Invalid
-            Under ``on_error="raise"``, for the first row that fails.
+            Under ``on_error="raise"``, for the first row that fails; and when a process has ended, which a function can cause
+            that leaves Python or takes all memory.
         """
         table = pa.table(dict(columns))
 
@@ -62,6 +64,10 @@ class Workers:
             assert worker.stdin is not None and worker.stdout is not None
             send(worker.stdin, {"first": first}, table)
             head, answer = receive(worker.stdout)
+        except (EOFError, OSError) as error:
+            what = f"transform {self._transform.name} has ended its process, on a row from {first} to {first + len(table) - 1}"
+            fix = "let it raise an error where it cannot go on, and hold less memory"
+            raise Invalid(what, where=self._transform.name, fix=fix) from error
         finally:
             self._free.put(worker)
         if head.get("raised"):
@@ -75,7 +81,8 @@ class Workers:
         for one in self._processes:
             for pipe in (one.stdin, one.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    with suppress(OSError):  # of one that has ended, what was not sent yet
+                        pipe.close()
             one.wait()
 
 

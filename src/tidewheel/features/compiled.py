@@ -165,10 +165,13 @@ def _no_rows(one: Parameter) -> Part:
     return replace(part, null=part.doubt) if one.optional else part
 
 
-def run_compiled(transform: Transform, columns: Mapping[str, pa.Array | None]) -> tuple[pa.Array, Computed] | None:
+def run_compiled(
+    transform: Transform, columns: Mapping[str, pa.Array | None], *, first: int = 0
+) -> tuple[pa.Array, Computed] | None:
     """A transform's column, and what failed; ``None`` where it is not compiled or an input is a column of another type.
 
-    Rows that are in doubt are run one by one, so errors are counted, told and raised as by :func:`run_transform`.
+    Rows that are in doubt are run one by one, so errors are counted, told and raised as by :func:`run_transform`; ``first`` is
+    what the first row is called in them.
 
     Examples
     --------
@@ -186,13 +189,15 @@ def run_compiled(transform: Transform, columns: Mapping[str, pa.Array | None]) -
     held = {one.name: _part(columns[one.name], one) for one in transform.inputs}
     part = made.run(held)
     found = pa.array(part.values, RETURN_TYPES[part.kind], mask=part.doubt)
-    return settled(transform, columns, found)
+    return settled(transform, columns, found, first=first)
 
 
-def settled(transform: Transform, columns: Mapping[str, pa.Array | None], found: pa.Array) -> tuple[pa.Array, Computed]:
+def settled(
+    transform: Transform, columns: Mapping[str, pa.Array | None], found: pa.Array, *, first: int = 0
+) -> tuple[pa.Array, Computed]:
     """A transform's column, from one in which null is a doubt: such rows are run one by one, where the inputs are there.
 
-    So errors are counted, told and raised as by :func:`run_transform`.
+    So errors are counted, told and raised as by :func:`run_transform`; ``first`` is what the first row is called in them.
 
     Examples
     --------
@@ -218,7 +223,7 @@ def settled(transform: Transform, columns: Mapping[str, pa.Array | None], found:
     if len(places):
         rows = pa.array(places)
         some = {name: plain_values(given.take(rows)) for name, given in columns.items() if given is not None}
-        computed = run_transform(transform, some, len(places), numbers=places.tolist())
+        computed = run_transform(transform, some, len(places), numbers=(places + first).tolist())
         found = pc.replace_with_mask(found, pa.array(doubt), pa.array(computed.values, kind.arrow()))
     return found, computed
 

@@ -150,22 +150,22 @@ class Computer:
             started = time.perf_counter()
             result = found.column(place).combine_chunks().cast(RETURN_TYPES[RETURNS[one.returns.type]])
             held = {taken.name: made.get(taken.name, columns.get(taken.name)) for taken in one.inputs}
-            made[one.name], computed = settled(one, held, result)
-            self._tell(one, computed, "query", seconds=share + time.perf_counter() - started, first=first)
+            made[one.name], computed = settled(one, held, result, first=first)
+            self._tell(one, computed, "query", seconds=share + time.perf_counter() - started)
 
     def _run_alone(self, one: Transform, columns: Columns, rows: int, *, made: Columns, first: int) -> None:
         started = time.perf_counter()
         held = {taken.name: columns.get(taken.name) for taken in one.inputs}
-        by_column = run_compiled(one, held)
+        by_column = run_compiled(one, held, first=first)
         if by_column is not None:
             made[one.name], computed = by_column
         else:
             given = {name: column for name, column in held.items() if column is not None}
-            made[one.name], computed = self._call_rows(one, given, rows)
+            made[one.name], computed = self._call_rows(one, given, rows, first=first)
         form: Literal["columns", "rows"] = "rows" if by_column is None else "columns"
-        self._tell(one, computed, form, seconds=time.perf_counter() - started, first=first)
+        self._tell(one, computed, form, seconds=time.perf_counter() - started)
 
-    def _call_rows(self, one: Transform, given: Columns, rows: int) -> tuple[pa.Array, Computed]:
+    def _call_rows(self, one: Transform, given: Columns, rows: int, *, first: int) -> tuple[pa.Array, Computed]:
         """Row by row: here, or in other processes where that will take long."""
         kind = one.returns.type.arrow()
         pieces: list[pa.Array] = []
@@ -180,29 +180,24 @@ class Computer:
             workers = self._workers.get(one.name)
             if workers is not None:
                 rest = {name: column.slice(start) for name, column in given.items()}
-                for piece, computed in workers.run(rest, rows - start, piece=_PIECE, first=start):
+                for piece, computed in workers.run(rest, rows - start, piece=_PIECE, first=first + start):
                     pieces.append(piece)
                     errors, told = errors + computed.errors, told or computed.first_error
                     self._watch(f"transform {one.name}", start := start + len(piece), rows)
                 break
             count = min(_PIECE, rows - start)
             values = {name: plain_values(column.slice(start, count)) for name, column in given.items()}
-            computed = run_transform(one, values, count, numbers=range(start, start + count))
+            computed = run_transform(one, values, count, numbers=range(first + start, first + start + count))
             pieces.append(pa.array(computed.values, kind))
             errors, told, start = errors + computed.errors, told or computed.first_error, start + count
             if rows >= WORKER_ROWS:
                 self._watch(f"transform {one.name}", start, rows)
         return pa.concat_arrays(pieces) if pieces else pa.array([], kind), Computed([], errors, told)
 
-    def _tell(
-        self, one: Transform, computed: Computed, form: Literal["query", "columns", "rows"], *, seconds: float, first: int
-    ) -> None:
+    def _tell(self, one: Transform, computed: Computed, form: Literal["query", "columns", "rows"], *, seconds: float) -> None:
         before = self._told.get(one.name, TransformReport(one.name, 0, None, form))
-        error = computed.first_error
-        if error is not None and first:
-            number, _, rest = error.removeprefix("row ").partition(":")
-            error = f"row {int(number) + first}:{rest}"
-        self._told[one.name] = replace(before, errors=before.errors + computed.errors, first_error=before.first_error or error)
+        error = before.first_error or computed.first_error
+        self._told[one.name] = replace(before, errors=before.errors + computed.errors, first_error=error)
         self._seconds[one.name] = self._seconds.get(one.name, 0.0) + seconds
 
 

@@ -327,6 +327,7 @@ import sys
 sys.tracking = items
     return items
 """,
+    "alias of a list, in place": f"seen = []\n{T}held = seen\n    held += [items]\n    return items\n",
     "alias of a list": """\
 seen = []
 """
@@ -338,6 +339,33 @@ mine = seen
 """,
 }
 PURE = {
+    "alias of a number, in place": f"LEAST = 3\n{T}held = LEAST\n    held += items\n    return held\n",
+    "what a match, a handler and a def bind": """\
+def f(some):
+    match some:
+        case [first, *rest]:
+            rest.append(first)
+            return len(rest)
+        case {"a": _, **others}:
+            others["b"] = 1
+            return len(others)
+        case other:
+            other.clear()
+            return 0
+def g(x):
+    def inner(y):
+        return y + inner.more
+    inner.more = 1
+    try:
+        return inner(1 // x)
+    except ZeroDivisionError as error:
+        error.args = ()
+        return 0
+"""
+    + T
+    + """\
+return f([items]) + g(items)
+""",
     "pure global": """\
 SHIFT = 3
 TABLE = {'a': 1}

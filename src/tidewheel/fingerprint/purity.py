@@ -125,7 +125,7 @@ class _Changes:
         """
         inside = list(ast.walk(node))
         outer = {name for each in inside if isinstance(each, ast.Global | ast.Nonlocal) for name in each.names}
-        stored = {each.id for each in inside if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store | ast.Del)}
+        stored = {name for each in inside if each is not node for name in _bound(each)}
         parameters = [each.arg for one in inside if isinstance(one, ast.arguments) for each in _parameters(one)]
         shared = {name for one in inside if isinstance(one, ast.arguments) for name in _kept_defaults(one)}
         first = parameters[0] if method and parameters else None
@@ -145,6 +145,9 @@ class _Changes:
         for each in inside:
             if isinstance(each, ast.Name) and each.id in outer and isinstance(each.ctx, ast.Store | ast.Del):
                 yield each.id, each.lineno
+            elif isinstance(each, ast.AugAssign) and isinstance(each.target, ast.Name) and each.target.id in self.aliases:
+                if isinstance(self._value(ast.Name(self.aliases[each.target.id])), _MUTABLE):
+                    yield from self._foreign(each.target, each.lineno)
             elif isinstance(each, ast.Attribute | ast.Subscript) and isinstance(each.ctx, ast.Store | ast.Del):
                 yield from self._foreign(each.value, each.lineno)
             elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and self._changes(each.func):
@@ -173,6 +176,20 @@ class _Changes:
         if isinstance(node, ast.Name) and node.id not in self.own:
             return next((space[node.id] for space in self.spaces if node.id in space), None)
         return None
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Names that a piece of code binds by itself, less parameters and imports."""
+    if isinstance(node, ast.Name):
+        found = node.id if isinstance(node.ctx, ast.Store | ast.Del) else None
+    elif isinstance(
+        node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    ):
+        found = node.name
+    else:
+        found = node.rest if isinstance(node, ast.MatchMapping) else None
+    if found is not None:
+        yield found
 
 
 def _parameters(one: ast.arguments) -> list[ast.arg]:

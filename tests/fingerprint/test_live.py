@@ -12,6 +12,7 @@ import pytest
 from tests.counting import calls
 from tests.fingerprint.probe import Project
 
+from tidewheel.fingerprint.import_source import import_source
 from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.fingerprint.walk import Fingerprinter
 
@@ -27,6 +28,7 @@ def load(tmp_path: Path) -> Iterator[object]:
         return importlib.import_module(name)
 
     sys.path.insert(0, str(tmp_path))
+    import_source(tmp_path)
     yield loader
     sys.path.remove(str(tmp_path))
     for name in names:

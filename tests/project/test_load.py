@@ -44,7 +44,8 @@ def test_definitions_are_collected_with_places_relative_to_the_project(tmp_path:
     }
 
 
-def test_loading_again_sees_the_files_as_they_are_now(tmp_path: Path) -> None:
+def test_loading_again_sees_the_files_as_they_are_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # an edit of one digit within a second
     root = project(tmp_path, "load_two")
     before = load_project(root).graph.nodes
     (root / "load_two" / "numbers.py").write_text("DAYS = 7\n")

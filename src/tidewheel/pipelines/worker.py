@@ -17,6 +17,7 @@ from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.database.open import Database
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import Invalid, StalePlan
+from tidewheel.fingerprint.import_source import import_source
 from tidewheel.fingerprint.origin import origin
 from tidewheel.fingerprint.reads import ReadKind
 from tidewheel.fingerprint.recipe import Component
@@ -119,6 +120,7 @@ def installed_formats() -> list[ModelFormat]:
 def _load(root: Path, told: Spec) -> Step[..., object]:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
+    import_source(root)
     for _ in range(2):
         importlib.invalidate_caches()
         module, _, name = told.step.partition(":")

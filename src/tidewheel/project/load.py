@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tidewheel.errors import Invalid, NotFound, TidewheelError
+from tidewheel.fingerprint.import_source import import_source
 from tidewheel.ledger.definition import Declaration, NodeId, collecting
 from tidewheel.project.configuration import Configuration, parse_configuration
 from tidewheel.project.graph import Graph
@@ -84,6 +85,7 @@ def load_project(root: Path) -> Project:
     text = str(root)
     sys.path[:] = [text, *(place for place in sys.path if place != text)]
     importlib.invalidate_caches()
+    import_source(root)
     with collecting() as declared:
         modules = tuple(module.__name__ for name in names for module in _import_all(root, name))
     return Project(root, configuration, Graph.of(_gated([_relative(root, declaration) for declaration in declared])), modules)

@@ -23,10 +23,13 @@ _PATIENCE_SECONDS = 30.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """A port that nobody listens on; nodes of a cluster listen 10,000 above it as well, where there must be one."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        if port < 55_000:
+            return port
 
 
 def certify(folder: Path) -> tuple[Path, Path]:

@@ -1,16 +1,16 @@
 """Connections to one Redis: kept between calls, made again when they break, never shared across a fork.
 
-redis-py's client spends some 150 us of Python on a command; its connections alone spend 10. Every call of ours is one
-packet, so the connection is all that is needed.
+redis-py's pool and its client spend some 150 us of Python on a command. Every call of ours is one packet on one connection,
+which is taken from a list and put back.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.backoff import NoBackoff
@@ -20,25 +20,13 @@ from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import TimeoutError as Late
 from redis.retry import Retry
 
+from tidewheel.backends.redis.wire import Argument, Made, Wire, packed
 from tidewheel.errors import Denied, Incompatible, Invalid, TidewheelError, Unavailable
 
 T = TypeVar("T")
-Argument = bytes | str | int
 
 _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 _TIMEOUT_SECONDS = 5.0
-
-
-class Wire(Protocol):
-    """What we use of a connection of redis-py, whose own types leave these open."""
-
-    def connect(self) -> None: ...
-
-    def disconnect(self) -> None: ...
-
-    def send_packed_command(self, command: list[bytes], /, check_health: bool) -> None: ...
-
-    def read_response(self, *, disable_decoding: bool, timeout: float = ...) -> object: ...
 
 
 class Connections:
@@ -96,7 +84,7 @@ class Connections:
                 raise
             except (Broken, OSError):  # the server went away since the last call, and may be back
                 for stale in self._emptied():
-                    stale.disconnect()
+                    stale.close()
                 if not again:
                     raise
                 return self._on(self._connect(), action)
@@ -107,12 +95,11 @@ class Connections:
         try:
             answer = action(connection)
         except BaseException:
-            connection.disconnect()  # what is left on the wire would answer the next question
+            connection.close()  # what is left on the wire would answer the next question
             raise
-        if self._closed or self._pid != os.getpid():
-            connection.disconnect()
-        else:
-            self._idle.append(connection)
+        self._idle.append(connection)
+        if self._closed:
+            self.close()
         return answer
 
     def _emptied(self) -> list[Wire]:
@@ -121,8 +108,7 @@ class Connections:
         return idle
 
     def _connect(self) -> Wire:
-        connection = self._make()
-        connection.connect()
+        connection = Wire(self._make())
         if not self._checked:
             _refuse_unfit(connection, self.name)
             self._checked = True
@@ -142,7 +128,7 @@ class Connections:
         """Close every idle connection; idempotent."""
         self._closed = True
         for connection in self._emptied():
-            connection.disconnect()
+            connection.close()
 
 
 def send(connection: Wire, *commands: tuple[Argument, ...], seconds: float | None = None) -> list[object]:
@@ -158,42 +144,11 @@ def send(connection: Wire, *commands: tuple[Argument, ...], seconds: float | Non
     >>> send(connection, ("PING",), ("ECHO", b"x"))  # doctest: +SKIP
     [b'PONG', b'x']
     """
-    connection.send_packed_command([_packed(commands)], check_health=False)
-    replies: list[object] = []
-    failure: ResponseError | None = None
-    for _ in commands:
-        try:
-            replies.append(_reply(connection, seconds))
-        except ResponseError as error:
-            failure = failure or error
-    if failure is not None:
-        raise failure
-    return replies
+    packet, count = b"".join(map(packed, commands)), len(commands)
+    return connection.ask(packet, count) if seconds is None else connection.ask_patiently(packet, count, seconds=seconds)
 
 
-def _packed(commands: Sequence[tuple[Argument, ...]]) -> bytes:
-    """Commands as they travel; redis-py takes three times as long over those of many thousand arguments."""
-    made: list[bytes] = []
-    heads: dict[int, bytes] = {}
-    for command in commands:
-        made.append(b"*%d\r\n" % len(command))
-        for one in command:
-            data = one if isinstance(one, bytes) else str(one).encode()
-            size = len(data)
-            head = heads.get(size)
-            if head is None:
-                head = heads[size] = b"$%d\r\n" % size
-            made += (head, data, b"\r\n")
-    return b"".join(made)
-
-
-def _reply(connection: Wire, seconds: float | None) -> object:
-    if seconds is None:
-        return connection.read_response(disable_decoding=True)
-    return connection.read_response(disable_decoding=True, timeout=seconds)
-
-
-def _parse(url: str) -> Callable[[], Wire]:
+def _parse(url: str) -> Callable[[], Made]:
     parts = urlsplit(url)
     wrong = Invalid(f"{_without_password(url)!r} names no Redis", fix="write redis://host:port/number, or rediss:// for TLS")
     database = parts.path.removeprefix("/")
@@ -208,7 +163,7 @@ def _parse(url: str) -> Callable[[], Wire]:
         options |= cast("Callable[[str], dict[str, object]]", parse_url)(
             urlunsplit(parts._replace(scheme=_SCHEMES[parts.scheme]))
         )
-        make = partial(cast("Callable[..., Wire]", options.pop("connection_class", Connection)), **options)
+        make = partial(cast("Callable[..., Made]", options.pop("connection_class", Connection)), **options)
         make()  # connects nothing, but knows its options
     except (TypeError, ValueError, RedisError) as error:
         raise wrong from error
@@ -224,14 +179,14 @@ def _refuse_unfit(connection: Wire, name: str) -> None:
     texts = cast("list[bytes]", send(connection, ("INFO", "memory"), ("INFO", "cluster")))
     told = dict(line.split(":", 1) for text in texts for line in text.decode().split("\r\n") if ":" in line)
     if told.get("cluster_enabled") == "1":
-        connection.disconnect()
+        connection.close()
         raise Incompatible(
             f"Redis {name} is a node of a Redis Cluster, which has no read and no write over keys of several nodes",
             where=name,
             fix="use one Redis with replicas, or postgresql://",
         )
     if told.get("maxmemory", "0") != "0" and told.get("maxmemory_policy", "").startswith("allkeys"):
-        connection.disconnect()
+        connection.close()
         raise Incompatible(
             f"Redis {name} drops keys when its memory is full (maxmemory-policy {told['maxmemory_policy']})",
             where=name,

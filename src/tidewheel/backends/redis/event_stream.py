@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from redis.exceptions import ResponseError
 
-from tidewheel.backends.redis.connection import Argument, Connections, Wire, send
+from tidewheel.backends.redis.connection import Connections, send
+from tidewheel.backends.redis.wire import Argument, Wire
 from tidewheel.errors import Invalid
 from tidewheel.ports.event_stream import StreamEvent, StreamOptions, take_options
 

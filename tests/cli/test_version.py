@@ -26,6 +26,7 @@ def test_version_loads_no_heavy_library() -> None:
     assert loaded == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cython", ["", "sys.modules['cython'] = None"], ids=["with cython", "without cython"])
 def test_version_tells_that_the_kernel_is_interpreted(cython: str) -> None:
     found = importlib.util.find_spec("tidewheel.features.kernel")

@@ -197,6 +197,7 @@ def test_opening_a_current_database_asks_for_its_version_and_nothing_else(tmp_pa
     assert len(told) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "level"), [("", 1), ("?synchronous=normal", 1), ("?synchronous=full", 2)])
 def test_what_was_committed_survives_a_kill_whatever_synchronous_says(tmp_path: Path, setting: str, level: int) -> None:
     url = f"sqlite:///{tmp_path / 'd.db'}{setting}"

@@ -54,6 +54,7 @@ def test_a_transform_that_stops_is_told_by_the_rows_own_number() -> None:
     assert str(head["raised"]).startswith("transform careful failed on row 321: ValueError")
 
 
+@pytest.mark.slow
 def test_many_slow_rows_go_to_processes_and_tell_how_far_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute_transforms, "_WORTH_SECONDS", 0.0)
     monkeypatch.setattr(compute_transforms, "_PIECE", 100)
@@ -71,6 +72,7 @@ def test_many_slow_rows_go_to_processes_and_tell_how_far_they_are(monkeypatch: p
     assert told == [("transform logarithm", done, 1_050) for done in [*range(100, 1_001, 100), 1_050]]
 
 
+@pytest.mark.slow
 def test_a_function_that_ends_its_process_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute_transforms, "_WORTH_SECONDS", 0.0)
     monkeypatch.setattr(compute_transforms, "_PIECE", 100)

@@ -45,6 +45,7 @@ def test_hard_rows_are_pythons_to_the_bit(name: str, duckdb: DuckDB) -> None:
     assert min(sure) > 200, "the query itself answers"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS)
 def test_any_rows_are_pythons_to_the_bit(name: str, duckdb: DuckDB) -> None:
     group = GROUPS[name]

@@ -7,14 +7,17 @@ import functools
 import importlib
 import re
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "tidewheel"
 MODULES = sorted(SOURCE.rglob("*.py"))
+T = TypeVar("T", bound=ast.AST)
 NOUNS = {
     *("ports", "database", "artifacts", "fingerprint", "ledger", "access", "sources", "features", "datasets", "runs"),
     *(
@@ -45,10 +48,25 @@ def trees() -> tuple[tuple[Path, ast.Module], ...]:
     return tuple((path.relative_to(SOURCE), ast.parse(path.read_text())) for path in MODULES)
 
 
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+@functools.cache
+def places() -> dict[type[ast.AST], list[tuple[Path, ast.AST]]]:
+    """Every node of every module by its type: the trees are walked once for all checks."""
+    found: dict[type[ast.AST], list[tuple[Path, ast.AST]]] = defaultdict(list)
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            found[type(node)].append((path, node))
+    return found
+
+
+def nodes(kind: type[T]) -> Iterator[tuple[Path, T]]:
+    for path, node in places().get(kind, []):
+        assert isinstance(node, kind)
+        yield path, node
+
+
+def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    yield from nodes(ast.FunctionDef)
+    yield from nodes(ast.AsyncFunctionDef)
 
 
 def body_length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -63,12 +81,11 @@ def test_no_new_top_level_folder_without_a_place_in_the_layers() -> None:
 
 def test_no_folder_or_class_is_named_after_nothing() -> None:
     found = [str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*") if path.stem in FORBIDDEN_FOLDERS]
-    for path, tree in trees():
-        found += [
-            f"{path}:{node.lineno} class {node.name}"
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ClassDef) and node.name.endswith(FORBIDDEN_CLASS_ENDINGS)
-        ]
+    found += [
+        f"{path}:{node.lineno} class {node.name}"
+        for path, node in nodes(ast.ClassDef)
+        if node.name.endswith(FORBIDDEN_CLASS_ENDINGS)
+    ]
     assert found == []
 
 
@@ -85,8 +102,7 @@ def test_files_are_at_most_700_lines() -> None:
 def test_function_bodies_are_at_most_60_lines() -> None:
     found = [
         f"{path}:{function.lineno} {function.name}: {body_length(function)} lines"
-        for path, tree in trees()
-        for function in functions(tree)
+        for path, function in functions()
         if body_length(function) > MAX_BODY and f"{path}:{function.name}" not in EXCEPTIONS
     ]
     assert found == []
@@ -94,14 +110,10 @@ def test_function_bodies_are_at_most_60_lines() -> None:
 
 def test_classes_have_at_most_20_public_methods() -> None:
     found = []
-    for path, tree in trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                public = [
-                    f for f in node.body if isinstance(f, ast.FunctionDef) and not f.name.startswith("_") and not _property(f)
-                ]
-                if len(public) > MAX_METHODS:
-                    found.append(f"{path}:{node.lineno} {node.name}: {len(public)}")
+    for path, node in nodes(ast.ClassDef):
+        public = [f for f in node.body if isinstance(f, ast.FunctionDef) and not f.name.startswith("_") and not _property(f)]
+        if len(public) > MAX_METHODS:
+            found.append(f"{path}:{node.lineno} {node.name}: {len(public)}")
     assert found == []
 
 
@@ -114,18 +126,17 @@ def _property(function: ast.FunctionDef) -> bool:
 
 def test_functions_take_at_most_8_parameters_and_keywords_after_the_second() -> None:
     found = []
-    for path, tree in trees():
-        for function in functions(tree):
-            if any(ast.unparse(decorator).startswith(("click.", "admin.")) for decorator in function.decorator_list):
-                continue  # click hands a command its options by keyword
-            arguments = function.args
-            positional = [a.arg for a in [*arguments.posonlyargs, *arguments.args] if a.arg not in {"self", "cls"}]
-            total = len(positional) + len(arguments.kwonlyargs)
-            private = function.name.startswith("_")
-            too_many = total > MAX_PARAMETERS and not _declares(function)
-            too_positional = not private and len(positional) > MAX_POSITIONAL
-            if (too_many or too_positional) and f"{path}:{function.name}" not in EXCEPTIONS:
-                found.append(f"{path}:{function.lineno} {function.name}: {total} parameters, {len(positional)} positional")
+    for path, function in functions():
+        if any(ast.unparse(decorator).startswith(("click.", "admin.")) for decorator in function.decorator_list):
+            continue  # click hands a command its options by keyword
+        arguments = function.args
+        positional = [a.arg for a in [*arguments.posonlyargs, *arguments.args] if a.arg not in {"self", "cls"}]
+        total = len(positional) + len(arguments.kwonlyargs)
+        private = function.name.startswith("_")
+        too_many = total > MAX_PARAMETERS and not _declares(function)
+        too_positional = not private and len(positional) > MAX_POSITIONAL
+        if (too_many or too_positional) and f"{path}:{function.name}" not in EXCEPTIONS:
+            found.append(f"{path}:{function.lineno} {function.name}: {total} parameters, {len(positional)} positional")
     assert found == []
 
 
@@ -150,14 +161,9 @@ def test_ports_have_3_to_7_methods_and_no_any() -> None:
 
 
 def test_inner_modules_never_import_the_package_itself() -> None:
-    found = []
-    for path, tree in trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import) and any(alias.name == "tidewheel" for alias in node.names):
-                found.append(f"{path}:{node.lineno}")
-            if isinstance(node, ast.ImportFrom) and (node.module == "tidewheel" or node.level > 0):
-                found.append(f"{path}:{node.lineno}")
-    assert found == []
+    whole = [f"{path}:{n.lineno}" for path, n in nodes(ast.Import) if any(alias.name == "tidewheel" for alias in n.names)]
+    parts = [f"{path}:{n.lineno}" for path, n in nodes(ast.ImportFrom) if n.module == "tidewheel" or n.level > 0]
+    assert [*whole, *parts] == []
 
 
 def test_only_project_reads_the_environment() -> None:
@@ -168,14 +174,11 @@ def test_only_project_reads_the_environment() -> None:
         "testing/executor.py",  # what a job sees of its variables
     }
     found = []
-    for path, tree in trees():
+    for path, node in nodes(ast.Attribute):
         if path.parts[0] == "project" or str(path) in subject:
             continue
-        found += [
-            f"{path}:{node.lineno} os.{node.attr}"
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and isinstance(node.value, ast.Name)
-        ]
+        if node.attr in {"environ", "getenv"} and isinstance(node.value, ast.Name):
+            found.append(f"{path}:{node.lineno} os.{node.attr}")
     assert [place for place in found if place.split()[0] not in EXCEPTIONS] == []
 
 
@@ -192,14 +195,11 @@ def test_broad_excepts_are_at_process_edges_only() -> None:
         "serving/answer.py",  # a user's model may raise anything on a batch
     }
     found = []
-    for path, tree in trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ExceptHandler) and (
-                node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
-            ):
-                reraises = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
-                if path.parts[0] not in edges and str(path) not in edges and not reraises:
-                    found.append(f"{path}:{node.lineno}")
+    for path, node in nodes(ast.ExceptHandler):
+        if node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}):
+            reraises = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+            if path.parts[0] not in edges and str(path) not in edges and not reraises:
+                found.append(f"{path}:{node.lineno}")
     assert found == []
 
 

@@ -42,6 +42,7 @@ def week_of(table: pa.Table, number: int) -> pa.Table:
     return table.filter(pa.array(at // WEEK == number))
 
 
+@pytest.mark.slow
 def test_a_second_year_like_the_first_is_quiet_and_a_shift_is_not() -> None:
     calibration = calibrate(season(52, seed=1), window=WEEK, chance=A_YEAR, metrics=("mae", "bias"))
     assert (calibration.method, calibration.windows) == ("windows", 52)
@@ -71,6 +72,7 @@ def test_a_limit_is_never_below_what_matters_in_practice() -> None:
     assert still.columns["f.still"].limit(3_000) == PRACTICAL_PSI
 
 
+@pytest.mark.slow
 def test_small_windows_are_allowed_to_stray_further() -> None:
     calibration = calibrate(season(52, seed=6), window=WEEK, chance=A_YEAR, metrics=("mae",))
     column, metric = calibration.columns["f.pace"], calibration.metrics["mae"]
@@ -83,6 +85,7 @@ def test_small_windows_are_allowed_to_stray_further() -> None:
     assert alarms <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weeks", [1, 2, 4])
 def test_a_short_baseline_is_resampled_in_days_and_stays_quiet_on_weeks_like_it(weeks: int) -> None:
     calibration = calibrate(season(weeks, seed=7, swing=0.0), window=WEEK, chance=A_YEAR, metrics=("mae",))
@@ -155,6 +158,7 @@ def test_a_new_category_alarms() -> None:
     assert (check.column, check.test) == ("f.kind", "chi_square")
 
 
+@pytest.mark.slow
 def test_calibrating_twice_gives_the_same_limits() -> None:
     one, two = (calibrate(season(3, seed=19), window=WEEK, chance=A_YEAR, metrics=("mae",)) for _ in range(2))
     assert [c.limit(300) for c in one.columns.values()] == [c.limit(300) for c in two.columns.values()]

@@ -81,6 +81,7 @@ def test_an_edit_or_a_file_that_changed_makes_another_sweep(tmp_path: Path) -> N
         assert tw.sweep(ws.steps().fit, maximize="y", x=tw.choice([1.0, 3.0])).result == 4.0
 
 
+@pytest.mark.slow
 def test_trials_are_stopped_by_the_rule(tmp_path: Path) -> None:
     with workspace(tmp_path, FIT) as ws, ws.session.active():
         how = tw.search(12, seed=3, prune=tw.prune_median(startup=2))
@@ -146,6 +147,7 @@ def executor(tmp_path: Path) -> Iterator[LocalExecutor]:
     opened.close()
 
 
+@pytest.mark.slow
 def test_trials_run_on_workers_and_find_the_same_as_here(tmp_path: Path, executor: LocalExecutor) -> None:
     text = (
         FIT
@@ -228,6 +230,7 @@ def test_a_sweep_whose_driver_was_killed_goes_on_with_the_same_points(tmp_path: 
     assert json.loads(done.stdout) == [["finished", dict(one.parameters), one.objective] for one in whole.trials]
 
 
+@pytest.mark.slow
 def test_points_by_optuna_are_the_same_when_more_are_asked_for(tmp_path: Path) -> None:
     with workspace(tmp_path, FIT) as ws, ws.session.active():
         ws.session.samplers = lambda name: open_sampler

@@ -232,6 +232,7 @@ def test_of_two_applies_one_wins_and_the_other_gets_a_conflict_and_keeps_its_bui
     assert plan(workspace).empty
 
 
+@pytest.mark.slow
 def test_builds_keep_what_they_cost_and_a_plan_says_what_it_would(workspace: Workspace) -> None:
     toml = workspace.root / "tidewheel.toml"
     toml.write_text(toml.read_text() + '[cost]\ncpu_hour = 36\nmachine_hour = 3.6\ncurrency = "EUR"\n')

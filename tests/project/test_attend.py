@@ -79,6 +79,7 @@ def workspace(shop: Shop) -> Iterator[Workspace]:
         yield opened
 
 
+@pytest.mark.slow
 def test_a_schedule_new_data_and_a_build_run_their_nodes(shop: Shop, workspace: Workspace) -> None:
     assert shop.work() == [], "what was before the first look is no news"
     shop.move(6 * HOUR)
@@ -119,6 +120,7 @@ def test_schedules_are_listed_with_their_next_time_and_last_outcome(shop: Shop, 
     assert (nightly["last"]["state"], nightly["last"]["due"]) == ("done", "2026-01-01T06:00:00Z")
 
 
+@pytest.mark.slow
 def test_a_node_that_fails_is_kept_with_its_error_and_the_worker_goes_on(shop: Shop, workspace: Workspace) -> None:
     shop.work()
     (shop.root / "data" / "9.csv").write_text("shop_id,paid_time\n1,yesterday\n")
@@ -140,6 +142,7 @@ def test_triggers_that_name_what_cannot_run_are_refused(shop: Shop) -> None:
         arm(load_project(shop.root).graph)
 
 
+@pytest.mark.slow
 def test_a_pipeline_runs_with_the_arguments_of_its_trigger_and_those_given_by_hand(shop: Shop, workspace: Workspace) -> None:
     text = """
 import tidewheel as tw
@@ -172,6 +175,7 @@ tw.trigger(sums, on=tw.schedule("0 6 * * *"), parameters={"upto": 3})
         arm(load_project(shop.root).graph)
 
 
+@pytest.mark.slow
 def test_a_trigger_never_causes_a_rebuild(shop: Shop, workspace: Workspace) -> None:
     from tidewheel.project.apply import apply_plan
     from tidewheel.project.survey import make_plan

@@ -57,6 +57,7 @@ def steps(database: Database, read: Callable[[], object]) -> int:
     return counted
 
 
+@pytest.mark.slow
 def test_i5_ten_thousand_runs_neither_grow_a_definition_nor_slow_a_read(database: Database) -> None:
     @features(online_source("trips"), by=USER)
     class F:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from tidewheel.cli import cli
@@ -47,6 +48,7 @@ def call(root: Path, *command: str) -> str:
     return told.stdout
 
 
+@pytest.mark.slow
 def test_why_of_a_step_tells_what_changed_since_it_was_applied_and_then_between_its_runs(tmp_path: Path) -> None:
     (tmp_path / "tidewheel.toml").write_text('project = "shop"\n[workspace.local]\nonline = "memory"\n')
     file = tmp_path / "shop.py"

@@ -59,6 +59,7 @@ def test_two_equal_models_hold_zero_and_a_worse_one_is_below_it() -> None:
     assert compare("mae", CHAMPION, CHALLENGER).high < 0.0
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     held = 0
     for seed in range(100):

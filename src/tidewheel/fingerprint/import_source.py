@@ -18,7 +18,7 @@ from tidewheel.fingerprint.origin import origin
 _roots: set[str] = set()
 
 
-class _FromSource(machinery.SourceFileLoader):
+class FromSource(machinery.SourceFileLoader):
     """Compiles the file each time; bytecode is neither read nor written."""
 
     def get_code(self, fullname: str) -> CodeType | None:
@@ -29,7 +29,7 @@ class _FromSource(machinery.SourceFileLoader):
 
 _finder: Callable[[str], PathEntryFinder] = machinery.FileFinder.path_hook(
     (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
-    (_FromSource, machinery.SOURCE_SUFFIXES),
+    (FromSource, machinery.SOURCE_SUFFIXES),
     (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES),
 )
 

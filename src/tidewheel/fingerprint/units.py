@@ -15,6 +15,7 @@ from typing import Literal, cast
 
 from tidewheel.digest import Digest, digest, digest_bytes
 from tidewheel.fingerprint.distributions import Distributions
+from tidewheel.fingerprint.import_source import FromSource
 from tidewheel.fingerprint.normal import Normal, chain_of, normalise
 from tidewheel.fingerprint.origin import module_origin, origin
 from tidewheel.fingerprint.source import SourceFile, statements
@@ -233,7 +234,7 @@ class Units:
     @staticmethod
     def _is_current(source: SourceFile, code: types.CodeType, space: dict[str, object]) -> bool:
         loader = getattr(space.get("__spec__"), "loader", None) or space.get("__loader__")
-        if type(loader) is not SourceFileLoader:
+        if type(loader) not in (SourceFileLoader, FromSource):
             return True  # compiled in a way of its own (pytest rewrites asserts), so there is nothing to compare with
         return code in source.codes.get((code.co_qualname, code.co_firstlineno), ())
 

@@ -39,6 +39,7 @@ class TestLocalExecutor(ExecutorContract):
         opened.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_workers_and_their_children_end_with_the_driver(tmp_path: Path, end: signal.Signals) -> None:
     driver = tmp_path / "driver.py"

@@ -26,7 +26,7 @@ _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?"
 DAY = rf"^\s*{_DAY}\s*$"
 LOCAL = rf"^\s*{_DAY}{_CLOCK}\s*$"
-ZONED = rf"^\s*{_DAY}{_CLOCK} ?(Z|UTC|[+-][0-9]{{2}}(:[0-9]{{2}})?)\s*$"
+ZONED = rf"^\s*{_DAY}{_CLOCK} ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)\s*$"
 FINE = r"\.[0-9]{6}[0-9]*[1-9]"
 """Digits of a time behind its microseconds that are not all zero."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from tests.features.ask import memory, table, view
 from tests.features.test_ends import CASES, UID, Rows
 
 import tidewheel as tw
-from tidewheel.errors import Invalid, MissingColumns, MissingTime, TypeMismatch
+from tidewheel.errors import AmbiguousTime, Invalid, MissingColumns, MissingTime, TypeMismatch
 from tidewheel.features.definition import count, entity, lookup, on_request, request, service, sum, use
 from tidewheel.sources.changes import changes
 from tidewheel.sources.definition import source
@@ -73,3 +75,36 @@ def test_what_a_case_lacks_is_named() -> None:
         tw.test_case(made, events=[{"uid": 1, "ts": 1, "x": "a"}, {"uid": 1, "ts": 1, "x": 1.0}], at=0, expect={})
     with pytest.raises(Invalid, match="has no source 'g'"):
         tw.test_case(made, events={"g": []}, at=0, expect={})
+
+
+def test_times_are_read_as_the_source_says() -> None:
+    def first(**options: object) -> Callable[[object, str], object]:
+        made = view({"fx": lookup("x")}, source("f", "f.parquet", time="ts", **options), UID)  # type: ignore[arg-type]
+        return lambda ts, at: tw.test_case(made, events=[{"uid": 1, "ts": ts, "x": 7}], at=at, expect={})["fx"]
+
+    for unit, number in (("s", 1_767_261_600), ("ms", 1_767_261_600_000), ("s", 1_767_261_600.0)):
+        asked = first(time_unit=unit)
+        assert [asked(number, f"2026-01-01T{at}") for at in ("09:59:59", "10:00")] == [None, 7]
+    asked = first(timezone="America/New_York")
+    assert [asked("2026-01-01T05:00", f"2026-01-01T{at}") for at in ("09:59:59", "10:00")] == [None, 7]
+    assert asked("2026-01-01T05:00:00Z", "2026-01-01T05:00") == 7
+    with pytest.raises(AmbiguousTime):
+        asked("2026-11-01T01:30", "2026-11-02")
+    with pytest.raises(TypeMismatch, match="not a time"):
+        asked(True, "2026-11-02")
+
+
+def test_rows_in_quarantine_are_left_out_and_nan_stays_where_it_is_kept() -> None:
+    rules = [
+        tw.expect("x", between=(0, 10), otherwise="quarantine"),
+        tw.expect("kind", among=["a"], otherwise="quarantine"),
+        tw.expect("length(kind) > 0", otherwise="quarantine"),
+        tw.expect("x < 5"),
+    ]
+    made = view({"n": count("1d", hop="1h")}, source("f", "f.parquet", time="ts", expect=rules), UID)
+    rows = [{"uid": 1, "ts": 5, "x": x} for x in (1, 11, None, 7)]
+    tw.test_case(made, events=rows, at=9, expect={"n": 3})
+    tw.test_case(made, events=[{"uid": 1, "ts": 5, "x": 1, "kind": kind} for kind in ("a", "b", None)], at=9, expect={"n": 2})
+    kept = view({"fx": lookup("x")}, source("f", "f.parquet", time="ts", nan="keep"), UID)
+    found = tw.test_case(kept, events=[{"uid": 1, "ts": 5, "x": float("nan")}], at=9, expect={})["fx"]
+    assert found != found

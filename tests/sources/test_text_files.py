@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -199,3 +201,55 @@ def test_a_column_added_later_and_one_that_became_wider_are_one_column(sources: 
     (tmp_path / "b.csv").write_text(f"n|extra|t\n2.5|x|{ZONED}\n")
     made = source("f", "*.csv", time="t")
     assert read(sources, made, "n", "extra") == [(TEN, 1.0, None), (TEN, 2.5, "x")]
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("2026-01-01T10:00:00.0000009Z", "2026-01-01T10:00:01+0200"),
+        ("2026-01-01T10:00:00.0000009", "2026-01-02"),
+        ("2026-01-01T10:00:00Z", "2026-01-01T10:00:00"),
+        ("10:00:00", "11:00:00"),
+        ("1", 2),
+        (-1, None),
+    ],
+)
+def test_a_value_in_an_object_or_in_a_list_of_json_is_what_it_would_be_outside(
+    sources: Sources, tmp_path: Path, one: object, two: object
+) -> None:
+    shapes: dict[str, tuple[Callable[[object], object], str]] = {
+        "plain": (lambda x: x, "x"),
+        "object": (lambda x: {"a": {"b": x}}, "x.a.b"),
+        "list": (lambda x: [x], "x[1]"),
+        "both": (lambda x: {"a": [{"b": x}]}, "x.a[1].b"),
+    }
+    found = {}
+    for name, (shape, path) in shapes.items():
+        rows = [{"t": ZONED, "n": place, "x": shape(value)} for place, value in enumerate((one, two))]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        made = source(name, f"{name}.jsonl", time="t", select=f"SELECT t, n, {path} AS x FROM this")
+        found[name] = sources.scan(made, ["n", "x"], order_by=["n"]).select(["x"])
+    assert all(table == found["plain"] for table in found.values())
+
+
+def test_an_offset_without_a_colon_is_one(sources: Sources, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"t,x\n{ZONED},2026-01-01T12:30:00.000000+0230\n")  # as Polars writes it
+    found = sources.scan(source("f", "a.csv", time="t"), ["x"])["x"]
+    assert found.cast(pa.int64()).to_pylist() == [TEN]
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal", "words"),
+    [
+        ('{"t":"%s","x":{"id":18446744073709551615}}', TypeMismatch, "column x.id holds 18446744073709551615"),
+        ('{"t":"%s","x":[-1,9223372036854775808]}', TypeMismatch, r"column x\[\] holds 9223372036854775808"),
+        ('[{"t":"%s","x":1}]', Corrupt, "a.jsonl:1: no JSON object"),
+        ('{"t":"%s","x":1,"x":2}', Corrupt, "a.jsonl:1: .*duplicate key"),
+    ],
+)
+def test_lines_of_json_that_are_no_row_are_named(
+    sources: Sources, tmp_path: Path, line: str, refusal: type[TidewheelError], words: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text(line % ZONED + "\n")
+    with pytest.raises(refusal, match=words):
+        sources.scan(source("f", "a.jsonl", time="t"), ["x"])

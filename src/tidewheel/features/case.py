@@ -29,8 +29,9 @@ def test_case(
     asked
         A view or a service.
     events
-        Rows of the source as they are after its ``select``: values by column, times as ISO 8601, aware times or microseconds.
-        For several sources, rows by the source's name. A column that no row has is null.
+        Rows of the source as they are after its ``select``: values by column, times as ISO 8601, as ``datetime`` or as numbers,
+        read as the source's ``timezone`` and ``time_unit`` say. For several sources, rows by the source's name. A column that
+        no row has is null. Rows that a rule of the source puts in quarantine are left out, where it compares with plain values.
     expect
         Features and their values; floats may differ in the last bits. Features that are not named may be anything.
     given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from tidewheel.errors import KeyTypeMismatch, MissingColumns, TypeMismatch, near_miss
@@ -89,7 +90,7 @@ def check_columns(view: FeatureView, schema: Schema) -> None:
             raise TypeMismatch(
                 f"view {view.name} reads {name!r}, which {told} in source {view.source.name}",
                 where=name,
-                fix=f"cast or project it in the source's select: SELECT * REPLACE ({name}::DOUBLE AS {name}) FROM this",
+                fix=f"cast or project it in the source's select: {_select(name, schema.unread[name])}",
             )
         if name not in schema:
             raise MissingColumns(
@@ -99,6 +100,17 @@ def check_columns(view: FeatureView, schema: Schema) -> None:
             )
     for key in view.keys:
         check_key(key, schema[key.name].type)
+
+
+def _select(name: str, kind: str) -> str:
+    """A select that makes a column one that can be read."""
+    column = '"' + name.replace('"', '""') + '"'
+    field = re.match(r"struct<([^:<>]+): ", kind)
+    if field is not None:
+        return f"SELECT *, {column}.{field[1]} AS {field[1]} FROM this"
+    if kind == "uint64":
+        return f"SELECT * REPLACE ({column}::BIGINT AS {column}) FROM this, or ::VARCHAR for ids of 2^63 and above"
+    return f"SELECT * REPLACE ({column}::{'DOUBLE' if kind == 'null' else 'VARCHAR'} AS {column}) FROM this"
 
 
 def check_key(key: Field, found: DataType, *, told: str | None = None) -> None:

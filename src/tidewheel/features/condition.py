@@ -55,12 +55,22 @@ class Condition:
         TypeMismatch
             When columns and literals do not compare.
         """
+        flat: npt.NDArray[np.bool_] = pc.fill_null(self.truth(table), False).to_numpy()
+        return flat
+
+    def truth(self, table: pa.Table) -> pa.ChunkedArray:
+        """The three values of SQL: true, false, and null for unknown.
+
+        Raises
+        ------
+        TypeMismatch
+            When columns and literals do not compare.
+        """
         try:
             met = _evaluate(self.tree, table)
             if isinstance(met, pa.Scalar):
                 met = pa.chunked_array([pa.array([met.as_py()] * table.num_rows, pa.bool_())])
-            flat: npt.NDArray[np.bool_] = pc.fill_null(met, False).to_numpy()
-            return flat
+            return met
         except pa.ArrowException as error:
             raise TypeMismatch(f"where {self.text!r}: {error}", where=self.text, fix="compare values of one type") from error
 

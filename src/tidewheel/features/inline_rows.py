@@ -18,6 +18,7 @@ from tidewheel.features.definition import FeatureView, ServiceDefinition
 from tidewheel.features.retrieve import retrieve
 from tidewheel.schema import DataType, Field, Schema, data_type
 from tidewheel.sources.definition import GONE, UNTIL, Source
+from tidewheel.sources.times import to_utc_micros
 
 if TYPE_CHECKING:
     from tidewheel.sources.snapshot import Snapshot
@@ -110,14 +111,17 @@ class InlineRows:
 
 
 def _table(source: Source, events: Sequence[Event], views: Sequence[FeatureView]) -> tuple[pa.Table, Schema]:
+    events = _without_quarantine(source, events)
     declared = {key.name: key.type for view in views for key in view.keys}
     names = dict.fromkeys(name for view in views for name in view_columns(view))
     fields = [Field(name, declared.get(name) or _kind(name, [row.get(name) for row in events])) for name in names]
-    columns = {one.name: _column(one, [row.get(one.name) for row in events]) for one in fields}
-    ts = [_time(row, source.time) for row in events]
-    created = [0 if source.created is None or row.get(source.created) is None else _time(row, source.created) for row in events]
+    columns = {one.name: _column(one, [row.get(one.name) for row in events], nan=source.nan) for one in fields}
+    ts = [_time(source, row, source.time) for row in events]
+    created = [
+        0 if source.created is None or row.get(source.created) is None else _time(source, row, source.created) for row in events
+    ]
     known = (
-        [_time(row, source.available) for row in events]
+        [_time(source, row, source.available) for row in events]
         if source.available != "event"
         else [one + int(source.after or 0) for one in ts]
     )
@@ -126,7 +130,7 @@ def _table(source: Source, events: Sequence[Event], views: Sequence[FeatureView]
     gone = _gone(source, events)
     until: list[int | None] = [None] * len(events)
     if source.valid_to is not None:
-        until = [None if row.get(source.valid_to) is None else _time(row, source.valid_to) for row in events]
+        until = [None if row.get(source.valid_to) is None else _time(source, row, source.valid_to) for row in events]
     kept = list(range(len(events)))
     if source.event_id is not None:
         until, kept = _versions(
@@ -139,18 +143,35 @@ def _table(source: Source, events: Sequence[Event], views: Sequence[FeatureView]
     return pa.table(columns).take(pa.array(kept, pa.int64())), Schema(tuple(fields))
 
 
+def _without_quarantine(source: Source, events: Sequence[Event]) -> Sequence[Event]:
+    """Rows that no rule puts aside, as far as a rule compares columns with literals; only an engine knows more of SQL."""
+    for rule in source.quarantine:
+        try:
+            parse_condition(str(rule.condition))
+        except Invalid:
+            continue
+        met = _met(str(rule.condition), events).to_pylist()
+        events = [row for row, good in zip(events, met, strict=True) if good is not False]
+    return events
+
+
 def _gone(source: Source, events: Sequence[Event]) -> list[bool]:
     if source.changes is not None:
         return [row.get(source.changes.op) in source.changes.deletes for row in events]
     if source.deleted is None:
         return [False] * len(events)
-    condition = parse_condition(source.deleted)
-    held = {
-        name: _column(Field(name, _kind(name, column)), column)
-        for name in condition.columns
-        for column in [[row.get(name) for row in events]]
-    }
-    return [bool(one) for one in condition.mask(pa.table(held))]
+    return [bool(one) for one in _met(source.deleted, events).to_pylist()]
+
+
+def _met(text: str, events: Sequence[Event]) -> pa.ChunkedArray:
+    """Whether each row meets a condition in SQL: null where that is unknown."""
+    condition = parse_condition(text)
+    held = {}
+    for name in condition.columns:
+        values = [row.get(name) for row in events]
+        known = any(value is not None for value in values)
+        held[name] = _column(Field(name, _kind(name, values)), values) if known else pa.nulls(len(values))
+    return condition.truth(pa.table(held))
 
 
 def _versions(
@@ -181,21 +202,32 @@ def _kind(name: str, values: Sequence[object]) -> DataType:
     return data_type(kinds.pop()) if kinds else DataType.FLOAT64
 
 
-def _column(field: Field, values: Sequence[object]) -> pa.Array:
+def _column(field: Field, values: Sequence[object], *, nan: str = "null") -> pa.Array:
     try:
         made = pa.array(values, field.type.arrow())
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise TypeMismatch(f"column {field.name}: {error}", where=field.name, fix=f"give {field.type.value}") from error
-    if field.type is DataType.FLOAT64:
+    if field.type is DataType.FLOAT64 and nan == "null":
         made = pa.compute.if_else(pa.compute.is_nan(made), pa.scalar(None, made.type), made)
     return made
 
 
-def _time(row: Event, name: str) -> int:
+def _time(source: Source, row: Event, name: str) -> int:
+    """A time of a row, as the source's zone and unit say."""
     value = row.get(name)
     if value is None:
         raise MissingTime(f"a row has no {name}: {dict(row)!r:.80}", where=name, fix=f"give it {name}")
-    return read_moment(value, name)
+    if isinstance(value, bool) or not isinstance(value, str | int | float | date):
+        raise _no_time(value, name)
+    moment: int = to_utc_micros(
+        pa.array([value]),
+        name=name,
+        timezone=source.timezone,
+        ambiguous=source.ambiguous,
+        rounding="up",
+        unit=source.time_unit,
+    )[0].as_py()
+    return moment
 
 
 def read_moment(value: object, name: str) -> int:
@@ -211,7 +243,10 @@ def read_moment(value: object, name: str) -> int:
     if isinstance(value, str):
         return parse_instant(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeMismatch(
-            f"{name} is {value!r:.60}, not a time", where=name, fix="give ISO 8601, such as 2026-01-01T10:00:00Z"
-        )
+        raise _no_time(value, name)
     return value
+
+
+def _no_time(value: object, name: str) -> TypeMismatch:
+    fix = "give ISO 8601, such as 2026-01-01T10:00:00Z"
+    return TypeMismatch(f"{name} is {value!r:.60}, not a time", where=name, fix=fix)

@@ -14,9 +14,11 @@ from tidewheel.artifacts.columns import column_digests
 from tidewheel.clock import Clock, Micros
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import (
+    AmbiguousTime,
     Conflict,
     ExpectationFailed,
     Invalid,
+    MixedTimezones,
     TypeMismatch,
     UnknownFeature,
     near_miss,
@@ -27,6 +29,7 @@ from tidewheel.sources.budget import Budget
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
 from tidewheel.sources.dialect import DIALECT, check_dialect, to_dialect
 from tidewheel.sources.expectation import Rule, good_rows
+from tidewheel.sources.fault import fault_of_query, fault_of_rows
 from tidewheel.sources.fetch import Fetcher, Outside
 from tidewheel.sources.find_files import FileFinder, check_zones
 from tidewheel.sources.measure import measure_rows
@@ -329,7 +332,11 @@ class Sources:
         described = self._describe(source, select_query(source))
         folder = self.pushes.parent / "quarantine" / source.name
         validator = Validator(source, described, ask, folder, self.recall, self.remember)
-        return validator.judge(taken, self._places(taken, relations), newest=newest, now=self.clock())
+        try:
+            return validator.judge(taken, self._places(taken, relations), newest=newest, now=self.clock())
+        except Invalid as error:
+            first = relations.get("this", relations.get("files"))
+            raise fault_of_query(source, error, partial(self._columns_of, source, {"this": first} if first else {})) from error
 
     def guard(self, source: Source, snapshot: Snapshot | None = None) -> tuple[str, ...]:
         """What to warn of before the rows of a snapshot are used.
@@ -403,20 +410,40 @@ class Sources:
         columns = [name for name in columns if name not in ENDS]
         self._check_columns(source, columns, described)
         bounded, met = start is not None or end is not None, Counts()
-        for raw, nan in self._raw_batches(source, described, columns, relations, start=start, end=end, where=where):
-            found, null_time, null_available = resolved(raw, source, columns=columns)
-            met = Counts(
-                met.rows + found.num_rows,
-                met.null_time + null_time,
-                met.null_available + null_available,
-                met.nan + nan,
-            )
-            if bounded:
-                inside = between(found[TS], start, end)
-                found = found if pc.all(inside).as_py() else found.filter(inside)
-            yield found
+        read = partial(self._raw_batches, source, described, columns, start=start, end=end, where=where)
+        try:
+            for raw, nan in read(relations):
+                found, null_time, null_available = resolved(raw, source, columns=columns)
+                met = Counts(
+                    met.rows + found.num_rows,
+                    met.null_time + null_time,
+                    met.null_available + null_available,
+                    met.nan + nan,
+                )
+                if bounded:
+                    inside = between(found[TS], start, end)
+                    found = found if pc.all(inside).as_py() else found.filter(inside)
+                yield found
+        except (Invalid, TypeMismatch, MixedTimezones, AmbiguousTime) as error:
+
+            def alone(part: Mapping[str, Relation]) -> None:
+                for raw, _ in read(part):
+                    resolved(raw, source, columns=columns)
+
+            parts = self._parts(source, relations)
+            raise fault_of_rows(source, error, ((name, partial(alone, part)) for name, part in parts)) from error
         if not bounded:
             self.counts[source.name] = met
+
+    def _parts(self, source: Source, relations: Mapping[str, Relation]) -> Iterator[tuple[str, Mapping[str, Relation]]]:
+        """Each file of the project that is read alone, by its name, and the pushed rows."""
+        files = relations.get("this", relations.get("files"))
+        if isinstance(files, Files) and not source.is_outside:
+            for path in files.paths:
+                name = str(Path(path).relative_to(self.root)) if Path(path).is_relative_to(self.root) else path
+                yield name, {"this": Files(files.format, (path,))}
+        if "pushed" in relations:
+            yield "pushed rows", {"this": relations["pushed"]}
 
     def _raw_batches(
         self,
@@ -476,11 +503,19 @@ class Sources:
             query = to_dialect(sql or "SELECT * FROM this", self.engine.dialect)
             if sql is not None and self.engine.dialect != DIALECT:
                 check_dialect(sql, self.engine.dialect, self._describe(source, None), where=source.where or source.name)
-            self._schemas[key, stamp] = self.engine.schema(query, {"this": base})
+            try:
+                self._schemas[key, stamp] = self.engine.schema(query, {"this": base})
+            except Invalid as error:
+                raise fault_of_query(source, error, partial(self._columns_of, source, {"this": base})) from error
             if sql is not None and self.engine.dialect != DIALECT:
                 for condition in conditions_of(source):
                     check_dialect(condition, self.engine.dialect, self._schemas[key, stamp], where=source.where or source.name)
         return self._schemas[key, stamp]
+
+    def _columns_of(self, source: Source, relations: Mapping[str, Relation], sql: str) -> pa.Schema:
+        if self.engine.dialect != DIALECT:
+            check_dialect(sql, self.engine.dialect, self._describe(source, None), where=source.where or source.name)
+        return self.engine.schema(to_dialect(sql, self.engine.dialect), relations)
 
     def _relations(self, source: Source, snapshot: Snapshot | None) -> dict[str, Relation]:
         base = self._base(source, snapshot)

@@ -24,7 +24,6 @@ from tidewheel.ports.query_engine import Files, InMemory, Relation
 
 _TEXTS_KEPT = 256
 _FLOATS = re.compile(r"^(DOUBLE|FLOAT)$|^STRUCT.*\b(DOUBLE|FLOAT)\b")
-_WIDE = re.compile(r"\bHUGEINT\b")
 _CEILED = "make_timestamp((epoch_ns({0}) // 1000) + CASE WHEN epoch_ns({0}) % 1000 > 0 THEN 1 ELSE 0 END)"
 
 
@@ -118,8 +117,7 @@ class DuckDB:
                     cursor.execute(f"CREATE TEMP VIEW {_quoted(raw)} AS {self._reader(cursor, relation)}")
                 else:
                     cursor.register(raw, relation.table)
-                narrow = isinstance(relation, Files) and relation.format == "json"
-                columns = _plain(cursor.sql(f"SELECT * FROM {_quoted(raw)}"), narrow=narrow)
+                columns = _plain(cursor.sql(f"SELECT * FROM {_quoted(raw)}"))
                 cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM {_quoted(raw)}")
         except duckdb.Error as error:
             cursor.close()
@@ -167,13 +165,8 @@ def _normalised(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyR
     return answer if columns == "*" else answer.project(columns)
 
 
-def _plain(relation: duckdb.DuckDBPyRelation, *, narrow: bool = False) -> str:
-    """The projection that rounds timestamps finer than microseconds up, widens coarser ones, hides floats from statistics, and
-    narrows what JSON widens.
-
-    DuckDB takes a column of JSON with a negative number for 128 bits wide, also where all fit in 64. Where values are of
-    several types it leaves them as they are written, strings with quotes: that becomes a column of strings, as of Parquet.
-    """
+def _plain(relation: duckdb.DuckDBPyRelation) -> str:
+    """The projection that rounds times finer than microseconds up, widens coarser ones, and hides floats from statistics."""
     kinds = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
     columns, changed = [], False
     for name, kind in kinds.items():
@@ -184,12 +177,6 @@ def _plain(relation: duckdb.DuckDBPyRelation, *, narrow: bool = False) -> str:
                 expression = f"({expression})::TIMESTAMPTZ"
         elif kind in ("TIMESTAMP_S", "TIMESTAMP_MS"):
             expression = f"{quoted}::TIMESTAMP"
-        elif narrow and (smaller := _WIDE.sub("BIGINT", kind)) != kind:
-            expression = f"{quoted}::{smaller}"
-        elif narrow and kind == "JSON":
-            expression = f"{quoted} ->> '$'"
-        elif narrow and kind == "JSON[]":
-            expression = f"list_transform({quoted}, lambda one: one ->> '$')"
         elif _FLOATS.search(kind):
             expression = f"CASE WHEN {quoted} IS NULL THEN NULL ELSE {quoted} END"
         else:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
-from tidewheel.errors import Corrupt, Invalid, TidewheelError
+from tidewheel.backends.duckdb.leaves import Leaf, as_text, converted, counted, find_leaves, most
+from tidewheel.errors import Corrupt, Invalid, TidewheelError, TypeMismatch
 from tidewheel.ports.query_engine import Files
 from tidewheel.text import BOOLEAN, DAY, FINE, LOCAL, NOT_FINITE, NUMBER, WHOLE, ZONED, Seen, TextType, grouped
 
@@ -27,7 +29,18 @@ _SQL: dict[TextType, str] = {
     "timestamp": "TIMESTAMP",
     "instant": "TIMESTAMPTZ",
 }
-_TEXTS = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIME", "UUID")
+_NUMBERS = (
+    "regexp_matches({0}, {boolean})",
+    "regexp_matches({0}, {whole}) AND TRY_CAST({0} AS BIGINT) IS NOT NULL",
+    "regexp_matches({0}, {whole})",
+    "(regexp_matches({0}, {number}) OR regexp_matches({0}, {other})) AND TRY_CAST({0} AS DOUBLE) IS NOT NULL",
+)
+_TIMES = (
+    "regexp_matches({0}, {day}) AND TRY_CAST({0} AS DATE) IS NOT NULL",
+    "regexp_matches({0}, {local}) AND TRY_CAST({0} AS TIMESTAMP) IS NOT NULL",
+    "regexp_matches({0}, {zoned}) AND TRY_CAST({0} AS TIMESTAMPTZ) IS NOT NULL",
+    "regexp_matches({0}, {fine})",
+)
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _FILE = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
 _WHY = re.compile(
@@ -35,6 +48,7 @@ _WHY = re.compile(
 )
 _PLAIN = {"Invalid unicode": "not UTF-8", "Value with unterminated quote": "a quote that does not end"}
 _JSON = re.compile(r'Malformed JSON in file "(.+)", at byte')
+_OBJECT = re.compile(r'JSON transform error in file "(.+)", in line (\d+): (.+)')
 
 
 def text_reader(cursor: duckdb.DuckDBPyConnection, files: Files) -> str:
@@ -42,21 +56,45 @@ def text_reader(cursor: duckdb.DuckDBPyConnection, files: Files) -> str:
     if files.format == "csv":
         parts = [_csv(paths, header.names, header.separator) for header, paths in grouped(files.paths).items()]
         rows = f"({' UNION ALL BY NAME '.join(parts)})"
-        columns = dict.fromkeys(cursor.sql(f"SELECT * FROM {rows}").columns, "VARCHAR")
-    else:
-        paths = _listed([path for path in files.paths if _has_lines(path)])
-        if paths == "[]":
-            fix = "write a row, or name other files"
-            raise Invalid(f"there are no rows in {', '.join(files.paths[:3])}", where=files.paths[0], fix=fix)
-        lines = f"read_json({paths}, format = 'newline_delimited'"
-        found = cursor.sql(f"SELECT * FROM {lines}, union_by_name = true, sample_size = -1)")
-        columns = {name: str(kind) for name, kind in zip(found.columns, found.types, strict=True)}
-        told = {name: "VARCHAR" if kind in _TEXTS else kind for name, kind in columns.items()}
-        rows = f"{lines}, auto_detect = false, columns = {_struct(told)})"
-        columns = told
-    texts = [name for name, kind in columns.items() if kind == "VARCHAR"]
-    seen = _look(cursor, rows, texts, only_times=files.format == "json")
-    return f"SELECT {', '.join(_cast(name, seen.get(name)) for name in columns)} FROM {rows}"
+        columns = cursor.sql(f"SELECT * FROM {rows}").columns
+        seen = _look(cursor, rows, [Leaf((name,), _quoted(name), "varchar") for name in columns], only_times=False)
+        return f"SELECT {', '.join(_cast(name, seen) for name in columns)} FROM {rows}"
+    return _json(cursor, files.paths)
+
+
+def _json(cursor: duckdb.DuckDBPyConnection, files: Sequence[str]) -> str:
+    """JSON lines: strings in any depth are what all of them are, numbers and objects what the engine takes them for."""
+    paths = _listed([path for path in files if _has_lines(path)])
+    if paths == "[]":
+        fix = "write a row, or name other files"
+        raise Invalid(f"there are no rows in {', '.join(files[:3])}", where=files[0], fix=fix)
+    lines = f"read_json({paths}, format = 'newline_delimited'"
+    found = cursor.sql(f"SELECT * FROM {lines}, union_by_name = true, sample_size = -1)")
+    kinds = dict(zip(found.columns, found.types, strict=True))
+    if list(kinds) == ["json"] and (wrong := _first_no_object(files)) is not None:
+        fix = 'write one object, such as {"column": value}, in each line'
+        raise Corrupt(f"a file cannot be read: {wrong}: no JSON object", where=wrong, fix=fix)
+    told = {name: as_text(kind) for name, kind in kinds.items()}
+    rows = f"{lines}, auto_detect = false, columns = {_struct(told)})"
+    leaves = [leaf for name, kind in kinds.items() for leaf in find_leaves((name,), _quoted(name), kind)]
+    _refuse_wide(cursor, rows, [leaf for leaf in leaves if leaf.is_wide], files=files)
+    seen = _look(cursor, rows, [leaf for leaf in leaves if leaf.is_text], only_times=True)
+    made = {name: converted((name,), _quoted(name), kind, partial(_made, seen)) for name, kind in kinds.items()}
+    columns = [told if told == _quoted(name) else f"{told} AS {_quoted(name)}" for name, told in made.items()]
+    return f"SELECT {', '.join(columns)} FROM {rows}"
+
+
+def _refuse_wide(cursor: duckdb.DuckDBPyConnection, rows: str, leaves: Sequence[Leaf], *, files: Sequence[str]) -> None:
+    """A column with a negative number is taken for 128 bits wide, also where all of them fit in 64."""
+    if not leaves:
+        return
+    asked = ", ".join(most(leaf) for leaf in leaves)
+    for leaf, bounds in zip(leaves, cursor.execute(f"SELECT {asked} FROM {rows}").fetchone() or (), strict=True):
+        for value in bounds or ():
+            if value is not None and not -(1 << 63) <= value < 1 << 63:
+                name = ".".join(leaf.path).replace(".[", "[")
+                what = f"column {name} holds {value}, a whole number beyond 64 bits, in {', '.join(files[:3])}"
+                raise TypeMismatch(what, where=name, fix="write such numbers as strings in the JSON")
 
 
 def explained_text(error: Exception) -> TidewheelError | None:
@@ -64,6 +102,9 @@ def explained_text(error: Exception) -> TidewheelError | None:
     text = str(error)
     line, file, json_file = _LINE.search(text), _FILE.search(text), _JSON.search(text)
     fix = "correct the line, or remove the file from the source"
+    if json_object := _OBJECT.search(text):
+        where = f"{json_object[1]}:{json_object[2]}"
+        return Corrupt(f"a file cannot be read: {where}: {json_object[3]}", where=where, fix=fix)
     if json_file:
         where, why = _first_wrong_line(json_file[1])
         return Corrupt(f"a file cannot be read: {where}: {why}", where=where, fix=fix)
@@ -89,24 +130,12 @@ def _csv(paths: Sequence[str], names: Sequence[str], separator: str) -> str:
     return f"SELECT * FROM read_csv({_listed(paths)}, {options}, delim = {_literal(separator)}, columns = {columns})"
 
 
-def _look(cursor: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str], *, only_times: bool) -> dict[str, Seen]:
-    """What the values of text columns are; strings of JSON may be times, and are no numbers."""
-    if not names:
+def _look(
+    cursor: duckdb.DuckDBPyConnection, rows: str, leaves: Sequence[Leaf], *, only_times: bool
+) -> dict[tuple[str, ...], Seen]:
+    """What the values of texts are; strings of JSON may be times, and are no numbers."""
+    if not leaves:
         return {}
-    numbers = (
-        "count_if(regexp_matches({0}, {boolean}))",
-        "count_if(regexp_matches({0}, {whole}) AND TRY_CAST({0} AS BIGINT) IS NOT NULL)",
-        "count_if(regexp_matches({0}, {whole}))",
-        "count_if((regexp_matches({0}, {number}) OR regexp_matches({0}, {other})) AND TRY_CAST({0} AS DOUBLE) IS NOT NULL)",
-    )
-    counts = (
-        "count({0})",
-        *(("0",) * 4 if only_times else numbers),
-        "count_if(regexp_matches({0}, {day}) AND TRY_CAST({0} AS DATE) IS NOT NULL)",
-        "count_if(regexp_matches({0}, {local}) AND TRY_CAST({0} AS TIMESTAMP) IS NOT NULL)",
-        "count_if(regexp_matches({0}, {zoned}) AND TRY_CAST({0} AS TIMESTAMPTZ) IS NOT NULL)",
-        "count_if(regexp_matches({0}, {fine}))",
-    )
     patterns = {
         "boolean": BOOLEAN,
         "whole": WHOLE,
@@ -118,22 +147,32 @@ def _look(cursor: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str], *,
         "fine": FINE,
     }
     literals = {name: _literal(pattern) for name, pattern in patterns.items()}
-    asked = ", ".join(count.format(_quoted(name), **literals) for name in names for count in counts)
+    tests = ("{0} IS NOT NULL", *((None,) * 4 if only_times else _NUMBERS), *_TIMES)
+    asked = ", ".join(
+        "0" if test is None else counted(leaf, partial(test.format, **literals)) for leaf in leaves for test in tests
+    )
     answer = [int(one or 0) for one in cursor.execute(f"SELECT {asked} FROM {rows}").fetchone() or ()]  # of no rows null
-    width = len(counts)
-    return {name: Seen(*answer[place * width : (place + 1) * width]) for place, name in enumerate(names)}
+    width = len(tests)
+    return {leaf.path: Seen(*answer[place * width : (place + 1) * width]) for place, leaf in enumerate(leaves)}
 
 
-def _cast(name: str, seen: Seen | None) -> str:
+def _cast(name: str, seen: Mapping[tuple[str, ...], Seen]) -> str:
     quoted = _quoted(name)
-    if seen is None or seen.type == "string":
-        return quoted
-    made = f"CAST({quoted} AS {_SQL[seen.type]})"
-    if seen.fine and seen.type in ("timestamp", "instant"):  # a cast cuts digits off: what happened is never early
-        made = (
-            f"{made} + CASE WHEN regexp_matches({quoted}, {_literal(FINE)}) THEN to_microseconds(1) ELSE to_microseconds(0) END"
+    made = _made(seen, (name,), quoted)
+    return quoted if made == quoted else f"{made} AS {quoted}"
+
+
+def _made(seen: Mapping[tuple[str, ...], Seen], path: tuple[str, ...], text: str) -> str:
+    """A text as what all texts of its place are."""
+    found = seen.get(path)
+    if found is None or found.type == "string":
+        return text
+    made = f"CAST({text} AS {_SQL[found.type]})"
+    if found.fine and found.type in ("timestamp", "instant"):  # a cast cuts digits off: what happened is never early
+        return (
+            f"{made} + CASE WHEN regexp_matches({text}, {_literal(FINE)}) THEN to_microseconds(1) ELSE to_microseconds(0) END"
         )
-    return f"{made} AS {quoted}"
+    return made
 
 
 def _has_lines(path: str) -> bool:
@@ -142,6 +181,18 @@ def _has_lines(path: str) -> bool:
             return any(line.strip() for line in file)
         except (EOFError, OSError):
             return True  # the engine says what is wrong
+
+
+def _first_no_object(paths: Sequence[str]) -> str | None:
+    """The first line that is JSON and no object; what is no JSON is told by the engine."""
+    for path in paths:
+        with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    if not line.decode("utf-8-sig").lstrip().startswith("{"):
+                        return f"{path}:{number}"
+                    break
+    return None
 
 
 def _first_wrong_line(path: str) -> tuple[str, str]:

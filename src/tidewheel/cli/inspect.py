@@ -12,11 +12,22 @@ from tidewheel.cli.options import emit, open_project, project_options
 @click.command()
 @click.argument("node", required=False)
 @click.option("--limit", type=int, default=None, help="Replay at most this many of the newest predictions of each deployment.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Keys of each view to compare online and offline.",
+)
 @project_options
-def check(node: str | None, limit: int | None, folder: Path, workspace: str | None, as_json: bool) -> int:
-    """Lint the definitions, and replay logged predictions: every served feature is computed again offline and compared.
+def check(node: str | None, limit: int | None, sample: int, folder: Path, workspace: str | None, as_json: bool) -> int:
+    """Tell what is wrong: with definitions, rows, what is online, what drifts, and what was served.
 
-    With NODE, only that deployment is replayed. Exit code 2 when something differs or a lint is an error.
+    Definitions are linted, sources judged by their expectations, views compared with their sources (are they up to date, and
+    does a sample of keys answer online what is computed offline), lasting alerts of monitors told, and logged predictions
+    replayed: every served feature is computed again offline and compared.
+
+    With NODE, only that deployment is replayed. Exit code 2 when something differs or a finding is an error.
     """
     from tidewheel.cli.progress import progress
     from tidewheel.cli.render import render_check
@@ -24,7 +35,7 @@ def check(node: str | None, limit: int | None, folder: Path, workspace: str | No
 
     project, opened = open_project(folder, workspace)
     with progress() as shown:
-        report = check_project(project, opened, node=node, limit=limit, progress=shown)
+        report = check_project(project, opened, node=node, limit=limit, sample=sample, progress=shown)
     emit(report.to_json()) if as_json else click.echo(render_check(report))
     return 0 if report.clean else 2
 

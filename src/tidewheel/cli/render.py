@@ -146,10 +146,26 @@ def _check(check: Check) -> str:
 
 
 def render_check(report: CheckReport) -> str:
-    """Lint findings and parity."""
-    lines = [f"{f.level}: {f.where}  {f.message}" for f in report.findings]
+    """Findings and parity."""
+    from tidewheel.project.check_data import shown_keys
+
+    lines = [
+        click.style(f.level, fg="red" if f.level == "error" else "yellow") + f": {f.where}  {f.message}"
+        for f in report.findings
+    ]
     if not report.findings:
-        lines.append("definitions: no findings")
+        lines.append("no findings")
+    for one in report.online:
+        lines.append(
+            f"{one.view}: {one.keys} keys compared online and offline, {one.values} feature values, "
+            + click.style(f"{one.mismatches} mismatches", fg="red" if one.mismatches else "green")
+        )
+        lines += [
+            f"    {shown_keys(m.keys)}  {m.feature}: online {m.online!r}, computed {m.computed!r}, at {format_instant(m.at)}"
+            for m in one.examples
+        ]
+        if one.mismatches:
+            lines.append(f"    next: tidewheel explain, to see why; tidewheel admin rebuild {one.view}, to write its rows anew")
     for parity in report.parities:
         lines.append(
             f"{parity.deployment}: {parity.predictions} logged predictions replayed, {parity.values} feature values compared, "

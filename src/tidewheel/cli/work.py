@@ -18,6 +18,7 @@ from tidewheel.cli.options import (
     project_options,
     strict_option,
 )
+from tidewheel.clock import format_instant
 
 
 @click.command()
@@ -180,6 +181,24 @@ def collect(folder: Path, workspace: str | None, as_json: bool) -> None:
     project, opened = open_project(folder, workspace)
     gone = collect_views(project, opened)
     emit(gone) if as_json else click.echo("\n".join(f"{name}: {count} keys" for name, count in gone.items()) or "nothing to do")
+
+
+@admin.command()
+@click.argument("view")
+@project_options
+def rebuild(view: str, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Write all online rows of VIEW anew, from its source: what was damaged in the store is right again.
+
+    They are written beside those that stand, which answer in running servers until the new ones are complete.
+    """
+    from tidewheel.features.definition import view_of
+    from tidewheel.project.keep_views import rebuild_view
+
+    project, opened = open_project(folder, workspace)
+    found = view_of(project.graph.find(view, kinds={"view"}).definition)  # type: ignore[arg-type]  # of this kind
+    done = rebuild_view(opened, found)
+    told = {"view": found.name, "keys": done.keys, "until": format_instant(done.until)}
+    emit(told) if as_json else click.echo(f"{found.name}: {done.keys} keys online, as of {told['until']}")
 
 
 @admin.command()

@@ -62,7 +62,7 @@ def test_case(
     AssertionError: Pace at 2026-01-01T09:30:00Z, of zone=4:
       trips: expected 2, is 1
     """
-    service = asked if isinstance(asked, ServiceDefinition) else _service_of(view_of(asked))
+    service = asked if isinstance(asked, ServiceDefinition) else service_of_view(view_of(asked))
     unknown = [name for name in expect if name not in service.names]
     if unknown:
         fix = near_miss(unknown[0], service.names)
@@ -86,7 +86,8 @@ def test_case(
 test_case.__test__ = False  # type: ignore[attr-defined]  # no test itself, where pytest finds it imported
 
 
-def _service_of(view: FeatureView) -> ServiceDefinition:
+def service_of_view(view: FeatureView) -> ServiceDefinition:
+    """A view alone, as a service."""
     use = Use(view)
     return ServiceDefinition(view.name, (use,), outputs_of(view.name, (use,)), (), ())
 

@@ -1,4 +1,4 @@
-"""Check a project: lint its definitions, and replay what it served."""
+"""Check a project: its definitions, its rows, what is online, and what it served."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from tidewheel.features.retrieve import retrieve
 from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.ledger.definition import Declaration, node_id
 from tidewheel.pipelines.definition import Step
+from tidewheel.project.check_data import (
+    Finding,
+    OnlineParity,
+    check_freshness,
+    check_monitors,
+    check_rows,
+    compare_online,
+)
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.parity import Mismatch, Parity, compare_features, spine_of
@@ -20,30 +28,25 @@ from tidewheel.project.pinned import PinnedProjects
 from tidewheel.project.progress import Progress, silent
 from tidewheel.schema import Schema
 
+SAMPLE = 100
+"""Keys of each view that are compared online and offline."""
 _EXAMPLES = 20
 _ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about a definition that will go wrong, or may."""
-
-    level: str
-    where: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Lint findings, and parity per deployment."""
+    """What was found; parity per deployment of what was served, and per view of what is online."""
 
     findings: tuple[Finding, ...]
     parities: tuple[Parity, ...]
+    online: tuple[OnlineParity, ...] = ()
 
     @property
     def clean(self) -> bool:
-        """No error, and no served value that differs."""
-        return not any(f.level == "error" for f in self.findings) and not any(p.mismatches for p in self.parities)
+        """No error, and no value that differs."""
+        differs = any(one.mismatches for one in self.parities) or any(one.mismatches for one in self.online)
+        return not differs and not any(f.level == "error" for f in self.findings)
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -51,18 +54,36 @@ class CheckReport:
 
 
 def check_project(
-    project: Project, workspace: Workspace, *, node: str | None = None, limit: int | None = None, progress: Progress = silent
+    project: Project,
+    workspace: Workspace,
+    *,
+    node: str | None = None,
+    limit: int | None = None,
+    sample: int = SAMPLE,
+    progress: Progress = silent,
 ) -> CheckReport:
-    """Lint all definitions and replay the logged predictions of the deployments.
+    """Lint all definitions, look at rows, views and monitors, and replay the logged predictions of the deployments.
 
     Parameters
     ----------
     node
-        Replay only this deployment.
+        Replay only this deployment, and look at nothing else but the definitions.
     limit
         Replay only the newest this many predictions of each.
+    sample
+        Compare so many keys of each view online and offline.
     """
-    findings = tuple(lint_project(project, workspace.fingerprinter))
+    findings = list(lint_project(project, workspace.fingerprinter))
+    online: list[OnlineParity] = []
+    if node is None:
+        with progress.doing("look at sources and views"):
+            for look in (check_rows, check_freshness, check_monitors):
+                findings += look(project, workspace)
+            for one in compare_online(project, workspace, sample=sample):
+                if isinstance(one, Finding):
+                    findings.append(one)
+                else:
+                    online.append(one)
     wanted = (
         [project.graph.find(node if ":" in node else node_id("deployment", node))] if node else project.graph.nodes.values()
     )
@@ -72,7 +93,7 @@ def check_project(
         if declaration.kind == "deployment":
             with progress.doing(f"replay {declaration.name}"):
                 parities.append(replay(workspace, pinned, declaration.name, limit=limit, progress=progress))
-    return CheckReport(findings, tuple(parities))
+    return CheckReport(tuple(findings), tuple(parities), tuple(online))
 
 
 def lint_project(project: Project, fingerprinter: Fingerprinter) -> Iterator[Finding]:

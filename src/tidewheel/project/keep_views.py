@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tidewheel.clock import DAY
+from tidewheel.clock import DAY, Micros
 from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, TidewheelError
 from tidewheel.features.definition import FeatureView
+from tidewheel.features.materialize import MaterializeReport
 from tidewheel.features.register import OnlineViews
 from tidewheel.ledger.definition import NodeId, node_id
 from tidewheel.project.build import newest_row
@@ -86,6 +87,18 @@ def collect_in_time(project: Project, workspace: Workspace) -> tuple[str, ...]:
     if since != before:
         workspace.ledger.remember(_SINCE, json.dumps(since).encode())
     return tuple(told)
+
+
+def rebuild_view(workspace: Workspace, view: FeatureView) -> MaterializeReport:
+    """Write all rows of a view anew, beside those that stand, which answer in running servers until the new ones are complete.
+
+    It mends what an incremental materialisation does not look at: rows that were damaged in the store.
+    """
+    views = OnlineViews(workspace.database, workspace.clock)
+    if view.online_version in views.list_numbers():
+        views.renew(view)
+    until = newest_row(workspace, view.source)
+    return workspace.materializer.materialize(view, until=until or Micros(0), full=True)
 
 
 @dataclass(frozen=True, slots=True)

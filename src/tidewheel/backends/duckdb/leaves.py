@@ -117,20 +117,20 @@ def most(leaf: Leaf) -> str:
     return f"[{', '.join(f'{of}({inside(leaf.path[1:], leaf.column, of)})' for of in ('min', 'max'))}]"
 
 
-def converted(path: Place, text: str, kind: DuckDBPyType, make: Callable[[Place, str], str]) -> str:
+def converted(path: Place, text: str, *, kind: DuckDBPyType, make: Callable[[Place, str], str]) -> str:
     """SQL for a value with each text in it made what ``make`` says, wide numbers narrow, and values of several types text.
 
     Strings keep their quotes in a column that has a number too, since they are left as they are written.
     """
     if kind.id == "struct":
-        made = {name: converted((*path, name), _field(text, name), inner, make) for name, inner in _inner(kind)}
+        made = {name: converted((*path, name), _field(text, name), kind=inner, make=make) for name, inner in _inner(kind)}
         if all(told == _field(text, name) for name, told in made.items()):
             return text
         fields = ", ".join(f"{_quoted(name)} := {told}" for name, told in made.items())
         return f"CASE WHEN {text} IS NULL THEN NULL ELSE struct_pack({fields}) END"
     if kind.id == "list":
         one = f"v{len(path)}"
-        inner = converted((*path, ELEMENTS), one, _inner(kind)[0][1], make)
+        inner = converted((*path, ELEMENTS), one, kind=_inner(kind)[0][1], make=make)
         return text if inner == one else f"list_transform({text}, lambda {one}: {inner})"
     leaf = Leaf(path, text, str(kind).lower())
     if leaf.is_text:

@@ -79,7 +79,7 @@ def _json(cursor: duckdb.DuckDBPyConnection, files: Sequence[str]) -> str:
     leaves = [leaf for name, kind in kinds.items() for leaf in find_leaves((name,), _quoted(name), kind)]
     _refuse_wide(cursor, rows, [leaf for leaf in leaves if leaf.is_wide], files=files)
     seen = _look(cursor, rows, [leaf for leaf in leaves if leaf.is_text], only_times=True)
-    made = {name: converted((name,), _quoted(name), kind, partial(_made, seen)) for name, kind in kinds.items()}
+    made = {name: converted((name,), _quoted(name), kind=kind, make=partial(_made, seen)) for name, kind in kinds.items()}
     columns = [told if told == _quoted(name) else f"{told} AS {_quoted(name)}" for name, told in made.items()]
     return f"SELECT {', '.join(columns)} FROM {rows}"
 

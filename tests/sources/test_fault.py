@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -54,7 +55,7 @@ def test_a_value_that_cannot_be_read_is_in_a_file_that_is_named(sources: Sources
     (tmp_path / "b.csv").write_text("t,x\n2026-01-01,1\n")
     words = source("g", "*.csv", time="t", select="SELECT t, x, ('1' || x)::INT AS y FROM this")
     log = PushLog(tmp_path / "pushes/g")
-    log.append(words, pa.table({"t": ["2026-01-01"], "x": [2**62]}))
+    log.append(words, pa.table({"t": [date(2026, 1, 1)], "x": [2**62]}))
     log.close()
     with pytest.raises(Invalid, match="source g, in pushed rows: "):
         sources.scan(words, ["y"])

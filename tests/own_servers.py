@@ -23,12 +23,12 @@ _PATIENCE_SECONDS = 30.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on; nodes of a cluster listen 10,000 above it as well, where there must be one."""
+    """A port that nobody listens on, nor on that 10,000 above it, where a node of a cluster talks to the others."""
     while True:
-        with socket.socket() as free:
+        with socket.socket() as free, socket.socket() as above, contextlib.suppress(OSError, OverflowError):
             free.bind(("127.0.0.1", 0))
             port = int(free.getsockname()[1])
-        if port < 55_000:
+            above.bind(("127.0.0.1", port + 10_000))
             return port
 
 

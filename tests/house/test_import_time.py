@@ -41,10 +41,13 @@ def test_a_supervisor_of_workers_loads_no_heavy_library() -> None:
     assert loaded_by("import tidewheel.project.supervise") == []
 
 
-def test_a_server_loads_no_engine_and_no_library_of_models_before_it_needs_one() -> None:
-    code = "import sys, tidewheel.web.assemble, tidewheel.web.serve\nprint(*{name.partition('.')[0] for name in sys.modules})"
+def test_a_server_loads_no_engine_no_library_of_models_and_nothing_that_builds() -> None:
+    code = "import sys, tidewheel.web.assemble, tidewheel.web.serve\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert loaded.isdisjoint(
-        {"duckdb", "alembic", "rich", "pandas", "sklearn", "lightgbm", "skops", "polars", "matplotlib", "pyspark"}
+    assert {name.partition(".")[0] for name in loaded}.isdisjoint(
+        {"duckdb", "alembic", "rich", "pandas", "sklearn", "lightgbm", "skops", "polars", "matplotlib", "pyspark", "sqlglot"}
     )
+    builds = ("attend", "apply", "build", "retrain", "backfill", "run_pipeline", "explain")
+    assert loaded.isdisjoint(f"tidewheel.project.{name}" for name in builds)
+    assert loaded.isdisjoint({"tidewheel.pipelines.execute", "tidewheel.datasets.build", "tidewheel.features.retrieve"})

@@ -11,6 +11,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, NotMaterialized
@@ -32,7 +34,7 @@ _FLOAT = struct.Struct("f")
 _NO_ERRORS: Mapping[str, int] = MappingProxyType({})
 
 
-class Answer:
+class Answer(msgspec.Struct):
     """Answers of a service: one row per request, in the order asked, one column per output, in the service's order.
 
     Parameters
@@ -45,22 +47,14 @@ class Answer:
         Transforms of which a row failed, and how many rows did.
     """
 
-    __slots__ = ("_parts", "transform_errors", "values")
-
-    def __init__(
-        self,
-        values: list[list[object]],
-        parts: Callable[[], Sequence[tuple[int, ViewAnswer]]],
-        transform_errors: Mapping[str, int],
-    ) -> None:
-        self.values = values
-        self.transform_errors = transform_errors
-        self._parts = parts
+    values: list[list[object]]
+    parts: Callable[[], Sequence[tuple[int, ViewAnswer]]]
+    transform_errors: Mapping[str, int]
 
     @property
     def statuses(self) -> list[list[Status]]:
         """Why each value is what it is. Of windows, request values and transforms: ``PRESENT`` or ``NULL_VALUE``."""
-        parts = self._parts()
+        parts = self.parts()
         if self._one_part(parts):
             return parts[0][1].statuses()
         made = [[Status.NULL_VALUE if value is None else Status.PRESENT for value in row] for row in self.values]
@@ -72,7 +66,7 @@ class Answer:
     @property
     def event_times(self) -> list[list[int | None]]:
         """Microseconds: event time of the row that a look-up found; ``None`` for everything else."""
-        parts = self._parts()
+        parts = self.parts()
         if self._one_part(parts):
             return parts[0][1].event_times()
         made: list[list[int | None]] = [[None] * len(row) for row in self.values]
@@ -84,7 +78,7 @@ class Answer:
     @property
     def shared(self) -> list[Shared] | None:
         """What neighbouring values share, from the first output to the last; ``None`` when some are of no row or several."""
-        parts = self._parts()
+        parts = self.parts()
         found = [part.shared() for _, part in parts]
         told = [one for one in found if one is not None]
         width = len(self.values[0]) if self.values else 0
@@ -93,7 +87,7 @@ class Answer:
     def columns(self) -> dict[int, pa.Array]:
         """Arrow columns of those outputs that were read from rows as they lie, by their places."""
         made: dict[int, pa.Array] = {}
-        for place, part in self._parts():
+        for place, part in self.parts():
             columns = part.columns()
             if columns is not None:
                 made |= dict(enumerate(columns, place))

@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 
 from tidewheel.features import kernel, sweep_kernel
 from tidewheel.features.aggregations import Ended
-from tidewheel.features.condition import parse_condition
 from tidewheel.features.encoding import Encoded, decode_lists, decode_values, encode_column, ranks, sorted_unique
 from tidewheel.features.events import Events
 from tidewheel.features.maps import Maps, When, sweep_maps, tile_maps, window_maps
@@ -139,8 +138,11 @@ def _values(plan: WindowPlan, events: Events) -> list[_Valued]:
 def _narrowed(group: TileGroup, events: Events) -> tuple[_Valued, pa.Array | None]:
     nothing = Encoded(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64))
     everything = _Valued(events.offsets, events.ts, events.known, nothing)
-    mask = None if group.where is None else parse_condition(group.where).mask(events.rows)
-    column = None
+    mask = column = None
+    if group.where is not None:
+        from tidewheel.features.condition import parse_condition  # parses SQL, which most windows need not
+
+        mask = parse_condition(group.where).mask(events.rows)
     if group.column is not None:
         assert group.kind is not None
         column = events.rows.column(group.column).combine_chunks().cast(group.kind.arrow())

@@ -16,8 +16,8 @@ from sqlglot import exp
 
 from tidewheel.digest import Digest, digest
 from tidewheel.sources.definition import Source
-from tidewheel.sources.dialect import DIALECT
 from tidewheel.sources.select import parse_select
+from tidewheel.sources.sql import DIALECT
 
 _UNCERTAIN = (exp.Columns, exp.PositionalColumn)
 _NUMBERED = re.compile(r"(.+)[_:]\d+")

@@ -107,7 +107,7 @@ def expect(
     'dropoff > pickup'
     """
     where = place()
-    from tidewheel.sources.select import quoted
+    from tidewheel.sources.sql import quoted
 
     name = quoted(subject)
     rules = []
@@ -191,8 +191,7 @@ def _without_nan(condition: str, floats: frozenset[str]) -> str:
     import sqlglot  # what answers online knows sources too, and needs no SQL
     from sqlglot import exp
 
-    from tidewheel.sources.dialect import DIALECT
-    from tidewheel.sources.select import quoted
+    from tidewheel.sources.sql import DIALECT, quoted
 
     tree = sqlglot.parse_one(condition, read=DIALECT)
     for column in list(tree.find_all(exp.Column)):
@@ -222,7 +221,7 @@ def _range(subject: str, between: tuple[Bound | None, Bound | None], where: str)
     least, greatest = between
     if least is None and greatest is None:
         raise Invalid(f"the range of {subject} has no bound", where=where, fix="write between=(least, greatest)")
-    from tidewheel.sources.select import quoted
+    from tidewheel.sources.sql import quoted
 
     name = quoted(subject)
     parts = []

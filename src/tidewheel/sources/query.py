@@ -10,7 +10,8 @@ from tidewheel.clock import DAY, Micros, to_datetime
 from tidewheel.sources.changes import Changes
 from tidewheel.sources.definition import GONE, UNTIL, Source
 from tidewheel.sources.expectation import good_rows
-from tidewheel.sources.select import parse_select, quoted
+from tidewheel.sources.select import parse_select
+from tidewheel.sources.sql import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa

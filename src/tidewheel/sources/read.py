@@ -27,7 +27,7 @@ from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
 from tidewheel.schema import Field, Schema, data_type_of_arrow
 from tidewheel.sources.budget import Budget
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
-from tidewheel.sources.dialect import DIALECT, check_dialect, to_dialect
+from tidewheel.sources.dialect import check_dialect, to_dialect
 from tidewheel.sources.expectation import Rule, good_rows
 from tidewheel.sources.fault import fault_of_query, fault_of_rows
 from tidewheel.sources.fetch import Fetcher, Outside
@@ -50,8 +50,9 @@ from tidewheel.sources.query import (
 )
 from tidewheel.sources.read_direct import find_direct, plain_schema
 from tidewheel.sources.rows import between, resolved, scanned, with_system_columns
-from tidewheel.sources.select import parse_select, quoted
+from tidewheel.sources.select import parse_select
 from tidewheel.sources.snapshot import PushSnapshot, Snapshot
+from tidewheel.sources.sql import DIALECT, quoted
 from tidewheel.sources.validate import Validator, Verdict, enforce, without_rules
 from tidewheel.sources.watch import Watch, unwatched
 

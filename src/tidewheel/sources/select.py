@@ -9,18 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
-
-from tidewheel.errors import Invalid
-from tidewheel.sources.dialect import DIALECT
-
-_CLAUSES = ("with_", "joins", "laterals", "group", "having", "qualify", "windows", "distinct", "order", "limit", "offset")
-_ROWWISE = "a select is row-wise: filter and compute here, and aggregate in features"
-_WORLD = {"rand", "random", "uuid", "gen_random_uuid", "now", "today", "nextval", "get_current_timestamp", "current_setting"}
-_CLOCKS = (exp.Rand, exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentDatetime, exp.Uuid)
-
 
 @dataclass(frozen=True, slots=True)
 class Select:
@@ -76,26 +64,9 @@ def parse_select(text: str | None, where: str | None = None) -> Select:
     """
     if text is None:
         return Select("SELECT * FROM this", (), True, (), ())
-    try:
-        statements = [statement for statement in sqlglot.parse(text, read=DIALECT) if statement is not None]
-    except SqlglotError as error:
-        raise Invalid(f"select does not parse: {str(error).splitlines()[0]}", where=where, fix="write DuckDB's SQL") from error
-    tree = statements[0] if len(statements) == 1 else None
-    if not isinstance(tree, exp.Select):
-        raise Invalid("select is not one SELECT", where=where, fix='write one "SELECT ... FROM this"')
-    _check_from(tree, where)
-    _check_rowwise(tree, where)
-    names = tuple(dict.fromkeys(column.name for column in tree.find_all(exp.Column) if not isinstance(column.this, exp.Star)))
-    star = any(isinstance(item, exp.Star | exp.Columns) or item.is_star for item in tree.expressions)
-    plain, computed = [], []
-    for item in tree.expressions:
-        inner = item.unalias()
-        if isinstance(inner, exp.Column) and not item.is_star:
-            plain.append((item.alias_or_name, inner.name))
-        elif item.alias:
-            computed.append(item.alias.lower())
-        computed += [replaced.alias.lower() for replaced in item.args.get("replace") or [] if replaced.alias]
-    return Select(text.strip().rstrip(";"), names, star, tuple(plain), tuple(computed))
+    from tidewheel.sources.rowwise import read_rowwise  # parses SQL, which most sources need not
+
+    return Select(text.strip().rstrip(";"), *read_rowwise(text, where))
 
 
 def has_condition(text: str | None) -> bool:
@@ -106,44 +77,8 @@ def has_condition(text: str | None) -> bool:
     >>> has_condition("SELECT a FROM this"), has_condition("SELECT a FROM this WHERE a > 0")
     (False, True)
     """
-    return text is not None and bool(sqlglot.parse_one(parse_select(text).sql, read=DIALECT).args.get("where"))
+    if text is None:
+        return False
+    from tidewheel.sources.rowwise import is_filtered
 
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier.
-
-    Examples
-    --------
-    >>> print(quoted('a "b" c'))
-    "a ""b"" c"
-    """
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _check_from(tree: exp.Select, where: str | None) -> None:
-    tables = list(tree.find_all(exp.Table))
-    own = len(tables) == 1 and isinstance(tables[0].this, exp.Identifier) and tables[0].name.lower() == "this"
-    if not own or tables[0].db:
-        found = ", ".join(table.sql(dialect=DIALECT) for table in tables) or "nothing"
-        raise Invalid(f"select reads {found}", where=where, fix="read FROM this, the rows of the source itself")
-
-
-def _check_rowwise(tree: exp.Select, where: str | None) -> None:
-    for clause in (*_CLAUSES, "sample"):
-        if tree.args.get(clause):
-            word = clause.strip("_").upper()
-            raise Invalid(f"select has {word}", where=where, fix=_ROWWISE)
-    for node in tree.walk():
-        nested = isinstance(node, exp.Query) and node is not tree
-        if nested or isinstance(node, exp.AggFunc | exp.Window | exp.UDTF | exp.Explode):
-            raise Invalid(
-                f"select looks at other rows: {node.sql(dialect=DIALECT)[:60]}",
-                where=where,
-                fix=_ROWWISE,
-            )
-        if isinstance(node, _CLOCKS) or (isinstance(node, exp.Anonymous) and node.name.lower() in _WORLD):
-            raise Invalid(
-                f"select is not the same tomorrow: {node.sql(dialect=DIALECT)[:60]}",
-                where=where,
-                fix="compute from the row's own columns only",
-            )
+    return is_filtered(parse_select(text).sql)

@@ -22,8 +22,8 @@ from tidewheel.sources.definition import Source
 from tidewheel.sources.expectation import Expectation, Rule, condition_of, good_rows, quarantine_rules
 from tidewheel.sources.keep import Kept
 from tidewheel.sources.query import float_names
-from tidewheel.sources.select import quoted
 from tidewheel.sources.snapshot import Snapshot
+from tidewheel.sources.sql import quoted
 from tidewheel.sources.write_rows import write_rows
 
 Ask = Callable[[str, Mapping[str, Relation] | None], pa.RecordBatchReader]

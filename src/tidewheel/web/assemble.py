@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tidewheel.clock import Micros
 from tidewheel.errors import NotFound, near_miss
@@ -11,8 +11,6 @@ from tidewheel.features.definition import FeatureView
 from tidewheel.features.push import Pusher
 from tidewheel.predictions import Label
 from tidewheel.predictions.row import PredictionRow
-from tidewheel.project.attend import trigger_by_secret
-from tidewheel.project.explain import explain
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
@@ -64,6 +62,8 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, fe
         return workspace.label_log(deployment).add(labels)
 
     def explain_(service: str, asked: Mapping[str, object], at: Micros) -> Mapping[str, object]:
+        from tidewheel.project.explain import explain  # for people who look: it brings what makes training sets
+
         return explain(workspace, features.find(service).served.service, asked, at=at).to_json()
 
     answerer = Answerer(deployments, routes=workspace.routes, open_version=open_, log=log, clock=workspace.clock)
@@ -88,9 +88,23 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, fe
         label=label,
         overview=lambda: overview(project, workspace),
         explain=explain_,
-        start=lambda name, secret, reason: trigger_by_secret(project, workspace, name, secret=secret, reason=reason),
+        start=_starter(project, workspace),
         clock=workspace.clock,
     )
+
+
+def _starter(project: Project, workspace: Workspace) -> Callable[[str, str, str], Mapping[str, object]]:
+    """What starts a trigger: it brings all that runs steps and models, now where there is a trigger, otherwise when asked."""
+
+    def start(name: str, secret: str, reason: str) -> Mapping[str, object]:
+        from tidewheel.project.attend import trigger_by_secret
+
+        return trigger_by_secret(project, workspace, name, secret=secret, reason=reason)
+
+    if any(declaration.kind == "trigger" for declaration in project.graph.nodes.values()):
+        import tidewheel.project.attend  # noqa: F401  # so that nobody waits for it
+
+    return start
 
 
 def _deployments(project: Project, names: Sequence[str]) -> list[Deployment]:

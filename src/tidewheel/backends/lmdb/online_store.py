@@ -25,7 +25,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter, lt
-from os import getpid
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
@@ -51,7 +50,8 @@ class _Environment:
 
     def __init__(self, path: Path, map_bytes: int, sync: Sync) -> None:
         self.path, self.sync, self.users = path, sync, 0
-        self.pid = os.getpid()
+        self.left = False
+        """Whether this process was forked off the one that opened it: an environment must not cross a fork."""
         path.mkdir(parents=True, exist_ok=True)
         self.mark = _PowerMark(path)
         self.mark.check()
@@ -86,6 +86,19 @@ class _Environment:
 
 _open: dict[Path, _Environment] = {}  # LMDB's own rule: one environment per path and process
 _opening = threading.Lock()
+
+
+def _leave() -> None:
+    """In a child of a fork, which opens environments of its own; a flag, since to ask who one is costs each read."""
+    global _opening
+    _opening = threading.Lock()  # a thread of the parent may have held it
+    for shared in _open.values():
+        shared.left = True
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave)
 
 
 class _PowerMark:
@@ -181,7 +194,7 @@ class LmdbOnlineStore:
     ) -> tuple[list[bytes | None], list[list[bytes]]]:
         """Answer rows and sets in the order asked, from one snapshot, of each set the newest items alone when so asked."""
         shared = self._shared
-        if self._closed or shared.pid != getpid():
+        if shared.left or self._closed:
             shared = self._here()
         with shared.reading:
             try:
@@ -256,7 +269,7 @@ class LmdbOnlineStore:
                 return
             self._closed = True
             shared = self._shared
-            if shared.pid != os.getpid():
+            if shared.left:
                 return
             shared.users -= 1
             if shared.users == 0:
@@ -269,7 +282,7 @@ class LmdbOnlineStore:
     def _join(self) -> _Environment:
         with _opening:
             shared = _open.get(self._path)
-            if shared is None or shared.pid != os.getpid():  # an environment must not cross a fork
+            if shared is None:
                 shared = _open[self._path] = _Environment(self._path, self._map_bytes, self._sync)
             shared.users += 1
             return shared
@@ -277,7 +290,7 @@ class LmdbOnlineStore:
     def _here(self) -> _Environment:
         if self._closed:
             raise Invalid(f"the online store {self._path} is closed", fix="open it again")
-        if self._shared.pid != os.getpid():
+        if self._shared.left:
             self._shared = self._join()
         return self._shared
 

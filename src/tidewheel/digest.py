@@ -94,7 +94,11 @@ def encode(value: object) -> bytes:
 
 
 def _write(value: object, out: bytearray) -> None:
-    if value is None:
+    if type(value) is str:  # most of all values, and asked first
+        _sized(b"s", value.encode("utf-8", "surrogatepass"), out)
+    elif type(value) is dict:
+        _pairs(value, out)
+    elif value is None:
         out += b"n"
     elif value is True:
         out += b"T"
@@ -144,8 +148,12 @@ def _tagged(tag: bytes, parts: list[object], out: bytearray) -> None:
         _write(part, out)
 
 
+def _first(pair: tuple[bytes, object]) -> bytes:
+    return pair[0]
+
+
 def _pairs(value: Mapping[object, object], out: bytearray) -> None:
     out += b"m%d;" % len(value)
-    for key, item in sorted(((encode(key), item) for key, item in value.items()), key=lambda pair: pair[0]):
+    for key, item in sorted([(encode(key), item) for key, item in value.items()], key=_first):
         out += key
         _write(item, out)

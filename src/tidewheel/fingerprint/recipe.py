@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tidewheel.digest import Digest, digest
 
@@ -44,8 +44,14 @@ class Recipe:
     kind: str
     components: Mapping[str, Component]
     algorithm: int = ALGORITHM
+    _digest: list[Digest] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def digest(self) -> Digest:
         """Hash over the kind, the algorithm's version, and the names and values of the components."""
+        if not self._digest:
+            self._digest.append(self._hash())
+        return self._digest[0]
+
+    def _hash(self) -> Digest:
         return digest([self.algorithm, self.kind, {name: part.value for name, part in self.components.items()}])

@@ -38,7 +38,7 @@ class Recording:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+        self.root = _resolved(root.absolute())
         self.unstable: list[str] = []
         self._values: dict[tuple[ReadKind, str], str | None] = {}
         self._states: dict[str, FileState | None] = {}
@@ -130,6 +130,12 @@ class Recording:
         # Recording reads files itself; those events must not come back here.
         with unheard(), self._lock:
             yield
+
+
+@functools.lru_cache(maxsize=64)
+def _resolved(root: Path) -> Path:
+    """A project's folder, whose links are followed once: every step has a recording of its own."""
+    return root.resolve()
 
 
 _busy = threading.local()

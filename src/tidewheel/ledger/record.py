@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -72,10 +72,11 @@ class Ledger:
         with self.database.write() as connection:
             self._put(connection, node, recipe)
 
-    def _put(self, connection: Connection, node: NodeId, recipe: Recipe) -> None:
+    def _put(self, connection: Connection, node: NodeId, recipe: Recipe, known: _Known | None = None) -> None:
         found, now = recipe.digest, self._clock()
-        _see_node(connection, node, recipe, now)
-        if connection.execute(_KNOWN_RECIPE, {"digest": found}).first() is None:
+        known = known or _look(connection, found, node)
+        _see_node(connection, node, recipe, now, known.text)
+        if not known.recipe:
             row = {"digest": found, "kind": recipe.kind, "components": _dump_components(recipe), "created_at": now}
             connection.execute(_INSERT_RECIPE, row)
             upstreams = [
@@ -85,9 +86,8 @@ class Ledger:
             ]
             if upstreams:
                 connection.execute(recipe_upstreams.insert(), upstreams)
-        elif connection.execute(_KNOWN_OF_NODE, {"recipe": found, "node": node}).first() is not None:
-            return
-        connection.execute(_INSERT_OF_NODE, {"recipe": found, "node": node})
+        if not known.of_node:
+            connection.execute(_INSERT_OF_NODE, {"recipe": found, "node": node})
 
     def get_recipe(self, digest: Digest) -> Recipe:
         """The recipe of that digest.
@@ -129,13 +129,13 @@ class Ledger:
             Is put in the same transaction.
         """
         with self.database.write() as connection:
-            first = connection.execute(_LIVE_BUILD, {"recipe": build.recipe}).first()
-            if first is not None:
-                return load_build(first)
+            known = _look(connection, build.recipe, build.node)
+            if known.build:
+                return load_build(connection.execute(_LIVE_BUILD, {"recipe": build.recipe}).one())
             if recipe is not None:
-                self._put(connection, build.node, recipe)
+                self._put(connection, build.node, recipe, known)
             else:
-                _see_node(connection, build.node, None, self._clock())
+                _see_node(connection, build.node, None, self._clock(), known.text)
             connection.execute(_INSERT_BUILD, dump_build(build))
         return build
 
@@ -276,22 +276,40 @@ class Ledger:
         return self.memory.recall([key]).get(key)
 
 
-_KNOWN_RECIPE = sa.select(recipes.c.digest).where(recipes.c.digest == sa.bindparam("digest"))
 _KNOWN_OF_NODE = sa.select(recipe_nodes.c.recipe).where(
     recipe_nodes.c.recipe == sa.bindparam("recipe"), recipe_nodes.c.node == sa.bindparam("node")
 )
 _LIVE_BUILD = sa.select(builds).where(builds.c.live == sa.bindparam("recipe"))
 _INSERT_RECIPE, _INSERT_OF_NODE, _INSERT_BUILD = recipes.insert(), recipe_nodes.insert(), builds.insert()
-_KNOWN_NODE = sa.select(nodes.c.text).where(nodes.c.id == sa.bindparam("node"))
+_INSERT_NODE = nodes.insert()
+_KNOWN = sa.select(
+    sa.select(nodes.c.text).where(nodes.c.id == sa.bindparam("node")).scalar_subquery().label("text"),
+    sa.exists().where(recipes.c.digest == sa.bindparam("recipe")).label("recipe"),
+    _KNOWN_OF_NODE.exists().label("of_node"),
+    sa.exists().where(builds.c.live == sa.bindparam("recipe")).label("build"),
+)
 """Statements that run for every step, made once: to make one takes longer than SQLite takes to answer it."""
 
 
-def _see_node(connection: Connection, node: NodeId, recipe: Recipe | None, now: Micros) -> None:
-    known = connection.execute(_KNOWN_NODE, {"node": node}).scalar()
+class _Known(NamedTuple):
+    """What there is already: the node's text, the recipe, the recipe as one of the node's, and its build that lives."""
+
+    text: str | None
+    recipe: bool
+    of_node: bool
+    build: bool
+
+
+def _look(connection: Connection, recipe: Digest, node: NodeId) -> _Known:
+    row = connection.execute(_KNOWN, {"recipe": recipe, "node": node}).one()
+    return _Known(row[0], bool(row[1]), bool(row[2]), bool(row[3]))
+
+
+def _see_node(connection: Connection, node: NodeId, recipe: Recipe | None, now: Micros, known: str | None) -> None:
     told = {} if recipe is None else {n: p.note or p.value for n, p in recipe.components.items() if n.startswith("meta:")}
     text = " ".join(told[name] for name in sorted(told)).lower().replace("\x00", " ")
     if known is None:
-        connection.execute(nodes.insert(), {"id": node, "text": text, "seen_at": now})
+        connection.execute(_INSERT_NODE, {"id": node, "text": text, "seen_at": now})
     elif text and text != known:
         connection.execute(nodes.update().where(nodes.c.id == node).values(text=text))
 

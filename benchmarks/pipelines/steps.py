@@ -5,7 +5,10 @@ that runs again is looked up in it. The raw limit does per step what any step ca
 ``synchronous=NORMAL``, a transaction each) and a content-addressed file. Peers (environments made on demand outside of the
 tree; left out when they cannot be had) run the same chain by their own documented means: Prefect's flows and tasks, with
 ``cache_policy=INPUTS`` for the run that is known; Dagster's ops ``execute_in_process``, which has no cache; Hamilton's driver
-with ``with_cache()``. Wall milliseconds a step, in a process that is warm, the best of several rounds.
+with ``with_cache()``; ZenML's pipelines on its local stack, with and without ``enable_cache``; Metaflow's flows by its command,
+which starts a process for every step, and ``resume`` for the run that is known. These two run 10 steps and 10 at once, for
+their steps take so long. Wall milliseconds a step, in a process that is warm where a peer has one, the best of several rounds.
+Ours is measured twice: steps in a session, and on record, as ``tidewheel run`` does it: a run with its calls.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tidewheel.pipelines.calls import CallLog
 from tidewheel.pipelines.execute import Session
-from tidewheel.project.open import open_workspace
+from tidewheel.project.open import Workspace, open_workspace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from peers import ensure_environment
@@ -154,10 +158,81 @@ told["chain, known"] = spend(cached, 3, lambda n: 0)
 print("TOLD" + json.dumps(told))
 """
 
+ZENML = """
+import json, time
+from zenml import pipeline, step
+
+@step(enable_cache=False)
+def add(x: int) -> int: return x + 1
+
+@step(enable_cache=True)
+def known(x: int) -> int: return x + 1
+
+@pipeline(enable_cache=False)
+def chain(x: int):
+    for _ in range(10): x = add(x)
+
+@pipeline(enable_cache=False)
+def fan(x: int):
+    for n in range(10): add(x + n)
+
+@pipeline(enable_cache=True)
+def again(x: int):
+    for _ in range(10): x = known(x)
+
+def spend(work, rounds, argument):
+    best = 1e9
+    for n in range(rounds):
+        start = time.perf_counter(); assert work(argument(n)).status.is_successful
+        best = min(best, time.perf_counter() - start)
+    return best / 10 * 1e3
+
+told = {"chain, first": spend(chain, 1, lambda n: n)}
+told["chain"] = spend(chain, 2, lambda n: n)
+told["fan-out"] = spend(fan, 1, lambda n: n)
+again(x=1)
+told["chain, known"] = spend(lambda x: again(x=x), 2, lambda n: 1)
+print("TOLD" + json.dumps(told))
+"""
+
+METAFLOW = """
+import json, pathlib, subprocess, sys, time
+
+head = ["from metaflow import FlowSpec, step"]
+chain = [*head, "class Chain(FlowSpec):"]
+for n, name in enumerate(["start", *(f"s{n}" for n in range(8)), "end"]):
+    chain += ["  @step", f"  def {name}(self):", "    self.x = 0" if n == 0 else "    self.x += 1"]
+    chain += [] if name == "end" else [f"    self.next(self.{'end' if n == 8 else 's' + str(n)})"]
+fan = [*head, "class Fan(FlowSpec):"]
+for signature, body in (
+    ("start(self)", "self.xs = list(range(10)); self.next(self.add, foreach='xs')"),
+    ("add(self)", "self.y = self.input + 1; self.next(self.join)"),
+    ("join(self, inputs)", "self.total = sum(each.y for each in inputs); self.next(self.end)"),
+    ("end(self)", "pass"),
+):
+    fan += ["  @step", f"  def {signature}: {body}"]
+for name, lines in (("Chain", chain), ("Fan", fan)):
+    pathlib.Path(name + ".py").write_text(chr(10).join([*lines, f"if __name__ == '__main__': {name}()"]))
+
+def spend(*command, steps):
+    start = time.perf_counter()
+    subprocess.run([sys.executable, command[0], "--no-pylint", "--quiet", *command[1:]], check=True, stdout=sys.stderr)
+    return (time.perf_counter() - start) / steps * 1e3
+
+told = {"chain, first": spend("Chain.py", "run", "--run-id-file", "first", steps=10)}
+told["chain"] = spend("Chain.py", "run", steps=10)
+told["fan-out"] = spend("Fan.py", "run", steps=13)
+origin = pathlib.Path("first").read_text().strip()
+told["chain, known"] = spend("Chain.py", "resume", "end", "--origin-run-id", origin, steps=10)
+print("TOLD" + json.dumps(told))
+"""
+
 PEERS = {
     "Prefect": (("prefect>=3",), PREFECT),
     "Dagster": (("dagster",), DAGSTER),
     "Hamilton": (("sf-hamilton",), HAMILTON),
+    "ZenML": (("zenml[local]",), ZENML),
+    "Metaflow": (("metaflow", "setuptools<81"), METAFLOW),
 }
 
 
@@ -196,6 +271,12 @@ def run_ours(folder: Path, rounds: int) -> dict[str, float]:
 
                 return inside
 
+            def record(x: int, session: Session = session, workspace: Workspace = workspace) -> object:
+                with workspace.runs.start("chain", experiment="pipelines", actor="bench", tags={"reason": "bench"}) as started:
+                    calls = started.attach(CallLog(workspace.database, started.id, workspace.clock))
+                    with session.active(calls=calls):
+                        return flow.chain(x)
+
             chain, fan = run(flow.chain), run(flow.fan)
             told[f"chain, first{suffix}"] = spend(chain, rounds=1, steps=STEPS, argument=lambda n: 0)
             told[f"chain{suffix}"] = spend(chain, rounds=rounds, steps=STEPS, argument=lambda n: 1_000 * (n + 1))
@@ -203,6 +284,8 @@ def run_ours(folder: Path, rounds: int) -> dict[str, float]:
             if not suffix:
                 told["chain, known"] = spend(chain, rounds=rounds, steps=STEPS, argument=lambda n: 0)
                 told["fan-out, known"] = spend(fan, rounds=rounds, steps=FAN, argument=lambda n: 100_000)
+                told["chain, on record"] = spend(record, rounds=rounds, steps=STEPS, argument=lambda n: 500_000 + 1_000 * n)
+                told["chain, on record, known"] = spend(record, rounds=rounds, steps=STEPS, argument=lambda n: 0)
     return told
 
 
@@ -291,6 +374,12 @@ def run_peer(name: str, folder: Path) -> dict[str, float]:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "DAGSTER_HOME": "",
         "DO_NOT_TRACK": "1",
+        "ZENML_CONFIG_PATH": str(folder / "zenml"),
+        "ZENML_ANALYTICS_OPT_IN": "false",
+        "ZENML_LOGGING_VERBOSITY": "ERROR",
+        "METAFLOW_USER": "bench",
+        "METAFLOW_DEFAULT_DATASTORE": "local",
+        "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder / "metaflow"),
     }
     environment = {key: value for key, value in ({**os.environ, **quiet}).items() if value}
     done = subprocess.run(

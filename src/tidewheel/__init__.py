@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from tidewheel.pipelines.compose import pipeline as pipeline
     from tidewheel.pipelines.definition import fixed as fixed
     from tidewheel.pipelines.definition import grid as grid
+    from tidewheel.pipelines.definition import imap as imap
     from tidewheel.pipelines.definition import map as map
     from tidewheel.pipelines.definition import resources as resources
     from tidewheel.pipelines.definition import step as step
@@ -99,7 +100,7 @@ _HOMES = {
     "tidewheel.features.vector": ("vector",),
     "tidewheel.models.definition": ("model",),
     "tidewheel.monitors.definition": ("monitor",),
-    "tidewheel.pipelines.definition": ("fixed", "grid", "map", "resources", "step"),
+    "tidewheel.pipelines.definition": ("fixed", "grid", "imap", "map", "resources", "step"),
     "tidewheel.pipelines.partition": ("Partition",),
     "tidewheel.pipelines.compose": ("pipeline",),
     "tidewheel.pipelines.pruning": ("prune_halving", "prune_median"),

@@ -55,7 +55,7 @@ def digest_bytes(data: bytes | bytearray | memoryview) -> Digest:
     return Digest(PREFIX + hashlib.blake2b(data, digest_size=32).hexdigest())
 
 
-def digest_chunks(chunks: Iterable[bytes]) -> Digest:
+def digest_chunks(chunks: Iterable[bytes | memoryview]) -> Digest:
     """Digest of bytes that arrive in pieces; equal to :func:`digest_bytes` of the whole.
 
     Examples

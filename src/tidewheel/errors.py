@@ -245,6 +245,10 @@ class StepFailed(Unavailable):
     """A pipeline step raised, was killed or timed out."""
 
 
+class Cancelled(Unavailable):
+    """Somebody asked the run to stop; run again it goes on where it was."""
+
+
 class MissingExtra(Unavailable):
     """A technology's package is not installed; the fix is the install line."""
 

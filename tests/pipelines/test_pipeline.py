@@ -99,13 +99,17 @@ def test_a_failed_pipeline_goes_on_where_it_was_and_nested_ones_share_steps(proj
 
 
 @pytest.mark.slow
-def test_stopped_by_the_user_it_leaves_no_process_and_a_run_that_goes_on(project: Project) -> None:
+@pytest.mark.parametrize("by", ["Ctrl-C", "tidewheel cancel"])
+def test_stopped_by_a_user_it_is_cancelled_leaves_no_process_and_goes_on(project: Project, by: str) -> None:
     (project.root / "slow").touch()
     started = project.start("run", "squares", "--param", "upto=5")
     while not any(line.startswith("pid") for line in marks(project)):
         assert started.poll() is None, started.communicate()
         time.sleep(0.02)
-    started.send_signal(signal.SIGINT)
+    if by == "Ctrl-C":
+        started.send_signal(signal.SIGINT)
+    else:
+        project.run("cancel", "last")
     started.communicate(timeout=20)
     assert started.returncode == 1
     for line in marks(project):
@@ -113,8 +117,10 @@ def test_stopped_by_the_user_it_leaves_no_process_and_a_run_that_goes_on(project
             with pytest.raises(ProcessLookupError):
                 os.kill(int(line.split()[1]), 0)
     shown = project.json("show", "last")
-    assert shown["status"] == "interrupted"
+    assert shown["status"] == "cancelled"
+    assert shown["error"].startswith("cancelled by")
     assert shown["steps"][0]["states"] == {"done": 3, "cancelled": 2}
+    assert "cancelled, so there is nothing to cancel" in str(project.json("cancel", shown["run"], code=1))
     (project.root / "slow").unlink()
     done = project.json("run", "squares", "--param", "upto=5")
     assert (done["ran"], done["known"], done["result"]) == (2, 3, "[0, 1, 4, 9, 16]")
@@ -131,6 +137,13 @@ def test_ended_from_outside_it_leaves_no_worker_and_shows_what_was_at_work(proje
         time.sleep(0.02)
     while project.json("show", "last")["steps"][0]["states"] != {"done": 3, "running": 1}:
         assert started.poll() is None, started.communicate()
+    os.kill(at_work[0], signal.SIGSTOP)
+    while "stopped" not in (step := project.json("show", "last")["steps"][0])["note"]:
+        assert started.poll() is None, started.communicate()
+    assert step["silent_seconds"] > 0
+    os.kill(started.pid, signal.SIGSTOP)
+    assert "its process is stopped" in project.json("show", "last")["note"]
+    os.kill(started.pid, signal.SIGCONT)
     started.send_signal(signal.SIGTERM)
     started.communicate(timeout=20)
     wait_gone(at_work[0])

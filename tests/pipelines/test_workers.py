@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.pipelines.memory import held_bytes, peak_bytes, reset_peak
 from tests.pipelines.workspace import COMMAND, workspace
 
 from tidewheel.backends.local.executor import LocalExecutor
 from tidewheel.errors import Invalid, StalePlan, StepFailed, UnsafeFormat
+from tidewheel.pipelines.definition import imap as tw_imap
 from tidewheel.pipelines.definition import map as tw_map
 from tidewheel.testing.executor import is_running, wait_gone
 
@@ -128,8 +130,10 @@ if executor is not None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [True, False])
-def test_a_killed_driver_leaves_no_process_and_finished_steps_are_not_run_twice(tmp_path: Path, workers: bool) -> None:
+@pytest.mark.parametrize(("workers", "both"), [(True, False), (True, True), (False, False)])
+def test_a_killed_driver_leaves_no_process_and_finished_steps_are_not_run_twice(
+    tmp_path: Path, workers: bool, both: bool
+) -> None:
     (tmp_path / "steps.txt").write_text(
         textwrap.dedent(
             """
@@ -150,6 +154,8 @@ def test_a_killed_driver_leaves_no_process_and_finished_steps_are_not_run_twice(
     while not marks.exists() or marks.read_text().count("end-") < 3:
         assert driver.poll() is None
         time.sleep(0.01)
+    if both:
+        os.kill(int(marks.read_text().split()[0].removeprefix("begin-")), signal.SIGKILL)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     for pid in {int(line.removeprefix("begin-")) for line in marks.read_text().split() if line.startswith("begin-")}:
@@ -171,6 +177,56 @@ def test_a_step_over_its_memory_fails_and_the_driver_lives(tmp_path: Path, execu
         with pytest.raises(StepFailed, match="out of memory"):
             hold(2 << 30)
         assert hold(10) == 10
+
+
+LARGE = """
+import numpy as np
+
+@tw.step
+def make(size):
+    return os.getpid(), np.full(size // 8, 1.5)
+"""
+
+
+def test_a_large_result_is_in_memory_once(tmp_path: Path, executor: LocalExecutor) -> None:
+    """Of the worker and of the driver, whatever is between them. By hand with 1 << 30 bytes."""
+    size = 256 << 20
+    with workspace(tmp_path, LARGE, executor=executor) as ws:
+        make = ws.steps().make
+        for again in (False, True):  # made, and looked up
+            with ws.session.active():
+                make(size=8)
+                reset_peak()
+                before = held_bytes()
+                pid, made = make(size=size)
+            assert (len(made), made[-1]) == (size // 8, 1.5)
+            assert peak_bytes() - before < 1.6 * size
+            if not again:
+                assert peak_bytes(pid) < 1.6 * size + (256 << 20)  # Python with NumPy and Arrow
+            del made
+
+
+def test_results_are_taken_one_by_one_by_a_slow_consumer(tmp_path: Path, executor: LocalExecutor) -> None:
+    text = """
+    @tw.step
+    def part(n):
+        mark(f"begin-{n}")
+        return bytes([n % 256]) * 1_000_000
+    """
+    with workspace(tmp_path, text, executor=executor) as ws, ws.session.active():
+        ws.steps()
+        reset_peak()
+        before = held_bytes()
+        for n, found in enumerate(tw_imap(ws.steps().part, n=list(range(200)), ahead=8)):
+            assert found == bytes([n % 256]) * 1_000_000
+            assert len(ws.marks) <= n + 1 + 8
+        assert len(ws.marks) == 200
+        assert peak_bytes() - before < 100 << 20
+        taken = tw_imap(ws.steps().part, n=[1_000, 1_001, 1_002, 1_003], ahead=2)
+        assert len(next(taken)) == 1_000_000
+        taken.close()  # what is at work is stopped
+        assert [next(tw_imap(ws.steps().part, n=[n], ahead=1))[0] for n in (0, 7)] == [0, 7]
+    assert len(ws.marks) <= 202
 
 
 @pytest.mark.slow

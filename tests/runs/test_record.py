@@ -128,10 +128,10 @@ def test_a_run_that_raises_has_failed_and_says_why(runs: Runs) -> None:
     assert (kept.status, kept.error, kept.metrics) == (RunStatus.FAILED, "ValueError: boom", {"loss": 1.0})
 
 
-def test_an_interrupted_block_is_interrupted(runs: Runs) -> None:
+def test_a_block_that_is_stopped_by_ctrl_c_is_cancelled(runs: Runs) -> None:
     with pytest.raises(KeyboardInterrupt), runs.start("eta", experiment="taxi", environment_lock={}) as run:
         raise KeyboardInterrupt
-    assert runs.get(run.id).status is RunStatus.INTERRUPTED
+    assert runs.get(run.id).status is RunStatus.CANCELLED
 
 
 def test_what_a_run_refuses(runs: Runs, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -34,7 +34,13 @@ class RelayedStore(ArtifactStore):
 
     def put(self, data: bytes | Path | Iterable[bytes]) -> Digest:
         """Store bytes here and with the driver."""
-        found = super().put(data)
+        return super().put(data) if isinstance(data, bytes | bytearray | memoryview) else self._hand_on(super().put(data))
+
+    def put_parts(self, parts: Sequence[memoryview]) -> Digest:
+        """Store bytes here and with the driver."""
+        return self._hand_on(super().put_parts(parts))
+
+    def _hand_on(self, found: Digest) -> Digest:
         with self._ask("put", found) as talk:
             if talk.read(1) == b"Y":
                 write_pieces(talk, super().read(found))

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -129,9 +129,7 @@ class ArtifactStore:
             When the file changed while it was being read; nothing was stored.
         """
         if isinstance(data, bytes | bytearray | memoryview):
-            found = digest_bytes(data)
-            self._keep(found, len(data), lambda: obstore.put(self._store, _key(found), bytes(data)))
-            return found
+            return self.put_parts([memoryview(data).cast("B")])
         if isinstance(data, Path):
             return self._put_file(data)
         with tempfile.NamedTemporaryFile(prefix="tidewheel-put-") as spool:
@@ -139,6 +137,15 @@ class ArtifactStore:
                 spool.write(chunk)
             spool.flush()
             return self._put_file(Path(spool.name))
+
+    def put_parts(self, parts: Sequence[memoryview]) -> Digest:
+        """Store bytes that are in memory, in parts one after the other, as one blob and without another copy of them."""
+        found = digest_chunks(parts)
+        length = sum(len(part) for part in parts)
+        whole = b"".join(parts) if length <= _PIECE else None
+        upload = partial(obstore.put, self._store, _key(found))
+        self._keep(found, length, lambda: upload(_pieces(parts) if whole is None else whole))
+        return found
 
     def get(self, digest: Digest) -> bytes:
         """The bytes of that digest.
@@ -151,10 +158,16 @@ class ArtifactStore:
             When the stored bytes are not what was written.
         """
         with self._reaching(digest):
-            data = bytes(obstore.get(self._store, _key(digest)).bytes())
-        if digest_bytes(data) != digest:
-            raise self._corrupt(digest)
-        return data
+            found = obstore.get(self._store, _key(digest))
+            if found.meta["size"] <= _PIECE:
+                data = bytes(found.bytes())
+                if digest_bytes(data) != digest:
+                    raise self._corrupt(digest)
+                return data
+        whole = io.BytesIO()  # which gives its bytes away uncopied
+        for piece in self.read(digest):
+            whole.write(piece)
+        return whole.getvalue()
 
     def read(self, digest: Digest) -> Iterator[bytes]:
         """The bytes of that digest, piece by piece.
@@ -423,6 +436,12 @@ def _key(digest: Digest) -> str:
 
 def _mark(digest: Digest) -> str:
     return f"{_MARKS}/{digest}.mark"
+
+
+def _pieces(parts: Sequence[memoryview]) -> Iterator[bytes]:
+    for part in parts:
+        for start in range(0, len(part), _PIECE):
+            yield bytes(part[start : start + _PIECE])
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

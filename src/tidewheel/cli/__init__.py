@@ -15,7 +15,7 @@ from tidewheel.cli.explain import explain
 from tidewheel.cli.inspect import check, diff, repro, search, show, why
 from tidewheel.cli.release import promote, rollback
 from tidewheel.cli.serve import consume, dev, exec_, quarantine, serve
-from tidewheel.cli.work import admin, apply, init, plan, run
+from tidewheel.cli.work import admin, apply, cancel, init, plan, run
 from tidewheel.errors import GateFailed, TidewheelError
 
 __all__ = ["cli", "main"]
@@ -47,7 +47,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(init, check, plan, apply, run, dev, serve, consume, quarantine, show, search, diff, why, explain),
+    *(init, check, plan, apply, run, cancel, dev, serve, consume, quarantine, show, search, diff, why, explain),
     *(work_, trigger, schedules, backfill, promote, rollback, repro, admin, exec_),
 ):
     cli.add_command(_command)

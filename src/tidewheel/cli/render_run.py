@@ -33,7 +33,15 @@ def render_run(found: RunDescription) -> str:
         *(f"  {name} = {value}" for name, value in run.parameters.items()),
         *_tree(found.steps, ""),
     ]
+    if found.note:
+        lines.insert(1, f"  {click.style(found.note, fg='yellow')}")
     return "\n".join(lines + ([f"error: {run.error}"] if run.error else []))
+
+
+def _seen(group: Group) -> str:
+    silence = f"silent for {group.silent_seconds:.0f} s" if group.silent_seconds else ""
+    seen = ": ".join(part for part in (silence, group.note) if part)
+    return f"  {click.style(seen, fg='yellow')}" if seen else ""
 
 
 def _tree(groups: Sequence[Group], indent: str) -> Iterator[str]:
@@ -45,7 +53,7 @@ def _tree(groups: Sequence[Group], indent: str) -> Iterator[str]:
         extra = f", {group.tries} tries" if group.tries > 1 else ""
         source = f"  ← {', '.join(group.inputs)}" if group.inputs else ""
         title = click.style(f"{mark} {name}", fg=colour)
-        yield f"{indent}{'└─' if last else '├─'} {title}  {told}{extra}  {group.seconds:.2f} s{source}"
+        yield f"{indent}{'└─' if last else '├─'} {title}  {told}{extra}  {group.seconds:.2f} s{source}{_seen(group)}"
         below = indent + ("   " if last else "│  ")
         if group.error:
             yield f"{below}{click.style(group.error, fg='red')}"

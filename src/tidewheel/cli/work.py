@@ -153,6 +153,28 @@ def run(
     return 3 if applied.gate_failed else 0
 
 
+@click.command()
+@click.argument("run")
+@project_options
+def cancel(run: str, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Stop RUN, which is at work here or elsewhere: its id, the first characters of it, or "last".
+
+    Its process stops it within a second, with the steps that are at work on workers, and it shows as cancelled. What is
+    finished is kept: run again it goes on.
+    """
+    from tidewheel.errors import NotFound
+    from tidewheel.project.load import find_root
+    from tidewheel.project.open import open_workspace
+    from tidewheel.project.show_run import find_run
+
+    with open_workspace(find_root(folder), workspace) as opened:  # the code need not load
+        found = find_run(opened, run)
+        if found is None:
+            raise NotFound(f"no run {run!r}", where=run, fix="see runs with: tidewheel show last")
+        opened.runs.cancel(found.id, actor=opened.actor)
+    emit({"run": found.id}) if as_json else click.echo(f"run {found.id} is asked to stop")
+
+
 @click.group()
 def admin() -> None:
     """The rest: what the platform does by itself, by hand."""

@@ -109,7 +109,7 @@ def train_model(
 
 
 def _resumed(runs: Runs, recipe: Digest) -> dict[str, str]:
-    before = runs.search(f"recipe = '{recipe}' AND status = 'interrupted'", limit=1).runs
+    before = runs.search(f"recipe = '{recipe}' AND status IN ('interrupted', 'cancelled')", limit=1).runs
     return {"resumes": before[0].id} if before else {}
 
 

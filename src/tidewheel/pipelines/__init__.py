@@ -7,7 +7,7 @@ mechanism for caching, resuming or lineage. :mod:`~tidewheel.pipelines.definitio
 """
 
 from tidewheel.pipelines.compose import Pipeline, pipeline
-from tidewheel.pipelines.definition import Fixed, Policy, Resources, Step, fixed, grid, map, resources, running, step
+from tidewheel.pipelines.definition import Fixed, Policy, Resources, Step, fixed, grid, imap, map, resources, running, step
 
 __all__ = [
     "Fixed",
@@ -17,6 +17,7 @@ __all__ = [
     "Step",
     "fixed",
     "grid",
+    "imap",
     "map",
     "pipeline",
     "resources",

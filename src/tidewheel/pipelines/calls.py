@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from tidewheel.clock import Clock, Micros
+from tidewheel.clock import SECOND, Clock, Micros
 from tidewheel.database.open import Database
 from tidewheel.digest import PREFIX, Digest, digest_bytes
 from tidewheel.pipelines.codec import Packed
@@ -24,6 +24,8 @@ _ERROR = 4_000
 _LOOKED_INTO = 1 << 20
 """Bytes of an argument in which answers of earlier calls are looked for."""
 _BATCH = 10_000
+_MOVED = 2 * SECOND
+"""How much the begin of a silence is seen to move by the clocks alone."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,10 @@ class Call:
         The call in which it was made; ``None`` when the run's own code made it.
     inputs
         Earlier calls whose answers are among the arguments, by content.
+    silent_since
+        Since when it has used no processor and printed nothing, as far as its executor sees.
+    note
+        What it waits for, or what is seen of its process, while it has no end.
     """
 
     ordinal: int
@@ -48,6 +54,8 @@ class Call:
     started_at: Micros | None = None
     ended_at: Micros | None = None
     error: str = ""
+    silent_since: Micros | None = None
+    note: str = ""
 
 
 class CallLog:
@@ -102,11 +110,21 @@ class CallLog:
             if state == "running" and call.started_at is None:
                 call.started_at = self._clock()
             if state not in _OPEN:
+                call.note, call.silent_since = "", None
                 call.ended_at = self._clock()
                 call.started_at = call.started_at or call.ended_at
             if content and content not in _TELLS_NOTHING:
                 self._made[Digest(content)] = call.ordinal
             self._changed.add(call.ordinal)
+
+    def look(self, call: Call, *, silent_seconds: float, note: str) -> None:
+        """What is seen of a call that has no end yet."""
+        since = Micros(self._clock() - round(silent_seconds * SECOND)) if silent_seconds else None
+        moved = since is None or call.silent_since is None or abs(since - call.silent_since) > _MOVED
+        with self._lock:
+            if note != call.note or (moved and since != call.silent_since):
+                call.note, call.silent_since = note, since
+                self._changed.add(call.ordinal)
 
     def enter(self, call: Call | None) -> int | None:
         """Calls from now on are made in this one; answers whose they were, for :meth:`leave`."""

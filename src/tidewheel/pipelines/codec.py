@@ -9,7 +9,7 @@ import io
 import math
 import pickle
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -185,11 +185,11 @@ class _Writer:
         self.code.append(value)
         return name
 
-    def blob(self, data: bytes) -> Node:
-        """Bytes: short ones in place, long ones by digest."""
-        if len(data) <= _INLINE:
-            return base64.b64encode(data).decode("ascii")
-        return {"$": "blob", "v": self.codec.store.put(data)}
+    def blob(self, *parts: bytes | memoryview) -> Node:
+        """Bytes, in parts one after the other: short ones in place, long ones by digest."""
+        if sum(len(part) for part in parts) <= _INLINE:
+            return base64.b64encode(b"".join(parts)).decode("ascii")
+        return {"$": "blob", "v": self.codec.store.put_parts([memoryview(part) for part in parts])}
 
 
 class _Reader:
@@ -237,13 +237,44 @@ class _Reader:
             if not self.codec.pickle:
                 raise UnsafeFormat("a stored value is a pickle", fix="allow pickle on the step: @tw.step(pickle=True)")
             return cast(object, pickle.loads(self.blob(node["v"])))
+        if tag == "array":
+            return self._array(node["v"])
         return _load_array(tag, node, self.blob)
+
+    def _array(self, node: Node) -> object:
+        """An array; a long one is read into its place piece by piece, so that it is in memory once."""
+        from numpy.lib import format
+
+        if isinstance(node, str):
+            return format.read_array(io.BytesIO(self.blob(node)), allow_pickle=False)
+        pieces = self.codec.store.read(Digest(node["v"]))
+        try:
+            return cast(object, format.read_array(_Stream(pieces), allow_pickle=False))
+        finally:
+            for _ in pieces:  # up to the last, after which damage is told
+                continue
 
     def blob(self, node: Node) -> bytes:
         """Bytes as they were."""
         if isinstance(node, str):
             return base64.b64decode(node)
         return self.codec.store.get(Digest(node["v"]))
+
+
+class _Stream:
+    """Pieces of bytes as a file that is read from its beginning."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, so many or less; none at the end."""
+        if not self._rest:
+            self._rest = memoryview(next(self._pieces, b""))
+        size = len(self._rest) if size < 0 else size
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(found)
 
 
 def _without_places(node: Node) -> Node:
@@ -273,12 +304,23 @@ def _numpy(writer: _Writer, value: object) -> Node | None:
     import numpy as np
 
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        out = io.BytesIO()
-        np.save(out, value, allow_pickle=False)
-        return {"$": "array", "v": writer.blob(out.getvalue())}
+        return {"$": "array", "v": writer.blob(*_array_parts(value))}
     if isinstance(value, np.generic):
         return {"$": "scalar", "dtype": value.dtype.str, "v": value.tobytes().hex()}
     return None
+
+
+def _array_parts(value: Any) -> list[bytes | memoryview]:
+    """What ``np.save`` writes; of an array that lies in memory as it is written, without a copy."""
+    import numpy as np
+
+    out = io.BytesIO()
+    flat = value if value.flags.c_contiguous else value.T
+    if type(value) is not np.ndarray or value.dtype.fields or not value.size or not flat.flags.c_contiguous:
+        np.save(out, value, allow_pickle=False)
+        return [out.getvalue()]
+    np.lib.format.write_array_header_1_0(out, np.lib.format.header_data_from_array_1_0(value))
+    return [out.getvalue(), memoryview(flat.reshape(-1).view(np.uint8))]
 
 
 def _arrow(writer: _Writer, value: object) -> Node | None:
@@ -309,20 +351,16 @@ def _polars(writer: _Writer, value: object) -> Node | None:
     return {"$": "polars", "v": writer.blob(_ipc(cast(Any, value).to_arrow()))}
 
 
-def _ipc(table: Any) -> bytes:
+def _ipc(table: Any) -> memoryview:
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table.combine_chunks())
-    return cast(bytes, sink.getvalue().to_pybytes())
+    return memoryview(sink.getvalue()).cast("B")
 
 
 def _load_array(tag: str, node: Mapping[str, Node], blob: Callable[[Node], bytes]) -> object:
-    if tag == "array":
-        import numpy as np
-
-        return cast(object, np.load(io.BytesIO(blob(node["v"])), allow_pickle=False))
     if tag == "scalar":
         import numpy as np
 

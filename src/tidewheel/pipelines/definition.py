@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -104,6 +104,10 @@ class Runner(Protocol):
 
     def map(self, step: Step[..., object], calls: Sequence[Mapping[str, object]]) -> list[object]:
         """Results of many calls, in their order."""
+        ...
+
+    def imap(self, step: Step[..., object], calls: Sequence[Mapping[str, object]], *, ahead: int) -> Iterator[object]:
+        """Results of many calls, one by one in their order."""
         ...
 
     def bind(self, step: Step[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]) -> Mapping[str, object]:
@@ -292,6 +296,56 @@ def map(step: Step[..., R], /, **arguments: object) -> list[R]:
     >>> tw.map(power, base=2, exponent=[1, 2, 3])
     [2, 4, 8]
     """
+    calls = _spread(step, arguments)
+    runner = _runner.get()
+    if runner is None:
+        return [step.function(**call) for call in calls]
+    generic = cast("Step[..., object]", step)
+    return cast("list[R]", runner.map(generic, [runner.bind(generic, (), call) for call in calls]))
+
+
+def imap(step: Step[..., R], /, *, ahead: int = 100, **arguments: object) -> Generator[R, None, None]:
+    """Call a step once per item, as :func:`map`, and take the results one by one as they are wanted.
+
+    For results that are large together, or a consumer that is slow: of those that are not taken yet at most ``ahead`` are
+    begun, so the workers do not fill the memory. In this process each call runs when its result is wanted.
+
+    Parameters
+    ----------
+    ahead
+        How many calls may be at work, or finished and not taken yet; at least 1.
+    arguments
+        As for :func:`map`.
+
+    Returns
+    -------
+    An iterator, in the order of the items. When it is closed early, calls that are at work are stopped.
+
+    Examples
+    --------
+    >>> import tidewheel.pipelines.definition as tw
+    >>> @tw.step
+    ... def power(base: int, exponent: int) -> int:
+    ...     return base**exponent
+    >>> for found in tw.imap(power, ahead=2, base=2, exponent=[1, 2, 3]):
+    ...     print(found)
+    2
+    4
+    8
+    """
+    if ahead < 1:
+        raise Invalid(f"ahead is {ahead}", where="ahead", fix="give 1 or more")
+    calls = _spread(step, arguments)
+    runner = _runner.get()
+    if runner is None:
+        return (step.function(**call) for call in calls)
+    generic = cast("Step[..., object]", step)
+    return cast(
+        "Generator[R, None, None]", runner.imap(generic, [runner.bind(generic, (), call) for call in calls], ahead=ahead)
+    )
+
+
+def _spread(step: Step[..., R], arguments: Mapping[str, object]) -> list[dict[str, object]]:
     lengths = {name: len(value) for name, value in arguments.items() if isinstance(value, list | tuple)}
     if len(set(lengths.values())) != 1:
         told = ", ".join(f"{name}: {length}" for name, length in lengths.items()) or "no list was given"
@@ -301,12 +355,7 @@ def map(step: Step[..., R], /, **arguments: object) -> list[R]:
             fix="make them equally long, use tw.grid for all combinations, or tw.fixed for a list that every call gets",
         )
     count = next(iter(lengths.values()))
-    calls = [{name: _item(value, index) for name, value in arguments.items()} for index in range(count)]
-    runner = _runner.get()
-    if runner is None:
-        return [step.function(**call) for call in calls]
-    generic = cast("Step[..., object]", step)
-    return cast("list[R]", runner.map(generic, [runner.bind(generic, (), call) for call in calls]))
+    return [{name: _item(value, index) for name, value in arguments.items()} for index in range(count)]
 
 
 def _item(value: object, index: int) -> object:

@@ -12,7 +12,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -165,6 +165,15 @@ class Session:
         self._signatures: dict[object, inspect.Signature] = {}
         self._trail: _Trail | None = None
         self._calls: CallLog | None = None
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Let whoever calls steps be interrupted, as by Ctrl-C: at once where they run on workers, before the next one here."""
+        self._stopping = True
+
+    def _go_on(self) -> None:
+        if self._stopping:
+            raise KeyboardInterrupt
 
     @contextmanager
     def active(self, *, calls: CallLog | None = None) -> Iterator[Recording]:
@@ -247,20 +256,51 @@ class Session:
             When a call failed for the last time. Calls that run on workers are stopped; what was finished is kept.
         """
         with unheard(), variables(step.policy.resources.environment):
-            prepared = [self._prepare(step, arguments) for arguments in calls]
+            prepared = dict(enumerate(self._prepare(step, arguments) for arguments in calls))
             tally = _Tally(self._progress, len(prepared))
             missing = self._look_up(prepared, tally)
         if self._executor is None:
             for indexes in missing:
                 self._finish(indexes, self._run_here(prepared[indexes[0]], tally), tally, prepared)
         elif missing:
-            with unheard():
-                self._run_on_workers(self._executor, prepared, missing, tally)
+            with unheard(), self._flight(self._executor, prepared, tally) as flight:
+                flight.waiting.extend(missing)
+                while flight.advance():
+                    continue
         outer = current_recording()
         if outer is not None:
             for done in tally.results.values():
                 outer.include(done.trace)
         return [tally.results[index].value for index in range(len(prepared))]
+
+    def imap(self, step: Step[..., object], calls: Sequence[Mapping[str, object]], *, ahead: int) -> Iterator[object]:
+        """Results of many calls, one by one in their order; of those that are not taken yet at most ``ahead`` are begun."""
+        prepared: dict[int, _Call] = {}
+        tally, begun = _Tally(self._progress, len(calls)), 0
+        executor, outer = self._executor, current_recording()
+        with ExitStack() as stack:
+            flight = None if executor is None else stack.enter_context(self._flight(executor, prepared, tally))
+            for index in range(len(calls)):
+                # Half of them at a time, so that they are looked up in few queries.
+                if begun < len(calls) and begun - index <= ahead // 2:
+                    coming = range(begun, min(len(calls), index + (1 if flight is None else ahead)))
+                    with unheard(), variables(step.policy.resources.environment):
+                        prepared.update((each, self._prepare(step, calls[each])) for each in coming)
+                        missing = self._look_up({each: prepared[each] for each in coming}, tally)
+                    begun = max(begun, coming.stop)
+                    if flight is not None:
+                        flight.waiting.extend(missing)
+                    elif missing:
+                        self._finish([index], self._run_here(prepared[index], tally), tally, prepared)
+                while index not in tally.results:
+                    assert flight is not None
+                    with unheard():
+                        flight.advance()
+                done = tally.results.pop(index)
+                del prepared[index]
+                if outer is not None:
+                    outer.include(done.trace)
+                yield done.value
 
     def sweep(self, wanted: object) -> Swept:
         """Search a space: see :func:`tidewheel.sweep`."""
@@ -293,12 +333,12 @@ class Session:
         logged = None if self._calls is None else self._calls.begin(step.name, packed)
         return _Call(step, arguments, packed, recipe, untracked, logged=logged)
 
-    def _look_up(self, calls: Sequence[_Call], tally: _Tally) -> list[list[int]]:
+    def _look_up(self, calls: Mapping[int, _Call], tally: _Tally) -> list[list[int]]:
         """Answer what is known; return the indexes of the rest, equal calls together."""
-        tracked = [call.recipe.digest for call in calls if not call.untracked]
+        tracked = [call.recipe.digest for call in calls.values() if not call.untracked]
         builds = self._find_builds(tracked)
         missing: dict[Digest, list[int]] = {}
-        for index, call in enumerate(calls):
+        for index, call in calls.items():
             if call.untracked:
                 call.recipe = with_nonce(call.recipe, call.untracked, uuid.uuid4().hex)
                 missing[call.recipe.digest] = [index]
@@ -333,7 +373,7 @@ class Session:
             build = self._find_builds([call.recipe.digest]).get(call.recipe.digest)
         return None
 
-    def _finish(self, indexes: Sequence[int], done: _Done, tally: _Tally, calls: Sequence[_Call]) -> None:
+    def _finish(self, indexes: Sequence[int], done: _Done, tally: _Tally, calls: Mapping[int, _Call]) -> None:
         for index in indexes:
             tally.results[index] = done
             self._note(calls[index], "done" if index == indexes[0] else "known", done=done)
@@ -362,6 +402,7 @@ class Session:
     def _run_here(self, call: _Call, tally: _Tally) -> _Done:
         policy = call.step.policy
         codec = self._codecs[policy.pickle]
+        self._go_on()
         while True:
             call.tries += 1
             call.started_at = self._clock()
@@ -413,38 +454,22 @@ class Session:
 
     # ── on workers ───────────────────────────────────────────────────────────────────────────────
 
-    def _run_on_workers(
-        self, executor: Executor, calls: Sequence[_Call], missing: Sequence[Sequence[int]], tally: _Tally
-    ) -> None:
-        waiting: list[Sequence[int]] = list(missing)
-        jobs: dict[JobId, Sequence[int]] = {}
+    @contextmanager
+    def _flight(self, executor: Executor, calls: Mapping[int, _Call], tally: _Tally) -> Iterator[_Flight]:
+        flight = _Flight(self, executor, calls, tally)
         try:
-            while waiting or jobs:
-                now = time.monotonic()
-                for indexes in [each for each in waiting if calls[each[0]].not_before <= now]:
-                    waiting.remove(indexes)
-                    jobs[self._submit(executor, calls[indexes[0]])] = indexes
-                states = executor.poll(list(jobs), timeout_seconds=0.05 if waiting else 0.5) if jobs else {}
-                if not jobs:
-                    time.sleep(0.02)
-                for job, status in states.items():
-                    if status.state is JobState.RUNNING:
-                        self._note_running(calls[jobs[job][0]])
-                    if status.state not in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
-                        continue
-                    indexes = jobs.pop(job)
-                    done = self._collect(executor, job, calls[indexes[0]], status, tally)
-                    if done is None:
-                        waiting.append(indexes)
-                    else:
-                        self._finish(indexes, done, tally, calls)
+            yield flight
         finally:
-            for job in jobs:  # something was raised, Ctrl-C perhaps: nothing is left running
+            for job in flight.jobs:  # something was raised, Ctrl-C perhaps: nothing is left running
                 executor.cancel(job)
 
-    def _note_running(self, call: _Call) -> None:
-        if call.logged is not None and call.logged.state != "running":
+    def _note_open(self, call: _Call, status: JobStatus) -> None:
+        """Say of a call what is seen of its job while that is not final."""
+        if self._calls is None or call.logged is None or status.state not in (JobState.QUEUED, JobState.RUNNING):
+            return
+        if status.state is JobState.RUNNING and call.logged.state != "running":
             self._note(call, "running")
+        self._calls.look(call.logged, silent_seconds=status.silent_seconds, note=status.note)
 
     def _submit(self, executor: Executor, call: _Call) -> JobId:
         submitted = self._submit_call(executor, call.step, call.packed)
@@ -509,6 +534,43 @@ class Session:
                 f"on its worker it read {', '.join(other)}, which is not there what it is here: large and hidden files are not"
                 " sent to workers, and a file may have been edited meanwhile; pass data as arguments",
             )
+
+
+@dataclass(slots=True)
+class _Flight:
+    """Calls that are on workers, or are to be: equal ones together, by their indexes."""
+
+    session: Session
+    executor: Executor
+    calls: Mapping[int, _Call]
+    tally: _Tally
+    waiting: list[Sequence[int]] = field(default_factory=list)
+    jobs: dict[JobId, Sequence[int]] = field(default_factory=dict)
+
+    def advance(self) -> bool:
+        """Submit what is due, wait a moment for answers and take them; whether anything is left."""
+        session, calls, jobs = self.session, self.calls, self.jobs
+        session._go_on()
+        now = time.monotonic()
+        for indexes in [each for each in self.waiting if calls[each[0]].not_before <= now]:
+            self.waiting.remove(indexes)
+            jobs[session._submit(self.executor, calls[indexes[0]])] = indexes
+        states = self.executor.poll(list(jobs), timeout_seconds=0.05 if self.waiting else 0.5) if jobs else {}
+        if not jobs:
+            time.sleep(0.02)
+        for job, status in states.items():
+            call = calls[jobs[job][0]]
+            session._note_open(call, status)
+            if status.state not in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
+                continue
+            indexes = jobs.pop(job)
+            done = session._collect(self.executor, job, call, status, self.tally)
+            self.executor.forget(job)
+            if done is None:
+                self.waiting.append(indexes)
+            else:
+                session._finish(indexes, done, self.tally, calls)
+        return bool(self.waiting or jobs)
 
 
 def _pack(codec: Codec, step: Step[..., object], name: str, value: object) -> Packed:

@@ -309,6 +309,8 @@ class _Search:
                             waiting.append(row)
                         else:
                             self._fail(row, status.error or status.state.value)
+                    if job not in jobs:
+                        executor.forget(job)
         finally:
             for job in jobs:  # something was raised, Ctrl-C perhaps: nothing is left running
                 executor.cancel(job)

@@ -20,6 +20,8 @@ calls = Table(
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),
     Column("error", Text, nullable=False),
+    Column("silent_since", BigInteger),
+    Column("note", Text, nullable=False, server_default=""),  # what an open call waits for, or what is seen of its process
 )
 
 sweeps = Table(

@@ -38,11 +38,22 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """State of a job, with the worker's answer or the reason of the failure."""
+    """State of a job, with the worker's answer or the reason of the failure.
+
+    Parameters
+    ----------
+    silent_seconds
+        For how long a running job has used no processor and printed nothing, once that is some seconds; as far as the
+        executor can see it.
+    note
+        What is to be known of a job that is not final: what it waits for, or that its process is stopped.
+    """
 
     state: JobState
     result: bytes = b""
     error: str = ""
+    silent_seconds: float = 0.0
+    note: str = ""
 
 
 class Blobs(Protocol):
@@ -86,11 +97,19 @@ class Executor(Protocol):
         ...
 
     def poll(self, jobs: list[JobId], *, timeout_seconds: float = 0.0) -> dict[JobId, JobStatus]:
-        """Status of each job; waits up to the time-out until at least one of them is final."""
+        """Status of each job; waits up to the time-out until at least one of them is final.
+
+        While more answers wait to be told here than an executor keeps, it starts no further job: a slow reader does not fill
+        the memory.
+        """
         ...
 
     def cancel(self, job: JobId) -> None:
         """Stop a job with all of its child processes; idempotent."""
+        ...
+
+    def forget(self, job: JobId) -> None:
+        """Drop what is kept of a job that is final, its answer above all; idempotent."""
         ...
 
     def logs(self, job: JobId) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from tidewheel.errors import Invalid
+from tidewheel.errors import Cancelled, Invalid
 from tidewheel.ledger.definition import Declaration
 from tidewheel.pipelines.calls import CallLog
 from tidewheel.pipelines.compose import Pipeline, read_arguments
@@ -69,6 +71,8 @@ def run_pipeline(
         When the node is no pipeline, or an argument is not of its type.
     StepFailed
         When a step failed for the last time.
+    Cancelled
+        When somebody asked the run to stop.
     """
     pipeline = declaration.definition
     if not isinstance(pipeline, Pipeline):
@@ -86,19 +90,39 @@ def run_pipeline(
         progress=counted,
     )
     session.samplers = workspace.samplers
-    with (
-        workspace.runs.start(
-            pipeline.name,
-            experiment=EXPERIMENT,
-            parameters=given,
-            actor=workspace.actor,
-            tags={"node": declaration.id, "environment": environment, "reason": reason},
-        ) as run,
-        session.active(calls=run.attach(CallLog(workspace.database, run.id, workspace.clock))),
-    ):
-        progress.note(f"run {run.id}")
-        result = pipeline(**arguments)
+    run = workspace.runs.start(
+        pipeline.name,
+        experiment=EXPERIMENT,
+        parameters=given,
+        actor=workspace.actor,
+        tags={"node": declaration.id, "environment": environment, "reason": reason},
+    )
+    run.stop_by(_stopper(session))
+    try:
+        with run, session.active(calls=run.attach(CallLog(workspace.database, run.id, workspace.clock))):
+            progress.note(f"run {run.id}")
+            result = pipeline(**arguments)
+    except KeyboardInterrupt as error:
+        if not run.cancelled_by:
+            raise
+        raise Cancelled(
+            f"run {run.id} was cancelled by {run.cancelled_by}", fix="run it again to go on: finished steps are not run twice"
+        ) from error
     return PipelineRun(declaration.id, run.id, counted.ran, counted.known, _shown(result))
+
+
+def _stopper(session: Session) -> Callable[[], None]:
+    """What stops the run that this thread is about to make, called from another one."""
+    ident = threading.get_ident()
+    on_main = threading.current_thread() is threading.main_thread()
+
+    def stop() -> None:
+        session.stop()
+        # As by Ctrl-C, in the middle of a step too; not where Ctrl-C means another thing: there the step at work is finished.
+        if on_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.pthread_kill(ident, signal.SIGINT)
+
+    return stop
 
 
 def _shown(value: object) -> str:

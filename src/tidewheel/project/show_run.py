@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tidewheel.clock import Micros, format_instant
+from tidewheel.clock import SECOND, Micros, format_instant
 from tidewheel.pipelines.calls import Call, read_calls
 from tidewheel.project.open import Workspace
+from tidewheel.runs.beat import BEAT_SECONDS
 from tidewheel.runs.definition import RunRecord, RunStatus
+from tidewheel.runs.observe import is_stopped
 
 _ID = re.compile(r"[0-9a-f]{4,32}")
 
@@ -31,6 +33,10 @@ class Group:
         Steps whose answers are among the arguments.
     error
         The last line of the newest error, of tries that were repeated too.
+    silent_seconds
+        The longest for which one of its calls has used no processor and printed nothing, as far as workers can be seen.
+    note
+        What a call waits for, or what is seen of its process.
     """
 
     step: str
@@ -40,21 +46,30 @@ class Group:
     tries: int = 0
     inputs: list[str] = field(default_factory=list)
     error: str = ""
+    silent_seconds: float = 0.0
+    note: str = ""
     inner: list[Group] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
-        told = {name: getattr(self, name) for name in ("step", "calls", "states", "seconds", "tries", "inputs", "error")}
+        told = {name: getattr(self, name) for name in self.__slots__ if name != "inner"}
         return told | {"inner": [each.to_json() for each in self.inner]}
 
 
 @dataclass(frozen=True, slots=True)
 class RunDescription:
-    """A run with its steps, in the order of their first calls."""
+    """A run with its steps, in the order of their first calls.
+
+    Parameters
+    ----------
+    note
+        What is seen of the process of a run that is at work and gives no sign of life.
+    """
 
     run: RunRecord
     seconds: float
     steps: tuple[Group, ...]
+    note: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -69,6 +84,7 @@ class RunDescription:
             "seconds": self.seconds,
             "parameters": dict(run.parameters),
             "error": run.error,
+            "note": self.note,
             "steps": [each.to_json() for each in self.steps],
         }
 
@@ -87,7 +103,15 @@ def describe_run(workspace: Workspace, run: RunRecord) -> RunDescription:
     if run.status is RunStatus.INTERRUPTED:  # it ended at its last sign of life, which its calls may have given since
         until = max([until, *(at for call in calls for at in (call.started_at, call.ended_at) if at is not None)])
     stopped = run.status is not RunStatus.RUNNING
-    return RunDescription(run, (until - run.started_at) / 1e6, tuple(_groups(calls, until=Micros(until), stopped=stopped)))
+    groups = tuple(_groups(calls, until=Micros(until), stopped=stopped))
+    return RunDescription(run, (until - run.started_at) / 1e6, groups, "" if stopped else _look(run, until - run.heartbeat_at))
+
+
+def _look(run: RunRecord, silent: int) -> str:
+    """What is seen of a run's process: one that is at work gives a sign of life every ten seconds, whatever its steps do."""
+    stopped = "its process is stopped (SIGSTOP or Ctrl-Z)" if is_stopped(run.process) else ""
+    silence = f"no sign of life for {silent / 1e6:.0f} s" if silent > 2 * BEAT_SECONDS * SECOND else ""
+    return ", ".join(part for part in (stopped, silence) if part)
 
 
 def _groups(calls: Sequence[Call], *, until: Micros, stopped: bool) -> list[Group]:
@@ -108,6 +132,10 @@ def _groups(calls: Sequence[Call], *, until: Micros, stopped: bool) -> list[Grou
         group.states = dict(Counter(group.states) + Counter([state]))
         group.tries = max(group.tries, call.tries)
         group.error = call.error.strip().rpartition("\n")[2] or group.error
+        if state in ("waiting", "running", "retrying"):
+            group.note = call.note or group.note
+            if call.silent_since is not None:
+                group.silent_seconds = max(group.silent_seconds, (until - call.silent_since) / 1e6)
         group.inputs = list(dict.fromkeys([*group.inputs, *(calls[each].step for each in call.inputs)]))
         if call.started_at is not None:
             first, last = spans.get(id(group), (call.started_at, call.started_at))

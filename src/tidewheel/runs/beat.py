@@ -16,6 +16,9 @@ FLUSH_SECONDS = 0.2
 BEAT_SECONDS = 10.0
 """How often a live run says so."""
 
+LISTEN_SECONDS = 1.0
+"""How often a live run looks whether it is to stop, when it can be stopped."""
+
 DEAD_SECONDS = 60.0
 """Without a sign of life for so long, a run on a machine that cannot be seen from here counts as dead."""
 
@@ -31,6 +34,10 @@ class Beating(Protocol):
 
     def beat(self) -> None:
         """Say that the run is alive."""
+        ...
+
+    def listen(self) -> None:
+        """See whether somebody asked the run to stop."""
         ...
 
 
@@ -74,23 +81,24 @@ class Pulse:
                 _attempt(run, beat=False)
 
     def _work(self, wake: threading.Event) -> None:
-        waited = 0.0
+        every = {name: round(seconds / FLUSH_SECONDS) for name, seconds in (("beat", BEAT_SECONDS), ("listen", LISTEN_SECONDS))}
+        rounds = 0
         while not wake.wait(FLUSH_SECONDS):
-            waited += FLUSH_SECONDS
-            beat = waited >= BEAT_SECONDS
-            if beat:
-                waited = 0.0
+            rounds += 1
+            due = {name for name, count in every.items() if rounds % count == 0}
             with self._lock:
                 live = list(self._live.values())
             for run in live:
-                _attempt(run, beat=beat)
+                _attempt(run, beat="beat" in due, listen="listen" in due)
 
 
-def _attempt(run: Beating, *, beat: bool) -> None:
+def _attempt(run: Beating, *, beat: bool, listen: bool = False) -> None:
     """A database that is away for a moment must not end the training: what was not written stays, and is written next time."""
     try:
         run.flush()
         if beat:
             run.beat()
+        if listen:
+            run.listen()
     except (TidewheelError, SQLAlchemyError):
         return

@@ -9,18 +9,22 @@ from enum import Enum
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
 
+_NEVER = Micros(0)
+
 
 class RunStatus(Enum):
     """Where a run is.
 
     ``INTERRUPTED``: it never finished, and its process is gone (killed, out of memory, machine restarted). Running the
-    same thing again resumes it: finished steps are not run twice.
+    same thing again resumes it: finished steps are not run twice. ``CANCELLED``: somebody stopped it, by Ctrl-C or
+    ``tidewheel cancel``; it is resumed in the same way.
     """
 
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class RunRecord:
         As text, the way they are searched.
     ended_at
         For an interrupted run the last sign of life.
+    heartbeat_at
+        The last sign of life of its process, which gives one every ten seconds.
     environment
         Artifact: JSON of the installed distributions, name to version.
     facts
@@ -71,6 +77,7 @@ class RunRecord:
     process: Process
     environment: Digest
     error: str = ""
+    heartbeat_at: Micros = _NEVER
     facts: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)

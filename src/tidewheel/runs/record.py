@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
@@ -31,6 +31,8 @@ from tidewheel.runs.tables import tags as tags_table
 from tidewheel.runs.write import read_points, write_points
 
 _BATCH = 1_000
+CANCELLED_BY = "cancelled_by"
+"""Tag of a run that somebody asked to stop, with who did."""
 
 
 class Flushing(Protocol):
@@ -62,6 +64,9 @@ class Run:
         self._steps: dict[str, int] = {}
         self._attached: list[Flushing] = []
         self._done = False
+        self._stop: Callable[[], object] | None = None
+        self.cancelled_by = ""
+        """Who asked it to stop, once somebody has."""
 
     def log(self, step: int | None = None, **metrics: float) -> None:
         """Log values of metrics at one step.
@@ -193,12 +198,28 @@ class Run:
                 .values(heartbeat_at=self._runs.clock(), status=RunStatus.RUNNING.value, ended_at=None)
             )
 
+    def stop_by(self, stop: Callable[[], object]) -> None:
+        """Let :meth:`Runs.cancel` stop it, also from another process: by calling this from another thread, within a second."""
+        self._stop = stop
+
+    def listen(self) -> None:
+        """See whether somebody asked it to stop."""
+        if self._stop is None or self.cancelled_by or self._done:
+            return
+        query = sa.select(tags_table.c.value).where(tags_table.c.run_id == self.id, tags_table.c.key == CANCELLED_BY)
+        with self._runs.database.read() as connection:
+            self.cancelled_by = connection.execute(query).scalar() or ""
+        if self.cancelled_by:
+            self._stop()
+
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is None:
             self.finish()
+        elif self.cancelled_by or isinstance(error, KeyboardInterrupt):
+            self.finish(RunStatus.CANCELLED, error=f"cancelled by {self.cancelled_by or 'Ctrl-C'}")
         elif isinstance(error, Exception):
             self.finish(RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
         else:
@@ -354,6 +375,21 @@ class Runs:
         """All points of a metric, by step; empty when the run never logged it."""
         with self.database.read() as connection:
             return read_points(connection, run_id, metric)
+
+    def cancel(self, run_id: str, *, actor: str) -> None:
+        """Ask a run that is at work, on whatever machine, to stop; its own process does so within a second.
+
+        Raises
+        ------
+        NotFound
+            When there is no such run.
+        Conflict
+            When it has ended already.
+        """
+        found = self.get(run_id)
+        if found.status is not RunStatus.RUNNING:
+            raise Conflict(f"run {run_id} is {found.status.value}, so there is nothing to cancel", where=run_id)
+        Run(self, run_id).tag(**{CANCELLED_BY: actor or "somebody"})
 
     def find_oldest_running(self) -> Micros | None:
         """When the oldest of the runs that are at work began; :meth:`settle` first counts out the dead."""

@@ -74,6 +74,7 @@ def load_runs(connection: Connection, ids: Sequence[str]) -> list[RunRecord]:
             ended_at=None if row.ended_at is None else Micros(row.ended_at),
             process=Process(row.host, row.boot, row.pid, row.process_started),
             environment=Digest(row.environment),
+            heartbeat_at=Micros(row.heartbeat_at),
             error=row.error,
             facts=json.loads(row.facts),
             parameters=texts[parameters.name].get(row.id, {}),

@@ -67,12 +67,22 @@ def _environment(told: dict[str, object]) -> bytes:
     return os.environ.get(str(told["name"]), "absent").encode()
 
 
+def _spin(told: dict[str, object]) -> bytes:
+    Path(str(told["file"])).write_text(str(os.getpid()))
+    until = time.monotonic() + float(str(told["seconds"]))
+    while time.monotonic() < until:
+        continue
+    return b"spun"
+
+
 def _pid(told: dict[str, object]) -> bytes:
     del told
     return str(os.getpid()).encode()
 
 
 def _large(told: dict[str, object]) -> bytes:
+    if "file" in told:
+        Path(str(told["file"])).touch()
     return b"x" * int(str(told["bytes"]))
 
 
@@ -99,6 +109,7 @@ _PROBES: dict[str, Callable[[dict[str, object]], bytes]] = {
     "pid": _pid,
     "print": _print,
     "sleep": _sleep,
+    "spin": _spin,
 }
 
 
@@ -125,6 +136,13 @@ def wait(executor: Executor, jobs: list[JobId], *, seconds: float = 60.0) -> dic
         states = executor.poll(waiting, timeout_seconds=1.0)
         found.update({each: status for each, status in states.items() if status.state in FINAL})
     return found
+
+
+def _wait_seen(executor: Executor, made: JobId, seen: Callable[[JobStatus], bool]) -> JobStatus:
+    deadline = time.monotonic() + 60.0
+    while not seen(status := executor.poll([made], timeout_seconds=0.1)[made]):
+        assert time.monotonic() < deadline, f"{status} after a minute"
+    return status
 
 
 def wait_for(file: Path, *, seconds: float = 60.0) -> str:
@@ -246,6 +264,33 @@ class ExecutorContract:
         wait_gone(pid)
         after = executor.submit(job("double", value=1))
         assert wait(executor, [after])[after].result == b"2"
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("processes")
+    def test_a_job_that_hangs_is_seen_and_can_be_cancelled(self, executor: Executor, tmp_path: Path) -> None:
+        """Without a limit of time, a job that does nothing is told from one that works, and one that is stopped from both."""
+        made = executor.submit(job("sleep", seconds=600, file=str(tmp_path / "pid")))
+        busy = executor.submit(job("spin", seconds=600, file=str(tmp_path / "busy")))
+        pid = int(wait_for(tmp_path / "pid"))
+        wait_for(tmp_path / "busy")
+        seen = _wait_seen(executor, made, lambda status: status.silent_seconds > 0)
+        assert (seen.state, seen.note) == (JobState.RUNNING, "")
+        os.kill(pid, signal.SIGSTOP)
+        assert "SIGSTOP" in _wait_seen(executor, made, lambda status: bool(status.note)).note
+        executor.cancel(made)
+        assert executor.poll([made])[made].state is JobState.CANCELLED
+        wait_gone(pid)
+        assert executor.poll([busy])[busy].silent_seconds == 0
+        executor.cancel(busy)
+
+    def test_a_job_that_is_forgotten_is_unknown(self, executor: Executor) -> None:
+        """Its answer is kept no longer; forgetting twice, or a job that is not final, changes nothing."""
+        made = executor.submit(job("double", value=4))
+        wait(executor, [made])
+        executor.forget(made)
+        executor.forget(made)
+        with pytest.raises(NotFound):
+            executor.poll([made])
 
     @pytest.mark.usefixtures("processes")
     def test_a_job_over_its_memory_is_failed(self, executor: Executor) -> None:

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tidewheel.backends.local.executor import LocalExecutor, open_executor
+from tidewheel.backends.local.executor import KEPT_BYTES, LocalExecutor, open_executor
 from tidewheel.testing.executor import ExecutorContract, job, wait, wait_for, wait_gone
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("probe_worker.py"))]
@@ -31,6 +32,20 @@ class TestLocalExecutor(ExecutorContract):
             made = executor.submit(job("pid"))
             pids.add(wait(executor, [made])[made].result)
         assert len(pids) <= 2
+
+    @pytest.mark.slow
+    def test_answers_that_nobody_asks_for_are_bounded(self, executor: LocalExecutor, tmp_path: Path) -> None:
+        size, count = 8 << 20, 24
+        jobs = [executor.submit(job("large", bytes=size, file=str(tmp_path / f"{n}.ran"))) for n in range(count)]
+        most = KEPT_BYTES // size + 2  # one more on each worker when the bound is met
+        before = -1
+        while (ran := len(list(tmp_path.glob("*.ran")))) != before or ran < KEPT_BYTES // size:
+            before = ran
+            time.sleep(0.3)
+        assert ran <= most < count
+        for each in jobs:
+            assert len(wait(executor, [each])[each].result) == size
+            executor.forget(each)
 
     def test_a_worker_that_cannot_start_fails_the_job(self, tmp_path: Path) -> None:
         opened = open_executor(command=["/no/such/program"], folder=tmp_path, workers=1)

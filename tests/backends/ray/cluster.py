@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from tidewheel.testing.executor import wait_for
 
+_STARTS = 4
+"""How often a node is started that gave up: Ray waits 30 seconds for its own processes, too short on a busy machine."""
 OBJECT_STORE_BYTES = 100 << 20
 
 
@@ -69,7 +72,7 @@ def ray_cluster(base: Path) -> Iterator[RayCluster]:
     nodes: list[subprocess.Popen[bytes]] = []
     try:
         nodes.append(_start(alone, base / "head", "--head", "--port=0", f"--temp-dir={session}", "--include-dashboard=false"))
-        address = wait_for(session / "ray_current_cluster", seconds=120).strip()
+        address = wait_for(session / "ray_current_cluster").strip()
         nodes.append(_start(alone, base / "far", f"--address={address}"))
         yield RayCluster(hidden, bool(alone), address)
     finally:
@@ -92,19 +95,27 @@ def _alone(hidden: Path) -> list[str]:
 
 
 def _start(alone: list[str], folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a node, again when it gave up, and wait until it is one."""
     (folder / "tmp").mkdir(parents=True)
     # Else the nodes would ask for a token where the home folder happens to have one.
     quiet = {"TMPDIR": str(folder / "tmp"), "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(
-            [*alone, *command, f"--object-store-memory={OBJECT_STORE_BYTES}", *arguments],
-            cwd=folder,
-            env={**os.environ, **quiet},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    for _ in range(_STARTS):
+        with (folder / "log").open("wb") as log:
+            node = subprocess.Popen(
+                [*alone, *command, f"--object-store-memory={OBJECT_STORE_BYTES}", *arguments],
+                cwd=folder,
+                env={**os.environ, **quiet},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        while node.poll() is None and "Ray runtime started" not in (folder / "log").read_text():
+            time.sleep(0.05)
+        if node.poll() is None:
+            return node
+        _stop(node)
+    raise OSError(f"Ray does not start: {(folder / 'log').read_text()[-2_000:]}")
 
 
 def _stop(node: subprocess.Popen[bytes]) -> None:

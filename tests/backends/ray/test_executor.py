@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +17,14 @@ import pyarrow as pa
 import pytest
 import ray
 from tests.backends.ray.cluster import RayCluster, network_of_its_own, ray_cluster
+from tests.pipelines.memory import held_bytes, peak_bytes, reset_peak
 from tests.pipelines.workspace import COMMAND, Workspace, workspace
 
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.backends.ray.executor import RayExecutor, open_executor
-from tidewheel.errors import StepFailed
+from tidewheel.errors import Invalid, StepFailed
 from tidewheel.pipelines.definition import map as tw_map
-from tidewheel.ports.executor import Cargo, JobState
+from tidewheel.ports.executor import Cargo, JobSpec, JobState
 from tidewheel.testing.executor import ExecutorContract, job, wait, wait_for, wait_gone
 
 pytestmark = pytest.mark.slow
@@ -63,6 +65,16 @@ class TestRayExecutor(ExecutorContract):
         assert "died" in status.error
         wait_gone(pid)
 
+    def test_what_can_never_start_is_refused_and_what_waits_says_why(self, executor: RayExecutor, tmp_path: Path) -> None:
+        with pytest.raises(Invalid, match="it asks for 64 processors; the nodes of the cluster have 1 processors"):
+            executor.submit(JobSpec(b"", cpus=64))
+        with pytest.raises(Invalid, match="it asks for 1 processors with 1024 GiB"):
+            executor.submit(JobSpec(b"", memory_bytes=1 << 40))
+        jobs = [executor.submit(job("sleep", seconds=600, file=str(tmp_path / str(n)))) for n in range(3)]
+        notes: list[str] = []
+        while "waits for room on the cluster" not in notes:
+            notes = [status.note for status in executor.poll(jobs, timeout_seconds=0.5).values()]
+
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
@@ -102,6 +114,19 @@ def turn(table):
     return table.sort_by([("x", "descending")])
 
 @tw.step
+def make(size):
+    import numpy as np
+    return os.getpid(), np.full(size // 8, 1.5)
+
+@tw.step(reads=[])
+def slow(x, folder):
+    for name in ("begin", "end"):
+        number = os.open(f"{folder}/{name}-{os.getpid()}-{x}", os.O_WRONLY | os.O_CREAT)
+        os.close(number)
+        time.sleep(0.3 if name == "begin" else 0)
+    return x
+
+@tw.step
 def hidden():
     return (ROOT / ".secret").exists()
 
@@ -112,6 +137,12 @@ def look(folder):
 """
 
 
+def open_far(root: Path, address: str) -> RayExecutor:
+    """An executor whose nodes see neither the project nor its artifacts."""
+    blobs = ArtifactStore.open(f"file://{root / '.tidewheel' / 'artifacts'}")
+    return open_executor(command=COMMAND, url=f"ray://{address}", cargo=Cargo(root, blobs))
+
+
 @pytest.fixture(scope="module")
 def far(cluster: RayCluster) -> Iterator[Workspace]:
     """A workspace in the hidden folder, on the cluster."""
@@ -120,8 +151,7 @@ def far(cluster: RayCluster) -> Iterator[Workspace]:
     (root / "helper_of_steps.py").write_text("def times(a, b):\n    return a * b\n")
     (root / "d.txt").write_text("one")
     (root / ".secret").write_text("here")
-    blobs = ArtifactStore.open(f"file://{root / '.tidewheel' / 'artifacts'}")
-    executor = open_executor(command=COMMAND, url=f"ray://{cluster.address}", cargo=Cargo(root, blobs))
+    executor = open_far(root, cluster.address)
     try:
         with workspace(root, STEPS, executor=executor) as made:
             yield made
@@ -149,6 +179,62 @@ def test_tables_travel_in_pieces(far: Workspace) -> None:
     table = pa.table({"x": np.arange(1_500_000)})
     with far.session.active():
         assert far.steps().turn(table).column("x")[:2].to_pylist() == [1_499_999, 1_499_998]
+
+
+def test_a_large_result_is_streamed_to_the_driver(far: Workspace) -> None:
+    """Neither side holds more of it than the value, and Ray's object store is smaller. By hand with 1 << 30 bytes."""
+    size = 128 << 20
+    with far.session.active():
+        far.steps().make(8)
+        reset_peak()
+        before = held_bytes()
+        pid, made = far.steps().make(size)
+    assert (len(made), made[-1]) == (size // 8, 1.5)
+    assert peak_bytes() - before < 1.6 * size
+    assert peak_bytes(pid) < 1.6 * size + (256 << 20)  # Python with NumPy and Arrow
+
+
+FAR_DRIVER = """
+import sys
+sys.path[:0] = [{repository!r}, {root!r}]
+from pathlib import Path
+import ray
+ray.init(address={address!r}, log_to_driver=False)
+from tests.backends.ray.test_executor import STEPS, open_far
+from tests.pipelines.workspace import Workspace
+from tidewheel.pipelines.definition import map as tw_map
+root = Path({root!r})
+made = Workspace(root, STEPS, executor=open_far(root, {address!r}))
+with made.session.active():
+    tw_map(made.steps().slow, x=list(range(8)), folder={folder!r})
+"""
+
+
+def test_after_a_kill_of_driver_and_worker_no_process_is_left_and_the_next_run_goes_on(
+    cluster: RayCluster, far: Workspace, tmp_path: Path
+) -> None:
+    script, folder = tmp_path / "driver.py", tmp_path / "marks"
+    folder.mkdir()
+    repository = str(Path(__file__).parents[3])
+    values = {"repository": repository, "root": str(far.root), "address": cluster.address, "folder": str(folder)}
+    script.write_text(FAR_DRIVER.format(**values))
+    with (tmp_path / "log").open("wb") as log:
+        driver = subprocess.Popen([sys.executable, str(script)], stdout=log, stderr=log)
+    while len(ended := set(folder.glob("end-*"))) < 3:
+        assert driver.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.02)
+    pids = [int(each.name.split("-")[1]) for each in folder.glob("begin-*")]
+    for pid in (pids[-1], driver.pid):
+        os.kill(pid, signal.SIGKILL)
+    driver.wait()
+    for pid in pids:
+        wait_gone(pid)
+    before = {each.name.rpartition("-")[2] for each in ended}
+    with far.session.active():
+        assert tw_map(far.steps().slow, x=list(range(8)), folder=str(folder)) == list(range(8))
+    known = [what for what, _, _ in far.told].count("slow: known")
+    assert known >= len(before) - 2  # what had ended and was not yet with the driver, on each of two nodes
+    assert len(list(folder.glob("end-*"))) <= 8 + 2
 
 
 def test_what_a_step_reads_on_a_node_and_is_not_there_is_an_error(far: Workspace) -> None:

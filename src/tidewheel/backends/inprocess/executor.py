@@ -67,6 +67,11 @@ class InProcessExecutor:
         """Nothing to stop: every accepted job is final."""
         self._get(job)
 
+    def forget(self, job: JobId) -> None:
+        """Drop what is kept of a job."""
+        self._finished.pop(job, None)
+        self._logs.pop(job, None)
+
     def logs(self, job: JobId) -> str:
         """What the job printed."""
         self._get(job)

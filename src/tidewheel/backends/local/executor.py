@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tidewheel.backends.local.watch import Watch
 from tidewheel.backends.local.worker import DONE, Died, Worker
 from tidewheel.errors import Invalid, NotFound
 from tidewheel.ports.executor import Cargo, JobId, JobSpec, JobState, JobStatus
 
 _FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+KEPT_BYTES = 64 << 20
+"""Answers that nobody has asked for yet, beyond which no further job is started."""
 
 
 @dataclass(slots=True)
@@ -26,6 +29,7 @@ class _Job:
     cpus: float
     status: JobStatus = field(default_factory=lambda: JobStatus(JobState.QUEUED))
     cancelled: bool = False
+    told: bool = False
     log: Path | None = None
     start: int = 0
     end: int | None = None
@@ -78,6 +82,7 @@ class LocalExecutor:
         self._workers: dict[int, Worker] = {}
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        self._kept_bytes = 0
         self._closed = False
 
     def submit(self, job: JobSpec) -> JobId:
@@ -101,6 +106,8 @@ class LocalExecutor:
             found = [self._get(each) for each in jobs]
             if found:
                 self._changed.wait_for(lambda: any(each.status.state in _FINAL for each in found), timeout_seconds)
+            for each in found:
+                self._tell(each)
             return {each.id: each.status for each in found}
 
     def cancel(self, job: JobId) -> None:
@@ -114,6 +121,14 @@ class LocalExecutor:
                 self._queue.remove(found)
                 self._finish(found, JobStatus(JobState.CANCELLED))
             self._changed.wait_for(lambda: found.status.state in _FINAL)
+
+    def forget(self, job: JobId) -> None:
+        """Drop what is kept of a job that is final."""
+        with self._changed:
+            found = self._jobs.get(job)
+            if found is not None and found.status.state in _FINAL:
+                self._tell(found)
+                del self._jobs[job]
 
     def logs(self, job: JobId) -> str:
         """What the job has printed so far."""
@@ -159,7 +174,8 @@ class LocalExecutor:
         with self._changed:
             self._idle += 1
             # First come, first served: a job that needs many processors is not overtaken for ever by small ones.
-            self._changed.wait_for(lambda: self._closed or (bool(self._queue) and self._queue[0].cpus <= self._free))
+            # Nor does one start while its reader is far behind.
+            self._changed.wait_for(lambda: self._closed or (bool(self._queue) and self._has_room(self._queue[0])))
             self._idle -= 1
             if self._closed:
                 return None
@@ -168,6 +184,9 @@ class LocalExecutor:
             job.status = JobStatus(JobState.RUNNING)
             self._changed.notify_all()
             return job
+
+    def _has_room(self, job: _Job) -> bool:
+        return job.cpus <= self._free and self._kept_bytes < KEPT_BYTES
 
     def _run(self, job: _Job, worker: Worker | None) -> Worker | None:
         """Run a job; answer the worker when it can be used again."""
@@ -196,15 +215,24 @@ class LocalExecutor:
 
     def _ask(self, job: _Job, worker: Worker, *, fresh: bool) -> tuple[JobStatus, bool]:
         seconds = job.spec.timeout_seconds
+        watch = Watch(worker.pid, worker.log)
+
+        def stopped() -> bool:
+            sight = watch.look()
+            if sight.silent_seconds != job.status.silent_seconds:
+                with self._changed:
+                    job.status = JobStatus(JobState.RUNNING, silent_seconds=sight.silent_seconds, note=sight.note)
+            return job.cancelled
+
         try:
             if fresh:
-                worker.start(stopped=lambda: job.cancelled)
+                worker.start(stopped=stopped)
             deadline = None if seconds is None else time.monotonic() + seconds
             kind, answer = worker.ask(
                 job.spec.spec,
                 job.spec.environment,
                 deadline=deadline,
-                stopped=lambda: job.cancelled,
+                stopped=stopped,
                 memory_bytes=job.spec.memory_bytes,
             )
         except Died as error:
@@ -219,7 +247,15 @@ class LocalExecutor:
 
     def _finish(self, job: _Job, status: JobStatus) -> None:
         job.status = status
+        self._kept_bytes += len(status.result)
         self._changed.notify_all()
+
+    def _tell(self, job: _Job) -> None:
+        """A job's answer reaches its reader."""
+        if job.status.state in _FINAL and not job.told:
+            job.told = True
+            self._kept_bytes -= len(job.status.result)
+            self._changed.notify_all()
 
     def _get(self, job: JobId) -> _Job:
         found = self._jobs.get(job)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tidewheel.backends.local.watch import group_memory
+
 LENGTH_BYTES = 8
 READY, DONE, FAILED = b"R", b"D", b"F"
 
@@ -150,39 +152,3 @@ class Worker:
                     pipe.close()
                 except OSError:
                     continue  # what was not sent to a dead process is lost with it
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-def group_memory(group: int, *, exact: bool = False) -> int:
-    """Bytes of memory that a process group holds.
-
-    Parameters
-    ----------
-    group
-        Number of the group, which is that of its first process.
-    exact
-        Share out what processes share, which takes time; otherwise it counts for each.
-
-    Examples
-    --------
-    >>> group_memory(os.getpgid(0)) > 1_000_000
-    True
-    """
-    held = 0
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-            if int(fields[2]) != group:
-                continue
-            if exact:
-                rollup = Path(entry.path, "smaps_rollup").read_text()
-                held += next(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:"))
-            else:
-                held += int(fields[21]) * _PAGE
-        except OSError:
-            continue  # it has ended meanwhile
-    return held

@@ -21,6 +21,9 @@ Side = Literal["up", "down"]
 Talk = tuple[str, str, str, str]
 """Id, job, what is wanted (``get``, ``put`` or ``has``) and digest of a conversation."""
 
+Sighting = tuple[float, str]
+"""For how many seconds a job is silent, and what else is seen of its process."""
+
 _AHEAD = 4
 """Messages of one conversation that may wait at the desk, so that nobody is sent more than is read."""
 
@@ -36,6 +39,7 @@ class Desk:
         self._opened: asyncio.Queue[Talk] = asyncio.Queue()
         self._queues: dict[tuple[str, Side], asyncio.Queue[object]] = {}
         self._jobs: dict[str, str] = {}
+        self._seen: dict[str, Sighting] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="tidewheel-desk-")
 
     async def open(self, talk: Talk) -> None:
@@ -81,6 +85,7 @@ class Desk:
 
     async def finish(self, job: str) -> None:
         """End all conversations of a job that has come to an end, killed perhaps."""
+        self._seen.pop(job, None)
         for talk in [talk for talk, whose in self._jobs.items() if whose == job]:
             await self.close(talk)
 
@@ -93,6 +98,14 @@ class Desk:
         """All that a job has printed."""
         file = Path(self._folder.name, job)
         return file.read_bytes() if file.exists() else b""
+
+    async def see(self, job: str, silent_seconds: float, note: str) -> None:
+        """What a job's process looks like on its node, told again while it is silent."""
+        self._seen[job] = (silent_seconds, note)
+
+    async def seen(self) -> dict[str, Sighting]:
+        """What was told of each job that is at work."""
+        return self._seen
 
     async def forget(self, job: str) -> None:
         """Drop what a job has printed."""

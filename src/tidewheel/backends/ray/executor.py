@@ -19,6 +19,7 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, TaskCanc
 
 from tidewheel.backends.ray.desk import Handle, Reference, Talk, open_desk
 from tidewheel.backends.ray.pack import Packer
+from tidewheel.backends.ray.room import Room, measure_room
 from tidewheel.backends.ray.supervise import Order, run_order
 from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, NotFound, TidewheelError, Unavailable
@@ -28,6 +29,7 @@ _FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 _CANCEL_SECONDS = 10.0
 _LISTEN_SECONDS = 5.0
 _CARRIERS = 8
+_MEASURE_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class _Job:
     id: JobId
     reference: Reference
     status: JobStatus
+    spec: JobSpec
     cancelled: bool = False
 
 
@@ -85,6 +88,8 @@ class RayExecutor:
         self._run = ray.remote(run_order)
         self._desk = open_desk()
         self._jobs: dict[JobId, _Job] = {}
+        self._room: Room | None = None
+        self._measured_at = self._looked_at = 0.0
         self._lock = threading.Lock()
         self._closed = False
         self._carrier: threading.Thread | None = None
@@ -98,6 +103,7 @@ class RayExecutor:
         """Accept a job; Ray starts it where its processors are free."""
         if self._closed:
             raise Invalid("the executor is closed", fix="open another one")
+        self._refuse(job)
         made = JobId(uuid.uuid4().hex)
         digest, code = self._code()
         order = Order(
@@ -114,11 +120,11 @@ class RayExecutor:
         task = self._run.options(num_cpus=job.cpus, memory=job.memory_bytes, max_retries=0, name="tidewheel")
         reference = task.remote(order, code, self._desk)
         with self._lock:
-            self._jobs[made] = _Job(made, reference, JobStatus(JobState.QUEUED))
+            self._jobs[made] = _Job(made, reference, JobStatus(JobState.QUEUED), job)
         return made
 
     def poll(self, jobs: list[JobId], *, timeout_seconds: float = 0.0) -> dict[JobId, JobStatus]:
-        """Status of each job; waits until at least one is final. Ray does not say when a task starts: until then ``QUEUED``."""
+        """Status of each job; waits until at least one is final. Ray does not say when a task starts; its node says it here."""
         self._packed_in_burst = False
         found = [self._get(each) for each in jobs]
         open_ = {each.reference: each for each in found if each.status.state not in _FINAL}
@@ -129,6 +135,8 @@ class RayExecutor:
                 ready, _ = ray.wait(list(open_), num_returns=len(open_), timeout=0)
             for reference in ready:
                 self._end(open_[reference])
+            if not ready:
+                self._look([each for each in found if each.status.state not in _FINAL])
         return {each.id: each.status for each in found}
 
     def cancel(self, job: JobId) -> None:
@@ -142,6 +150,15 @@ class RayExecutor:
         if not ready:  # it is stuck; when its process is gone, the worker ends itself
             ray.cancel(found.reference, force=True)
         self._end(found)
+
+    def forget(self, job: JobId) -> None:
+        """Drop what is kept of a job that is final."""
+        with self._lock:
+            found = self._jobs.get(job)
+            if found is None or found.status.state not in _FINAL:
+                return
+            del self._jobs[job]
+        self._desk.forget.remote(job)
 
     def logs(self, job: JobId) -> str:
         """What the job has printed so far, at most a quarter of a second ago."""
@@ -164,6 +181,40 @@ class RayExecutor:
         ray.kill(self._desk)
         if self._ours:
             ray.shutdown()
+
+    def _refuse(self, job: JobSpec) -> None:
+        """Refuse what can never start: Ray would let it wait for ever."""
+        room = self._measure()
+        if not room.grows and not room.holds(job.cpus, job.memory_bytes):
+            raise Invalid(
+                f"the job can never start on this cluster: {room.lack(job.cpus, job.memory_bytes)}",
+                where="resources",
+                fix="ask for less in tw.resources, or start a node that has as much and run again",
+            )
+
+    def _measure(self) -> Room:
+        now = time.monotonic()
+        if self._room is None or now - self._measured_at > _MEASURE_SECONDS:
+            self._room, self._measured_at = measure_room(), now
+        return self._room
+
+    def _look(self, waiting: Sequence[_Job]) -> None:
+        """Tell of jobs at work what is seen of them, and of those that wait why; at most once a second."""
+        now = time.monotonic()
+        if now - self._looked_at < 1.0:
+            return
+        self._looked_at = now
+        seen = cast("dict[str, tuple[float, str]]", ray.get(self._desk.seen.remote()))
+        room = self._measure()
+        for job in waiting:
+            if job.id in seen:
+                silent, note = seen[job.id]
+                job.status = JobStatus(JobState.RUNNING, silent_seconds=silent, note=note)
+            elif room.holds(job.spec.cpus, job.spec.memory_bytes):
+                job.status = JobStatus(JobState.QUEUED, note="waits for room on the cluster")
+            else:
+                lack = room.lack(job.spec.cpus, job.spec.memory_bytes)
+                job.status = JobStatus(JobState.QUEUED, note=f"waits for a node: {lack}")
 
     def _code(self) -> tuple[Digest, list[Reference]]:
         """The project's pack as its files are now; those that are submitted one right after the other share one look."""

@@ -24,6 +24,7 @@ from typing import BinaryIO, cast
 import ray
 from ray.exceptions import RayError
 
+from tidewheel.backends.local.watch import Sight, Watch
 from tidewheel.backends.local.worker import DONE, Died, Worker
 from tidewheel.backends.ray.desk import Handle, Reference
 from tidewheel.backends.ray.pack import unpack
@@ -142,8 +143,11 @@ class Site:
         return True
 
     def _ask(self, order: Order, worker: Worker, log: Log, *, fresh: bool) -> tuple[tuple[str, bytes], bool]:
+        seen = Watch(worker.pid, worker.log)
+
         def watch() -> bool:
             log.send()
+            log.see(seen.look())
             return False
 
         seconds = order.timeout_seconds
@@ -162,12 +166,19 @@ class Site:
 
 
 class Log:
-    """What a worker prints from now on, sent to the desk a few times a second."""
+    """What a worker prints from now on, and how it looks, sent to the desk a few times a second."""
 
     def __init__(self, job: str, file: Path, desk: Handle) -> None:
         self._job, self._file, self._desk = job, file, desk
         self._sent = file.stat().st_size
+        self._sight: Sight | None = None
         self._at = time.monotonic()
+
+    def see(self, sight: Sight) -> None:
+        """Tell what is seen of the worker, when that is something new; the first time it says that the job runs."""
+        if sight != self._sight:
+            self._sight = sight
+            self._desk.see.remote(self._job, sight.silent_seconds, sight.note)
 
     def send(self, *, last: bool = False) -> None:
         """Send what is new, if it is time to."""

@@ -14,10 +14,9 @@ from sqlglot import exp
 
 from tidewheel.errors import Invalid, TidewheelError, TypeMismatch, UnknownFeature, near_miss
 from tidewheel.sources.definition import Source
-from tidewheel.sources.dialect import DIALECT
 from tidewheel.sources.expectation import Rule
 from tidewheel.sources.query import select_query
-from tidewheel.sources.select import quoted
+from tidewheel.sources.sql import DIALECT, quoted
 from tidewheel.sources.validate import without_rules
 
 _FAILED = "the query failed: "

@@ -72,10 +72,11 @@ class Slots:
         self.offsets = np.concatenate([[0], np.sort(chance.integers(0, questions, keys - 1)), [questions]]).astype(np.int64)
         sizes = np.diff(self.offsets)
         self.times = np.concatenate([np.sort(chance.integers(-20, 20, n)) for n in sizes]).astype(np.int64)
-        self.ts, self.created = np.zeros(questions, dtype=np.int64), np.zeros(questions, dtype=np.int64)
-        self.row, self.tied = np.full(questions, -1, dtype=np.int64), np.zeros(questions, dtype=np.uint8)
-        last = self.offsets[:-1].copy()
-        self.kernel = form.Slots(self.offsets, self.times, self.ts, self.created, self.row, self.tied, last)
+        held = np.zeros((questions, 4), dtype=np.int64)
+        held[:, 0], held[:, 3] = self.times, -1
+        self.ts, self.created, self.row = held[:, 1], held[:, 2], held[:, 3]
+        self.tied = np.zeros(questions, dtype=np.uint8)
+        self.kernel = form.Slots(self.offsets, held, self.tied, self.offsets[:-1].copy())
 
 
 @pytest.mark.parametrize("form", FORMS)

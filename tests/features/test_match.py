@@ -79,8 +79,10 @@ def test_both_forms_of_the_kernel_number_and_mix_alike(seed: int) -> None:
         form.find_pieces(pieces, pieces, table=names, first=first, codes=again)
         words, sums, chains = (np.zeros(50, dtype=np.uint64) for _ in range(3))
         form.hash_pieces(pieces, 2**63 + 5, words=words)
-        form.mix_words(words, 2**64 - 3, sums=sums, chains=chains)
-        form.mix_words(values.view(np.uint64), 7, sums=sums, chains=chains)
+        form.mix_words(words, 2**64 - 3, real=False, sums=sums, chains=chains)
+        form.mix_words(values.view(np.uint64), 7, real=False, sums=sums, chains=chains)
+        floats = np.where(values % 3, values / 7, np.where(values % 2, -np.nan, -np.inf))
+        form.mix_words(floats.view(np.uint64), 7, real=True, sums=sums, chains=chains)
         arrays = (codes, distinct, table, found, near, names, first, numbers, again, words, sums, chains)
         kept.append(
             (count, pieces_count, form.mixed_total(sums), form.mixed_total(chains), *(array.tobytes() for array in arrays))

@@ -42,7 +42,8 @@ def main(folder: Path, answer: Path) -> None:
     store = FeatureStore(config=configuration)
     store.apply([user, *views])
     features = [f"{name}:{value}" for name in ("a", "b", "c") for value in ("x", "z")]
-    ibis.get_backend().raw_sql("SET max_temp_directory_size = '8GB'")  # or it fills the disk: it joins every pair of a key
+    for limit in ("max_temp_directory_size = '8GB'", "memory_limit = '6GB'"):  # or it fills both: it joins every pair of a key
+        ibis.get_backend().raw_sql(f"SET {limit}")
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     found = store.get_historical_features(spine, features, full_feature_names=True).to_arrow()
     after = resource.getrusage(resource.RUSAGE_SELF)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tidewheel.features import lookup_kernel
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -40,8 +42,12 @@ class Delays:
     def add(self, microseconds: Integers) -> None:
         """Count some delays."""
         delays = np.maximum(microseconds, 0)
-        bits = delays.astype(np.float64).view(np.int64) >> _SHIFT
-        self._count(np.maximum(bits - (_ONE - 1), 0), np.ones(len(delays), dtype=np.int64), delays)
+        buckets = delays.astype(np.float64).view(np.int64)
+        buckets >>= _SHIFT
+        buckets -= _ONE - 1
+        np.maximum(buckets, 0, out=buckets)
+        self._reach(buckets)
+        lookup_kernel.tally(buckets, delays, counts=self._counts, greatest=self._greatest)
 
     def counts(self) -> list[tuple[int, int, int]]:
         """What :meth:`merge` takes: the buckets that are not empty, their counts and greatest delays."""
@@ -51,14 +57,15 @@ class Delays:
         """Count what another one has counted."""
         if counts:
             buckets, numbers, greatest = np.array(counts, dtype=np.int64).T
-            self._count(buckets, numbers, greatest)
+            self._reach(buckets)
+            np.add.at(self._counts, buckets, numbers)
+            np.maximum.at(self._greatest, buckets, greatest)
 
-    def _count(self, buckets: Integers, numbers: Integers, greatest: Integers) -> None:
+    def _reach(self, buckets: Integers) -> None:
+        """Have room for these buckets."""
         more = int(buckets.max(initial=0)) + 1 - len(self._counts)
         if more > 0:
             self._counts, self._greatest = np.pad(self._counts, (0, more)), np.pad(self._greatest, (0, more))
-        np.add.at(self._counts, buckets, numbers)
-        np.maximum.at(self._greatest, buckets, greatest)
 
     def quantile(self, share: float) -> int:
         """A delay that is not exceeded by this share of them, the least but for 0.025 %; 0 without any."""

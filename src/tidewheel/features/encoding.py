@@ -74,6 +74,8 @@ def encode_column(column: pa.Array | None, kind: DataType | None, state: State) 
 def to_int64(column: pa.Array) -> Integers:
     """Integers, booleans, timestamps (microseconds) and dates (days) without nulls, as int64."""
     kind = column.type
+    if pa.types.is_int64(kind):
+        return np.ascontiguousarray(column.to_numpy())
     if pa.types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us", tz=kind.tz))
     elif pa.types.is_date(kind):

@@ -186,16 +186,26 @@ def find_pieces(pieces: Pieces, known: Pieces, *, table: object, first: object, 
 # ── sums over rows ───────────────────────────────────────────────────────────────────────────────
 
 
-def mix_words(words: object, seed: int, *, sums: object, chains: object) -> None:
-    """Take the mixed word of one column into each row's sum and chain; ``seed`` tells one column from another."""
+def mix_words(words: object, seed: int, *, real: bool, sums: object, chains: object) -> None:
+    """Take the mixed word of one column into each row's sum and chain; ``seed`` tells one column from another.
+
+    ``real``: the words are the bits of doubles, of which all NaN are one.
+    """
     word: cython.const[cython.ulonglong][::1] = _items(words)
     total: cython.ulonglong[::1] = _items(sums)
     chain: cython.ulonglong[::1] = _items(chains)
     salt: cython.ulonglong = seed
+    floats: cython.bint = real
+    unsigned: cython.ulonglong = 9223372036854775807
+    infinity: cython.ulonglong = 9218868437227405312
+    nan: cython.ulonglong = 9221120237041090560
     mixed: cython.ulonglong
     i: cython.Py_ssize_t
     for i in range(word.shape[0]):
-        mixed = _mixed(word[i] ^ salt)
+        mixed = word[i]
+        if floats and mixed & unsigned > infinity:
+            mixed = nan
+        mixed = _mixed(mixed ^ salt)
         total[i] = _sum(total[i], mixed)
         chain[i] = _product(chain[i] ^ mixed, -7046029254386353131)
 

@@ -19,23 +19,6 @@ def _items(array):
     return array if COMPILED else memoryview(array)
 
 
-@cython.cfunc
-@cython.exceptval(check=False)
-@cython.inline
-def _first_at(
-    values: cython.const[cython.longlong][::1], lo: cython.Py_ssize_t, hi: cython.Py_ssize_t, bound: cython.longlong
-) -> cython.Py_ssize_t:
-    """First position in sorted ``values[lo:hi]`` whose value is at least ``bound``."""
-    middle: cython.Py_ssize_t
-    while lo < hi:
-        middle = (lo + hi) >> 1
-        if values[middle] < bound:
-            lo = middle + 1
-        else:
-            hi = middle
-    return lo
-
-
 def group(codes: object, offsets: object, order: object) -> int:
     """Stable counting sort: positions grouped by code into ``order``, group ``c`` at ``offsets[c]`` up to ``offsets[c + 1]``.
 
@@ -118,6 +101,21 @@ def order_times(times: object, least: int, *, most: int, order: object, spare: o
     return swapped
 
 
+def tally(buckets: object, values: object, *, counts: object, greatest: object) -> None:
+    """Count the values of each bucket, and keep the greatest."""
+    bucket: cython.const[cython.longlong][::1] = _items(buckets)
+    value: cython.const[cython.longlong][::1] = _items(values)
+    count: cython.longlong[::1] = _items(counts)
+    most: cython.longlong[::1] = _items(greatest)
+    i: cython.Py_ssize_t
+    at: cython.longlong
+    for i in range(bucket.shape[0]):
+        at = bucket[i]
+        count[at] = count[at] + 1
+        if value[i] > most[at]:
+            most[at] = value[i]
+
+
 @cython.final
 @cython.cclass
 class Slots:
@@ -125,10 +123,11 @@ class Slots:
 
     Parameters
     ----------
-    offsets, times
-        Key ``k`` asks in the slots ``offsets[k]`` up to ``offsets[k + 1]``; their times ascend.
-    ts, created, row
-        Of the greatest row: its times, and its number; -1: none yet, -2 and less: row ``-2 - number`` of the batch at hand.
+    offsets
+        Key ``k`` asks in the slots ``offsets[k]`` up to ``offsets[k + 1]``.
+    held
+        Four numbers a slot, side by side since one row needs them all: the question's time, which ascend in each key; then
+        of the greatest row its times, and its number; -1: none yet, -2 and less: row ``-2 - number`` of the batch at hand.
     tied
         Whether another row of the same times was offered that has other values.
     last
@@ -136,19 +135,13 @@ class Slots:
     """
 
     offsets: cython.const[cython.longlong][::1]
-    times: cython.const[cython.longlong][::1]
-    ts: cython.longlong[::1]
-    created: cython.longlong[::1]
-    row: cython.longlong[::1]
+    held: cython.longlong[:, ::1]
     tied: cython.uchar[::1]
     last: cython.longlong[::1]
 
-    def __init__(self, offsets: object, times: object, ts: object, created: object, row: object, tied: object, last: object):
+    def __init__(self, offsets: object, held: object, tied: object, last: object) -> None:
         self.offsets = _items(offsets)
-        self.times = _items(times)
-        self.ts = _items(ts)
-        self.created = _items(created)
-        self.row = _items(row)
+        self.held = _items(held)
         self.tied = _items(tied)
         self.last = _items(last)
 
@@ -174,23 +167,33 @@ class Offers:
 @cython.exceptval(check=False)
 @cython.inline
 def _place(
-    times: cython.const[cython.longlong][::1],
+    held: cython.longlong[:, ::1],
     lo: cython.Py_ssize_t,
     hi: cython.Py_ssize_t,
     near: cython.Py_ssize_t,
     bound: cython.longlong,
 ) -> cython.Py_ssize_t:
-    """:func:`_first_at`, from a position nearby in steps that double."""
+    """First slot from ``lo`` up to ``hi`` whose time is at least ``bound``, from one nearby in steps that double."""
     step: cython.Py_ssize_t = 1
-    if times[near] < bound:
+    middle: cython.Py_ssize_t
+    if held[near, 0] < bound:
         lo = near + 1
-        while lo + step < hi and times[lo + step] < bound:
+        while lo + step < hi and held[lo + step, 0] < bound:
             lo = lo + step + 1
             step = step * 2
-        return _first_at(times, lo, lo + step if lo + step < hi else hi, bound)
-    if near == lo or times[near - 1] < bound:
+        if lo + step < hi:
+            hi = lo + step
+    elif near == lo or held[near - 1, 0] < bound:
         return near
-    return _first_at(times, lo, near, bound)
+    else:
+        hi = near
+    while lo < hi:
+        middle = (lo + hi) >> 1
+        if held[middle, 0] < bound:
+            lo = middle + 1
+        else:
+            hi = middle
+    return lo
 
 
 def offer(slots: Slots, rows: Offers, *, touched: object, rivals: object, rival_slots: object) -> tuple[int, int]:
@@ -226,20 +229,24 @@ def offer(slots: Slots, rows: Offers, *, touched: object, rivals: object, rival_
         lo = slots.offsets[key]
         hi = slots.offsets[key + 1]
         since = rows.ts[i] if rows.ts[i] > rows.known[i] else rows.known[i]
-        if lo == hi or slots.times[hi - 1] < since:
+        if lo == hi or slots.held[hi - 1, 0] < since:
             continue
-        at = _place(slots.times, lo, hi, slots.last[key], since)
+        at = _place(slots.held, lo, hi, slots.last[key], since)
         slots.last[key] = at
         created = rows.created[i]
-        if slots.row[at] == -1 or rows.ts[i] > slots.ts[at] or (rows.ts[i] == slots.ts[at] and created > slots.created[at]):
-            if slots.row[at] >= -1:
+        if (
+            slots.held[at, 3] == -1
+            or rows.ts[i] > slots.held[at, 1]
+            or (rows.ts[i] == slots.held[at, 1] and created > slots.held[at, 2])
+        ):
+            if slots.held[at, 3] >= -1:
                 taken[takes] = at
                 takes += 1
-            slots.ts[at] = rows.ts[i]
-            slots.created[at] = created
-            slots.row[at] = -2 - i
+            slots.held[at, 1] = rows.ts[i]
+            slots.held[at, 2] = created
+            slots.held[at, 3] = -2 - i
             slots.tied[at] = 0
-        elif rows.ts[i] == slots.ts[at] and created == slots.created[at]:
+        elif rows.ts[i] == slots.held[at, 1] and created == slots.held[at, 2]:
             rival[ties] = i
             contested[ties] = at
             ties += 1
@@ -256,17 +263,17 @@ def equals(slots: Slots, marks: object) -> int:
     for k in range(slots.offsets.shape[0] - 1):
         best = -1
         for at in range(slots.offsets[k], slots.offsets[k + 1]):
-            if slots.row[at] < 0:
+            if slots.held[at, 3] < 0:
                 continue
-            if best >= 0 and slots.ts[at] == slots.ts[best] and slots.created[at] == slots.created[best]:
+            if best >= 0 and slots.held[at, 1] == slots.held[best, 1] and slots.held[at, 2] == slots.held[best, 2]:
                 count += 1 - marked[best]
                 marked[best] = 1
                 marked[at] = 1
                 count += 1
             elif (
                 best < 0
-                or slots.ts[at] > slots.ts[best]
-                or (slots.ts[at] == slots.ts[best] and slots.created[at] > slots.created[best])
+                or slots.held[at, 1] > slots.held[best, 1]
+                or (slots.held[at, 1] == slots.held[best, 1] and slots.held[at, 2] > slots.held[best, 2])
             ):
                 best = at
     return count
@@ -300,8 +307,8 @@ def settle(slots: Slots, ranks: object, *, found: object, doubts: object) -> int
         best = -1
         tied = False
         for at in range(slots.offsets[k], slots.offsets[k + 1]):
-            if slots.row[at] >= 0:
-                same = best >= 0 and slots.ts[at] == slots.ts[best] and slots.created[at] == slots.created[best]
+            if slots.held[at, 3] >= 0:
+                same = best >= 0 and slots.held[at, 1] == slots.held[best, 1] and slots.held[at, 2] == slots.held[best, 2]
                 if same and ranked:
                     if not tied and (slots.tied[at] or rank[at] != rank[best]):
                         tied = True
@@ -311,12 +318,12 @@ def settle(slots: Slots, ranks: object, *, found: object, doubts: object) -> int
                         best = at
                 elif (
                     best < 0
-                    or slots.ts[at] > slots.ts[best]
-                    or (slots.ts[at] == slots.ts[best] and slots.created[at] > slots.created[best])
+                    or slots.held[at, 1] > slots.held[best, 1]
+                    or (slots.held[at, 1] == slots.held[best, 1] and slots.held[at, 2] > slots.held[best, 2])
                 ):
                     best = at
                     tied = slots.tied[at] != 0
                     doubt[at] = tied
                     ambiguous += tied
-            answer[at] = -1 if best < 0 else slots.row[best]
+            answer[at] = -1 if best < 0 else slots.held[best, 3]
     return ambiguous

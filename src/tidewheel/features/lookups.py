@@ -148,17 +148,11 @@ class _Greatest:
         self._asked = questions
         self._schema = schema
         count = len(questions.order)
-        self._ts, self._created = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-        self._row, self._tied = np.full(count, -1, dtype=np.int64), np.zeros(count, dtype=np.uint8)
-        self._slots = lookup_kernel.Slots(
-            questions.offsets,
-            questions.times[questions.order],
-            self._ts,
-            self._created,
-            self._row,
-            self._tied,
-            questions.offsets[:-1].copy(),
-        )
+        held = np.zeros((count, 4), dtype=np.int64)
+        held[:, 0], held[:, 3] = questions.moments, -1
+        self._ts, self._created, self._row = held[:, 1], held[:, 2], held[:, 3]
+        self._tied = np.zeros(count, dtype=np.uint8)
+        self._slots = lookup_kernel.Slots(questions.offsets, held, self._tied, questions.offsets[:-1].copy())
         self._types = schema.arrow()
         self._held: list[pa.Table] = [self._types.empty_table()]
         self._count = 0

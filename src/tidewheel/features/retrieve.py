@@ -24,6 +24,7 @@ from tidewheel.schema import Schema
 from tidewheel.sources.definition import Source
 from tidewheel.sources.query import SYSTEM, TS
 from tidewheel.sources.read import Sources
+from tidewheel.sources.rows import within
 from tidewheel.sources.snapshot import Snapshot
 from tidewheel.sources.spill import Spill
 from tidewheel.sources.watch import unwatched
@@ -227,7 +228,7 @@ def _answers(
         for rows in batches:
             for key in views.keys() & sums.keys():
                 sums[key].add(rows.select([*view_columns(views[key]), *SYSTEM, *source.ends]))
-            reached = _before(rows, last) if whole else rows
+            reached = within(rows, whole_numbers(rows, TS) < last) if whole else rows
             for answer in answers:
                 answer.add(reached)
             read += rows.num_rows
@@ -296,11 +297,6 @@ def _start(view: FeatureView, schema: Schema, times: Integers) -> int | None:
             return None
         reaches.append(view.ttl)
     return (int(times.min()) if len(times) else 0) - max(reaches)
-
-
-def _before(rows: pa.Table, end: int) -> pa.Table:
-    inside = whole_numbers(rows, TS) < end
-    return rows if inside.all() else rows.filter(pa.array(inside))
 
 
 def answer_view(

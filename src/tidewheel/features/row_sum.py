@@ -87,7 +87,8 @@ def mixed_rows(columns: Sequence[pa.Array], rows: int) -> list[Words]:
     for number, column in enumerate(columns):
         salt = (_SEED * (2 * number + 3)) & _MASK
         for part, words in enumerate(_words(column, salt)):
-            key_kernel.mix_words(words, salt ^ part, sums=lanes[0], chains=lanes[1])
+            real = pa.types.is_floating(column.type)
+            key_kernel.mix_words(words, salt ^ part, real=real, sums=lanes[0], chains=lanes[1])
         if column.null_count:
             absent = column.is_null().to_numpy(zero_copy_only=False)
             for lane in lanes:
@@ -111,8 +112,7 @@ def _words(column: pa.Array, salt: int) -> list[Words]:
         pairs = pairs[2 * present.offset : 2 * (present.offset + len(present))].reshape(-1, 2)
         return [_spread(np.ascontiguousarray(pairs[:, place]), there) for place in (0, 1)]
     if pa.types.is_floating(kind):
-        floats = np.array(present.to_numpy(zero_copy_only=False), dtype=np.float64)
-        floats[np.isnan(floats)] = np.nan  # all NaN are one
+        floats = np.ascontiguousarray(present.to_numpy(zero_copy_only=False), dtype=np.float64)
         return [_spread(floats.view(np.uint64), there)]
     if pa.types.is_null(kind):
         return [np.zeros(len(column), dtype=np.uint64)]

@@ -21,6 +21,7 @@ from tidewheel.features.tiles import NULL_KEY, UNKNOWN_KEY, fold_questions
 from tidewheel.features.vectors import check_widths
 from tidewheel.schema import Schema
 from tidewheel.sources.definition import GONE, UNTIL
+from tidewheel.sources.rows import within
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -262,8 +263,7 @@ def since(rows: pa.Table, start: int | None) -> pa.Table:
     """
     if start is None or not rows.num_rows:
         return rows
-    inside = whole_numbers(rows, "__ts") >= start
-    return rows if inside.all() else rows.filter(pa.array(inside))
+    return within(rows, whole_numbers(rows, "__ts") >= start)
 
 
 def whole_numbers(rows: pa.Table, name: str) -> Integers:

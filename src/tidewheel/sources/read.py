@@ -49,7 +49,7 @@ from tidewheel.sources.query import (
     time_query,
 )
 from tidewheel.sources.read_direct import find_direct, plain_schema
-from tidewheel.sources.rows import between, resolved, scanned, with_system_columns
+from tidewheel.sources.rows import between, resolved, scanned, with_system_columns, within
 from tidewheel.sources.select import parse_select
 from tidewheel.sources.snapshot import PushSnapshot, Snapshot
 from tidewheel.sources.sql import DIALECT, quoted
@@ -422,8 +422,7 @@ class Sources:
                     met.nan + nan,
                 )
                 if bounded:
-                    inside = between(found[TS], start, end)
-                    found = found if pc.all(inside).as_py() else found.filter(inside)
+                    found = within(found, between(found[TS], start, end).to_numpy())
                 yield found
         except (Invalid, TypeMismatch, MixedTimezones, AmbiguousTime) as error:
 

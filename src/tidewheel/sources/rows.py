@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,6 +16,9 @@ from tidewheel.sources.definition import GONE, UNTIL, Source
 from tidewheel.sources.query import AVAILABLE, CREATED, TS
 from tidewheel.sources.times import check_unit, to_utc_micros
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 def resolved(found: pa.Table, source: Source, *, columns: Sequence[str]) -> tuple[pa.Table, int, int]:
     """Typed columns and system columns; rows without a time, or never available, are dropped and counted."""
@@ -21,12 +26,12 @@ def resolved(found: pa.Table, source: Source, *, columns: Sequence[str]) -> tupl
     null_time = ts.null_count
     created = pa.chunked_array([pa.repeat(pa.scalar(0, pa.int64()), found.num_rows)])
     if source.created is not None:
-        created = pc.fill_null(_micros(source, found[CREATED], source.created), 0)
+        created = _micros(source, found[CREATED], source.created)
+        created = pc.fill_null(created, 0) if created.null_count else created
     if source.available != "event":
         available = _micros(source, found[AVAILABLE], source.available)
     else:
         available = ts if source.after is None else pc.add(ts, int(source.after))
-    keep = pc.and_(pc.is_valid(ts), pc.is_valid(available))
     ends: dict[str, pa.ChunkedArray] = {GONE: found[GONE]} if source.retracts else {}
     if source.bounded:
         until = _micros(source, found[UNTIL], source.valid_to or source.time).cast(pa.int64())
@@ -36,7 +41,7 @@ def resolved(found: pa.Table, source: Source, *, columns: Sequence[str]) -> tupl
     table = pa.table(typed | {TS: ts, CREATED: created, AVAILABLE: available} | ends)
     null_available = available.null_count - null_time if source.available == "event" else available.null_count
     if null_time or available.null_count:
-        table = table.filter(keep)
+        table = table.filter(pc.and_(pc.is_valid(ts), pc.is_valid(available)))
     return table, null_time, max(null_available, 0)
 
 
@@ -98,6 +103,22 @@ def _typed_instants(source: Source, column: pa.ChunkedArray, name: str, kind: pa
     ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(lists), 0)).cast(pa.int32())
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
     return pa.chunked_array([pa.ListArray.from_arrays(offsets, inner, mask=lists.is_null()).cast(kind)])
+
+
+def within(rows: pa.Table, inside: npt.NDArray[np.bool_]) -> pa.Table:
+    """Rows for which a condition holds: not copied where they stand together, as those of a span of time most often do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> within(pa.table({"a": [1, 2, 3]}), np.array([False, True, True]))["a"].to_pylist()
+    [2, 3]
+    """
+    count = int(np.count_nonzero(inside))
+    if count == len(inside):
+        return rows
+    first = int(np.argmax(inside)) if count else 0
+    return rows.slice(first, count) if inside[first : first + count].all() else rows.filter(pa.array(inside))
 
 
 def between(times: pa.ChunkedArray, start: Micros | None, end: Micros | None) -> pa.ChunkedArray:

@@ -19,6 +19,7 @@ from tidewheel.features.feature import lookup
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.project.change_class import CLASSES
+from tidewheel.project.column_change import ColumnChange, Happening, Measured
 from tidewheel.project.graph import Graph
 from tidewheel.project.plan import Action, Change, Objection, Plan, Reason, State, compare
 from tidewheel.project.plan_file import load_plan, plan_to_json, save_plan
@@ -148,10 +149,11 @@ def shown_plan() -> Plan:
     )
     made = plan(BEFORE, after)
     first, second = made.changes
+    columns = (ColumnChange("fare", "changed", Measured(1000, 250, 0.25, 0.125, 0, 2)), ColumnChange("tip", "added"))
     objection = Objection("IncompatibleChange", VIEW, "it would break somebody", "give it another name")
     return replace(
         made,
-        changes=(replace(first, estimate_seconds=2.5, estimate_cost=0.004), second),
+        changes=(replace(first, estimate_seconds=2.5, estimate_cost=0.004, columns=columns), second),
         objections=(objection,),
         currency="EUR",
     )
@@ -166,6 +168,6 @@ def test_the_json_of_a_plan_is_what_its_page_shows() -> None:
 def test_the_page_of_the_json_names_every_field_and_every_word() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "plan_json.md").read_text()
     told = plan_to_json(shown_plan())
-    known = {*told, *(one.name for kind in (Change, Reason, Objection) for one in fields(kind))}
+    known = {*told, *(one.name for kind in (Change, ColumnChange, Measured, Reason, Objection) for one in fields(kind))}
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == known
-    assert set(CLASSES) | set(get_args(Action)) <= set(re.findall(r"`([\w-]+)`", page))
+    assert {*CLASSES, *get_args(Action), *get_args(Happening)} <= set(re.findall(r"`([\w-]+)`", page))

@@ -85,9 +85,36 @@ def _change(change: Change, plan: Plan) -> list[str]:
         lines.append(f"      {change.note}")
     if change.action in {"change", "metadata", "follow"}:
         lines += _reasons(change.reasons, "      ")
+    lines += _columns(change)
     if change.action == "change" and change.downstream:
-        named = [f"{node} ({plan.owners[node]})" if node in plan.owners else str(node) for node in change.downstream]
-        lines.append(f"      downstream: {', '.join(named)}")
+        spared = set(change.spared)
+        hit = [node for node in change.downstream if node not in spared]
+        named = [f"{node} ({plan.owners[node]})" if node in plan.owners else str(node) for node in hit]
+        lines += [f"      downstream: {', '.join(named)}"] if named else []
+        lines += [f"      stays as it is, using no column that changed: {', '.join(change.spared)}"] if spared else []
+    return lines
+
+
+def _columns(change: Change) -> list[str]:
+    """What became of its columns: how far those that were measured are apart, and the others by name.
+
+    Of what only follows, all go by name: the figures stand with what it follows.
+    """
+    shown = change.action != "follow"
+    found = [(one.name, one.measured) for one in change.columns if shown and one.measured is not None]
+    rest = [f"{one.name} {one.what}" for one in change.columns if not shown or one.measured is None]
+    lines = [f"      columns: {', '.join(rest)}"] if rest else []
+    if found:
+        rows = [
+            [
+                name,
+                f"{one.changed} of {one.rows} ({one.share:.1%})",
+                "-" if one.psi is None else f"{one.psi:.3f}",
+                f"{one.nulls_before} -> {one.nulls_after}",
+            ]
+            for name, one in found
+        ]
+        lines += [f"      {line}" for line in table(["measured", "changed", "PSI", "nulls"], rows).splitlines()]
     return lines
 
 
@@ -230,7 +257,8 @@ def render_differences(left: str, right: str, found: Sequence[Difference]) -> st
 def render_why(found: Explanation) -> str:
     """Why a node would be built, or not."""
     lines = [f"{found.node}: {found.verdict}", *_reasons(found.reasons, "  ")]
-    return "\n".join(lines + [f"  because of {node}: {text}" for node, text in found.causes])
+    lines += [f"  because of {node}: {text}" for node, text in found.causes]
+    return "\n".join(lines + [f"  in spite of {node}: {text}" for node, text in found.passed])
 
 
 def render_comparison(found: Comparison) -> str:

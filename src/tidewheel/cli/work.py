@@ -40,16 +40,20 @@ def init(name: str, as_json: bool) -> None:
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, to be applied exactly or not at all."
 )
+@click.option("--measure", is_flag=True, help="Compute features anew in a sample of training rows too; it reads the sources.")
 @strict_option
 @project_options
-def plan(environment: str | None, out: Path | None, folder: Path, workspace: str | None, as_json: bool) -> int:
-    """Show what differs between the files and ENVIRONMENT, and why. Exit code 2 when something does."""
+def plan(environment: str | None, out: Path | None, measure: bool, folder: Path, workspace: str | None, as_json: bool) -> int:
+    """Show what differs between the files and ENVIRONMENT, and why. Exit code 2 when something does.
+
+    Of what Python computes, the new values are held to those of a sample of training rows: how many differ, PSI, nulls.
+    """
     from tidewheel.cli.render import render_plan
     from tidewheel.project.plan_file import plan_to_json, save_plan
     from tidewheel.project.survey import make_plan
 
     project, opened = open_project(folder, workspace)
-    made = make_plan(project, opened, environment or project.configuration.environment)
+    made = make_plan(project, opened, environment or project.configuration.environment, thorough=measure)
     if out is not None:
         save_plan(made, out)
     if as_json:

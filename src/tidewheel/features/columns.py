@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from tidewheel.errors import KeyTypeMismatch, MissingColumns, TypeMismatch, near_miss
 from tidewheel.features.definition import FeatureView, ServiceDefinition
 from tidewheel.features.feature import Feature
+from tidewheel.features.needed_columns import columns_of_lookups, columns_of_windows
 from tidewheel.features.state import FLOATS
 from tidewheel.schema import DataType, Field, Schema
 from tidewheel.sources.definition import GONE, UNTIL
@@ -29,30 +30,17 @@ def lookup_columns(view: FeatureView) -> tuple[str, ...]:
     >>> lookup_columns(view_of(F))
     ('a', 'b')
     """
-    return tuple(sorted({one.column for one in view.lookups if one.column is not None}))
+    return columns_of_lookups(view.features)
 
 
 def event_columns(view: FeatureView) -> tuple[str, ...]:
     """Columns that an event of the view's windows has, in the order of its canonical bytes: event id, then the rest sorted."""
-    if not view.windows:
-        return ()
-    folded = [one for window in view.windows for one in window.inputs]
-    found = {one.column for one in folded if one.column is not None}
-    found |= {name for one in folded if one.where is not None for name in _condition_columns(one.where)}
-    identity = view.source.event_id
-    return (*((identity,) if identity is not None else ()), *sorted(found - {identity}))
+    return columns_of_windows(view.features, view.source.event_id)
 
 
 def view_columns(view: FeatureView) -> tuple[str, ...]:
     """Every column of the source that the view needs: keys, then those of look-ups and events."""
-    names = (*(key.name for key in view.keys), *lookup_columns(view), *event_columns(view))
-    return tuple(dict.fromkeys(names))
-
-
-def _condition_columns(where: str) -> tuple[str, ...]:
-    from tidewheel.features.condition import parse_condition
-
-    return parse_condition(where).columns
+    return view.columns
 
 
 def row_schema(view: FeatureView, schema: Schema) -> Schema:

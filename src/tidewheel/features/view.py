@@ -13,8 +13,10 @@ from tidewheel.digest import Digest, digest
 from tidewheel.errors import BadTtl, Invalid, NameCollision, UnknownFeature, UnsupportedKeyType, near_miss
 from tidewheel.features.annotation import read_annotation
 from tidewheel.features.feature import Feature
+from tidewheel.features.needed_columns import columns_of_lookups, columns_of_windows
 from tidewheel.ledger.definition import Declaration, declare, node_id, place
 from tidewheel.schema import LISTS, DataType, Field, data_type
+from tidewheel.sources.column_basis import basis_of
 from tidewheel.sources.definition import Source, check_aside, expected_meta
 from tidewheel.sources.expectation import Expectation, quarantine_rules
 
@@ -111,6 +113,12 @@ class FeatureView:
         return self.entity.keys
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column of the source that it needs: keys, then those of look-ups and of events."""
+        looked, folded = columns_of_lookups(self.features), columns_of_windows(self.features, self.source.event_id)
+        return tuple(dict.fromkeys((*(key.name for key in self.keys), *looked, *folded)))
+
+    @property
     def parameters(self) -> dict[str, object]:
         """What is part of the recipe: everything but owner, description and tags."""
         return {
@@ -125,8 +133,13 @@ class FeatureView:
 
     @property
     def version(self) -> Digest:
-        """Digest of the definition and of its source's definition."""
-        return digest(["view", self.parameters, self.source.version])
+        """Digest of the definition, and of what of its source's definition decides the rows and the columns that it needs."""
+        return digest(["view", self.parameters, self._basis])
+
+    @property
+    def _basis(self) -> list[object]:
+        found = basis_of(self.source, self.columns)
+        return [self.source.name, found.rows, found.columns]
 
     @property
     def online_version(self) -> Digest:
@@ -152,7 +165,7 @@ class FeatureView:
         lookups = {digest([one.column, one.fill, _options(one)]) for one in self.lookups}
         windows = [_written(one) for one in self.windows]
         keys = [[key.name, key.type.value] for key in self.entity.keys]
-        return digest(["online", VERSION, self.name, keys, sorted(lookups), windows, self.source.version])
+        return digest(["online", VERSION, self.name, keys, sorted(lookups), windows, self._basis])
 
     def __getitem__(self, name: str) -> Feature:
         for one in self.features:

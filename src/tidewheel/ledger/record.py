@@ -67,7 +67,8 @@ class Ledger:
         """Keep a recipe, with where its components stand and what they show; idempotent."""
         found = recipe.digest
         with self.database.read() as connection:
-            if connection.execute(_KNOWN_OF_NODE, {"recipe": found, "node": node}).first() is not None:
+            known = connection.execute(_KNOWN_OF_NODE, {"recipe": found, "node": node}).first() is not None
+            if known and not _new_edges(connection, recipe):
                 return
         with self.database.write() as connection:
             self._put(connection, node, recipe)
@@ -79,13 +80,9 @@ class Ledger:
         if not known.recipe:
             row = {"digest": found, "kind": recipe.kind, "components": _dump_components(recipe), "created_at": now}
             connection.execute(_INSERT_RECIPE, row)
-            upstreams = [
-                {"recipe": found, "node": name.removeprefix(_UPSTREAM), "content": part.value}
-                for name, part in recipe.components.items()
-                if name.startswith(_UPSTREAM)
-            ]
-            if upstreams:
-                connection.execute(recipe_upstreams.insert(), upstreams)
+        edges = _new_edges(connection, recipe) if known.recipe else _edges(recipe)
+        if edges:
+            connection.execute(recipe_upstreams.insert(), edges)
         if not known.of_node:
             connection.execute(_INSERT_OF_NODE, {"recipe": found, "node": node})
 
@@ -312,6 +309,21 @@ def _see_node(connection: Connection, node: NodeId, recipe: Recipe | None, now: 
         connection.execute(_INSERT_NODE, {"id": node, "text": text, "seen_at": now})
     elif text and text != known:
         connection.execute(nodes.update().where(nodes.c.id == node).values(text=text))
+
+
+def _edges(recipe: Recipe) -> list[dict[str, str]]:
+    above = {name.removeprefix(_UPSTREAM): part for name, part in recipe.components.items() if name.startswith(_UPSTREAM)}
+    found = recipe.digest if above else ""
+    return [{"recipe": found, "node": node, "content": part.stands_for or part.value} for node, part in above.items()]
+
+
+def _new_edges(connection: Connection, recipe: Recipe) -> list[dict[str, str]]:
+    """Edges that a recipe which is known has not: contents that are equal, in what is used of them, to those that it has."""
+    if all(part.stands_for is None for part in recipe.components.values()):
+        return []
+    query = sa.select(recipe_upstreams.c.node, recipe_upstreams.c.content).where(recipe_upstreams.c.recipe == recipe.digest)
+    known = {(row.node, row.content) for row in connection.execute(query)}
+    return [edge for edge in _edges(recipe) if (edge["node"], edge["content"]) not in known]
 
 
 def _batches(names: Collection[Name]) -> Iterator[list[Name]]:

@@ -31,12 +31,12 @@ recipe_nodes = Table(  # two nodes can have one recipe: a recipe does not hold t
     Index(None, "node"),
 )
 
-recipe_upstreams = Table(  # the components ``upstream:``, once more, for lineage in both directions
+recipe_upstreams = Table(  # what the components ``upstream:`` stand for, for lineage in both directions
     "recipe_upstreams",
     metadata,
     Column("recipe", Text, ForeignKey("recipes.digest"), primary_key=True),
     Column("node", Text, primary_key=True),
-    Column("content", Text, nullable=False),
+    Column("content", Text, primary_key=True),  # several, where they are equal in the columns that are used
     Index(None, "content", "node"),
 )
 

@@ -9,8 +9,11 @@ import msgspec
 from tidewheel.digest import Digest, digest
 from tidewheel.features.columns import feature_type, view_columns
 from tidewheel.features.definition import ServiceDefinition, Transform
+from tidewheel.features.feature import Feature
+from tidewheel.features.needed_columns import columns_of_lookups, columns_of_windows
 from tidewheel.features.view import FeatureView
 from tidewheel.project.change_class import ChangeClass
+from tidewheel.project.column_change import ColumnChange
 from tidewheel.schema import Schema
 from tidewheel.sources.column_basis import column_bases
 from tidewheel.sources.definition import Source
@@ -88,7 +91,7 @@ def face_of_source(source: Source, schema: Schema, parameters: Mapping[str, obje
 
 
 def face_of_view(view: FeatureView, schema: Schema, parameters: Mapping[str, object]) -> Face:
-    """The features of a view. What they are computed from is its source's affair.
+    """The features of a view, each with the columns that it reads and the rows that those are in.
 
     Parameters
     ----------
@@ -99,8 +102,18 @@ def face_of_view(view: FeatureView, schema: Schema, parameters: Mapping[str, obj
     """
     rest = {name: value for name, value in parameters.items() if name != "features"}
     keys = {key.name: key.type.value for key in view.keys}
-    meanings = {one.name: str(digest([rest, one.parameters])) for one in view.features}
+    bases = column_bases(view.source, view.columns)
+    read = {one.name: _columns_of(one, view) for one in view.features}
+    meanings = {
+        one.name: str(digest([rest, one.parameters, [bases[name] for name in read[one.name]]])) for one in view.features
+    }
     return Face({one.name: (feature_type(one, schema).value, meanings[one.name]) for one in view.features}, keys)
+
+
+def _columns_of(feature: Feature, view: FeatureView) -> list[str]:
+    """Columns that decide a feature; of rows at one time the greatest counts, so that look-ups read what all of them do."""
+    looked = columns_of_lookups(view.features) if feature.kind == "lookup" else ()
+    return [*(key.name for key in view.keys), *looked, *columns_of_windows([feature], view.source.event_id)]
 
 
 def face_of_transform(transform: Transform, code: Digest) -> Face:
@@ -129,6 +142,25 @@ def judge(before: Face, after: Face) -> ChangeClass | None:
     if kept != before.outputs:
         return "value-changing"
     return "additive" if after != before else None
+
+
+def differing(before: Face, after: Face) -> tuple[ColumnChange, ...]:
+    """The outputs that are not what they were, in the order of the later face; what is gone is told last.
+
+    Examples
+    --------
+    >>> before = Face({"fare": ("int64", "a"), "tip": ("int64", "b")}, {})
+    >>> [(one.name, one.what) for one in differing(before, Face({"fare": ("int64", "c")}, {}))]
+    [('fare', 'changed'), ('tip', 'removed')]
+    """
+    found = []
+    for name, given in after.outputs.items():
+        known = before.outputs.get(name)
+        if known is None:
+            found.append(ColumnChange(name, "added"))
+        elif known != given:
+            found.append(ColumnChange(name, "changed" if known[0] == given[0] else "retyped"))
+    return (*found, *(ColumnChange(name, "removed") for name in before.outputs if name not in after.outputs))
 
 
 def broken_promises(before: Face, after: Face) -> tuple[str, ...]:

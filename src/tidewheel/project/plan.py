@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from tidewheel.digest import Digest, digest
-from tidewheel.fingerprint.recipe import Recipe
+from tidewheel.fingerprint.recipe import Recipe, upstream_of
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.project.change_class import ChangeClass, class_of
+from tidewheel.project.column_change import ColumnChange
 from tidewheel.project.graph import Graph
 
 Action = Literal["add", "change", "remove", "metadata", "follow", "finish"]
@@ -53,6 +54,10 @@ class Change:
     note: str = ""
     """What else there is to know, in words: of a transform, how a training set computes it."""
     estimate_cost: float | None = None
+    columns: tuple[ColumnChange, ...] = ()
+    """Its columns, features or outputs that are not what they were, where that can be told; data apart."""
+    spared: tuple[NodeId, ...] = ()
+    """Those of ``downstream`` that stay as they are: they use no column that the change is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,13 @@ def compare(graph: Graph, old: State, new: State, *, environment: str, base_vers
         for node in sorted(removed)
     )
     owners = {d.id: str(d.meta["owner"]) for d in graph.nodes.values() if d.meta.get("owner")}
-    return classify(Plan(environment, base_version, tuple(changes), owners), graph, {})
+    touched = {change.node for change in changes if change.action != "metadata"}
+    told = [replace(one, spared=_spared(one, touched)) if one.action == "change" else one for one in changes]
+    return classify(Plan(environment, base_version, tuple(told), owners), graph, {})
+
+
+def _spared(change: Change, touched: Collection[NodeId]) -> tuple[NodeId, ...]:
+    return tuple(node for node in change.downstream if node not in touched)
 
 
 def classify(plan: Plan, graph: Graph, judged: Mapping[NodeId, ChangeClass | None]) -> Plan:
@@ -164,9 +175,9 @@ def classify(plan: Plan, graph: Graph, judged: Mapping[NodeId, ChangeClass | Non
             declaration = graph.nodes[node]
             named = {reason.component for reason in change.reasons}
             waits = change.recipe is None
-            above = [found[up].kind for up in declaration.upstream if up in found and (waits or f"upstream:{up}" in named)]
-            strange = [name for name in named if name.startswith("upstream:") and name.partition(":")[2] not in found]
-            own = [name for name in named if not name.startswith("upstream:")] + strange
+            touched = {upstream_of(name) for name in named}
+            above = [found[up].kind for up in declaration.upstream if up in found and (waits or up in touched)]
+            own = [name for name in named if upstream_of(name) not in found]
             told = judged.get(node)
             kind = class_of(declaration.kind, own, inherited=above, judged=told, compared=node in judged)
             change = replace(change, kind=kind)
@@ -185,7 +196,7 @@ def _change(declaration: Declaration, graph: Graph, old: State, new: State) -> C
         action, kind = "add", "additive"
     elif waits or before.digest != after.digest:
         reasons = differences(before, after, partial=waits)
-        own = any(not reason.component.startswith("upstream:") for reason in reasons)
+        own = any(upstream_of(reason.component) is None for reason in reasons)
         action = "change" if own else "follow"
         kind = "value-changing"  # until it is told apart, once the classes of its upstream nodes are known
     elif node in new.missing_builds:
@@ -227,7 +238,7 @@ def differences(old: Recipe | None, new: Recipe, *, partial: bool = False) -> tu
             continue
         if other and left is not None and right is not None and left.note is not None and left.note == right.note:
             continue
-        if right is None and partial and name.startswith("upstream:"):
+        if right is None and partial and upstream_of(name) is not None:
             continue
         shown = right or left
         reasons.append(

@@ -14,14 +14,15 @@ from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Ledger
 from tidewheel.models.definition import ModelDefinition
 from tidewheel.project.change_class import ChangeClass
-from tidewheel.project.face import Face, face_of, face_of_source, face_of_transform, face_of_view, judge
+from tidewheel.project.column_change import ColumnChange
+from tidewheel.project.face import Face, differing, face_of, face_of_source, face_of_transform, face_of_view, judge
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.schema import Schema
 from tidewheel.serving.definition import Deployment
 from tidewheel.sources.definition import Source
 
-_OF_OTHERS = ("lib:", "python", "upstream:")
+_OF_OTHERS = ("lib:", "python", "upstream:", "column:")
 
 
 class Faces:
@@ -109,23 +110,23 @@ def recall_faces(ledger: Ledger, recipes: Mapping[NodeId, Recipe]) -> dict[NodeI
     return {node: Face.from_json(known[key]) for node, recipe in recipes.items() if (key := _key(recipe)) in known}
 
 
-def judge_faces(
+def compare_faces(
     faces: Faces, ledger: Ledger, *, nodes: Collection[NodeId], before: Mapping[NodeId, Recipe]
-) -> dict[NodeId, ChangeClass | None]:
-    """What becomes of the readers of some nodes, of those whose faces could be compared.
+) -> dict[NodeId, tuple[ChangeClass | None, tuple[ColumnChange, ...]]]:
+    """What becomes of the readers of some nodes, and of which columns, of those whose faces could be compared.
 
     Parameters
     ----------
     before
         Recipes that the environment points at.
     """
-    judged = {}
+    compared = {}
     for node, shown in recall_faces(ledger, {node: before[node] for node in nodes if node in before}).items():
         now = faces.find(node)
         if now is not None:
-            judged[node] = judge(shown, now)
-    return judged
+            compared[node] = (judge(shown, now), differing(shown, now))
+    return compared
 
 
 def _key(recipe: Recipe) -> str:
-    return f"face-2:{recipe.digest}"
+    return f"face-3:{recipe.digest}"

@@ -19,6 +19,7 @@ from tidewheel.project.plan import Change, Plan, Reason, differences
 from tidewheel.project.sample_rows import find_sample
 from tidewheel.project.show_sweep import describe_sweep
 from tidewheel.project.survey import Surveyor, make_plan, plan_and_survey, read_environment
+from tidewheel.project.used_columns import used_columns
 from tidewheel.project.wording import describe
 from tidewheel.sources.definition import Source
 
@@ -74,6 +75,8 @@ class Explanation:
     verdict: str
     reasons: tuple[Reason, ...]
     causes: tuple[tuple[NodeId, str], ...]
+    passed: tuple[tuple[NodeId, str], ...] = ()
+    """Changes above it that do not reach it, and why."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -253,15 +256,28 @@ def explain_node(project: Project, workspace: Workspace, name: str, *, environme
     changes: Mapping[NodeId, Change] = {change.node: change for change in plan.changes}
     change = changes.get(declaration.id)
     if change is None:
-        return Explanation(
-            declaration.id, f"up to date in {environment}: its recipe has a build, and no component differs", (), ()
-        )
+        verdict = f"up to date in {environment}: its recipe has a build, and no component differs"
+        return Explanation(declaration.id, verdict, (), (), tuple(_passed(project, declaration, changes)))
     causes = []
     for upstream in project.graph.upstream(declaration.id):
         cause = changes.get(upstream)
         if cause is not None and cause.action in {"add", "change"}:
             causes.append((upstream, _because(cause)))
     return Explanation(declaration.id, _verdict(change, plan), change.reasons, tuple(causes))
+
+
+def _passed(project: Project, declaration: Declaration, changes: Mapping[NodeId, Change]) -> Iterator[tuple[NodeId, str]]:
+    """Changes above a node that do not reach it, and why: where on the way their columns are not used."""
+    for upstream in project.graph.upstream(declaration.id):
+        change = changes.get(upstream)
+        if change is None or declaration.id not in change.spared:
+            continue
+        told = ", ".join(f"{one.name} ({one.what})" for one in change.columns) or "other columns"
+        between = [declaration.id, *project.graph.upstream(declaration.id)]
+        for node in between:
+            used = used_columns(project.graph.nodes[node].definition)
+            if used is not None and used.node == upstream:
+                yield upstream, f"it changes in {told}; {node} uses {', '.join(used.columns)}"
 
 
 def _verdict(change: Change, plan: Plan) -> str:

@@ -14,13 +14,16 @@ from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.record import Build, Ledger
 from tidewheel.project.cost import Rates, estimate
 from tidewheel.project.load import Project
+from tidewheel.project.measure_change import measure_plan
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan, State, classify, compare
 from tidewheel.project.protect import find_objections
-from tidewheel.project.read_faces import Faces, judge_faces
+from tidewheel.project.read_faces import Faces, compare_faces
 from tidewheel.project.sample_rows import find_sample
 from tidewheel.project.serviceable import is_serviceable
+from tidewheel.project.used_columns import UsedColumns, used_columns
 from tidewheel.project.wording import describe
+from tidewheel.sources.column_basis import basis_of
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import Snapshot
 
@@ -51,16 +54,37 @@ class Surveyor:
         self._project = project
         self.workspace = workspace
         self._own: dict[NodeId, dict[str, Component]] = {}
+        self._beside: dict[NodeId, Digest] = {}
         self.snapshots: dict[NodeId, Snapshot] = {}
 
     def recipe(self, declaration: Declaration, contents: Mapping[NodeId, Digest]) -> Recipe:
         """The recipe of a node, with the upstream components whose content is known."""
         components = dict(self._components(declaration))
+        used = used_columns(declaration.definition)
         for upstream in declaration.upstream:
             content = contents.get(upstream)
-            if content is not None:
-                components[f"upstream:{upstream}"] = Component(content, where=self._project.graph.nodes[upstream].where)
+            if content is None:
+                continue
+            above = self._project.graph.nodes[upstream]
+            if used is not None and above.id == used.node:
+                components.update(self._by_column(above, used, content))
+            else:
+                components[f"upstream:{upstream}"] = Component(content, where=above.where)
         return Recipe(declaration.kind, components)
+
+    def _by_column(self, above: Declaration, used: UsedColumns, content: Digest) -> dict[str, Component]:
+        """What of a source decides the columns that are used: its data and all of its definition but the select, which rows the
+        select leaves, and what makes each of the columns. A column that is passed through as it is needs no word."""
+        beside = self._beside.get(above.id)
+        if beside is None:
+            parts = sorted((name, part.value) for name, part in self._components(above).items() if name != "param:select")
+            beside = self._beside[above.id] = digest(parts)
+        found = basis_of(used.source, used.columns)
+        rows = digest([beside, found.rows])
+        made = {f"upstream:{above.id}": Component(rows, where=above.where, stands_for=content)}
+        for name, text in found.texts.items():
+            made[f"column:{above.id}.{name}"] = Component(found.columns[name], where=above.where, note=describe(text))
+        return made
 
     def _components(self, declaration: Declaration) -> dict[str, Component]:
         found = self._own.get(declaration.id)
@@ -167,15 +191,26 @@ def read_environment(ledger: Ledger, name: str) -> tuple[State, int]:
     return State(recipes, metas), environment.version
 
 
-def make_plan(project: Project, workspace: Workspace, environment: str, *, only: Collection[NodeId] | None = None) -> Plan:
-    """Compare the working tree with an environment.
+def make_plan(
+    project: Project,
+    workspace: Workspace,
+    environment: str,
+    *,
+    only: Collection[NodeId] | None = None,
+    thorough: bool = False,
+) -> Plan:
+    """Compare the working tree with an environment, and measure what changes on a sample.
 
     Parameters
     ----------
     only
         Restrict the plan to these nodes; ``None`` plans everything, removals included.
+    thorough
+        Measure what is computed from sources too, which are read for it: :mod:`tidewheel.project.measure_change`.
     """
-    plan, _ = plan_and_survey(project, Surveyor(project, workspace), ledger=workspace.ledger, environment=environment)
+    surveyor = Surveyor(project, workspace)
+    plan, survey = plan_and_survey(project, surveyor, ledger=workspace.ledger, environment=environment)
+    plan = measure_plan(project, workspace, plan, snapshots=survey.snapshots, thorough=thorough)
     return restrict(plan, only)
 
 
@@ -187,16 +222,20 @@ def plan_and_survey(project: Project, surveyor: Surveyor, *, ledger: Ledger, env
     after = survey.state.recipes
     faces = Faces(project, surveyor.workspace, after)
     moved = [change.node for change in plan.changes if change.action in {"change", "follow"}]
-    plan = classify(plan, project.graph, judge_faces(faces, ledger, nodes=moved, before=before.recipes))
+    compared = compare_faces(faces, ledger, nodes=moved, before=before.recipes)
+    plan = classify(plan, project.graph, {node: kind for node, (kind, _) in compared.items()})
     objections = find_objections(project, surveyor.workspace, plan.changes, faces=faces, before=before.recipes, after=after)
     plan = with_estimates(plan, ledger, project.configuration.rates)
     changes = tuple(
-        replace(change, note=f"runs {offline_form(definition)}")
-        if (node := project.graph.nodes.get(change.node)) is not None and isinstance(definition := node.definition, Transform)
-        else change
+        replace(change, note=_note(project.graph.nodes.get(change.node)), columns=compared.get(change.node, (None, ()))[1])
         for change in plan.changes
     )
     return replace(plan, changes=changes, objections=objections), survey
+
+
+def _note(declaration: Declaration | None) -> str:
+    definition = None if declaration is None else declaration.definition
+    return f"runs {offline_form(definition)}" if isinstance(definition, Transform) else ""
 
 
 def restrict(plan: Plan, only: Collection[NodeId] | None) -> Plan:

@@ -7,19 +7,19 @@ which rows there are. Where that is not certain from the text, the whole select 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-
-import sqlglot
-from sqlglot import exp
+from typing import TYPE_CHECKING
 
 from tidewheel.digest import Digest, digest
 from tidewheel.sources.definition import Source
 from tidewheel.sources.select import parse_select
 from tidewheel.sources.sql import DIALECT
 
-_UNCERTAIN = (exp.Columns, exp.PositionalColumn)
+if TYPE_CHECKING:
+    from sqlglot import exp
+
 _NUMBERED = re.compile(r"(.+)[_:]\d+")
 
 
@@ -44,10 +44,50 @@ class Select:
     rows: tuple[str, frozenset[str]]
 
 
-def column_bases(source: Source, names: tuple[str, ...]) -> dict[str, Digest]:
-    """What decides each of some columns after ``select``, beside the rows that are read.
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What decides some columns of a source after ``select``, its data apart.
 
-    Two sources that give a column one digest give it the same values and the same rows, over the same data.
+    Parameters
+    ----------
+    rows
+        Digest of what counts for every column: which rows there are, how they are placed in time and told apart.
+    columns
+        Digest of what makes each of the columns, beside that.
+    texts
+        What makes each of the columns that the select computes, to be shown.
+    """
+
+    rows: Digest
+    columns: Mapping[str, Digest]
+    texts: Mapping[str, str]
+
+
+def basis_of(source: Source, names: Collection[str]) -> Basis:
+    """What decides some columns after ``select``, beside the data that is read.
+
+    Two sources whose ``rows`` are equal, and which give a column one digest, give it the same values in the same rows, over
+    the same data.
+
+    Examples
+    --------
+    >>> from tidewheel.sources.definition import source
+    >>> one = source("s", "s.csv", time="t", select="SELECT *, a / 60 AS minutes FROM this WHERE a > 0")
+    >>> two = source("s", "s.csv", time="t", select="SELECT *, a / 61 AS minutes FROM this WHERE a > 0")
+    >>> before, after = (basis_of(each, ("a", "minutes")) for each in (one, two))
+    >>> before.rows == after.rows, before.columns["a"] == after.columns["a"], after.texts
+    (True, True, {'minutes': 'a / 61'})
+    """
+    rows, select = _rows_of(source)
+    if select is None:
+        return Basis(rows, {name: digest(["column", name]) for name in names}, {})
+    found = {name: sorted(_reached(select, {name.lower()})) for name in names}
+    texts = {name: text for name in names if (text := _text(select, name.lower())) is not None}
+    return Basis(rows, {name: digest(["column", name, reached]) for name, reached in found.items()}, texts)
+
+
+def column_bases(source: Source, names: Collection[str]) -> dict[str, Digest]:
+    """What decides each of some columns after ``select``, which rows there are included, in one digest each.
 
     Examples
     --------
@@ -59,12 +99,25 @@ def column_bases(source: Source, names: tuple[str, ...]) -> dict[str, Digest]:
     >>> column_bases(one, ("more",)) == column_bases(two, ("more",))
     False
     """
+    found = basis_of(source, names)
+    return {name: digest([found.rows, column]) for name, column in found.columns.items()}
+
+
+@lru_cache(maxsize=1024)
+def _rows_of(source: Source) -> tuple[Digest, Select | None]:
+    """What decides the rows, and the select's parts; ``None`` for those where single columns are not certain: then all of the
+    source decides the rows."""
     select, named = _read(source.select), _of_the_source(source)
     if select is None or named is None:
-        return {name: digest(["whole", source.parameters, name]) for name in names}
+        return digest(["whole", source.parameters]), None
     rest = {name: value for name, value in source.parameters.items() if name != "select"}
-    rows = [select.rows[0], select.stars]
-    return {name: digest(["column", name, rest, rows, sorted(_reached(select, {name.lower(), *named}))]) for name in names}
+    reached = sorted(_reached(select, {*named, *select.rows[1]}))
+    return digest(["rows", rest, select.rows[0], select.stars, reached]), select
+
+
+def _text(select: Select, name: str) -> str | None:
+    told = select.replaced.get(name) or select.made.get(name)
+    return None if told is None else told[0]
 
 
 def _of_the_source(source: Source) -> frozenset[str] | None:
@@ -75,13 +128,15 @@ def _of_the_source(source: Source) -> frozenset[str] | None:
     found = {str(name).lower() for name in named}
     for condition in (source.deleted, *(rule.condition for rule in source.quarantine)):
         if condition is not None:
+            import sqlglot
+
             found |= _names(sqlglot.parse_one(condition, read=DIALECT))
     return frozenset(found)
 
 
 def _reached(select: Select, names: set[str]) -> Iterator[str]:
     """Texts of all that may decide some names: an item may use the alias of another one, and so may the condition."""
-    waiting, seen = {*names, *select.rows[1]}, set[str]()
+    waiting, seen = set(names), set[str]()
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -102,8 +157,11 @@ def _read(text: str | None) -> Select | None:
     """The parts of a select; ``None`` where which column is which is not certain."""
     if text is None:
         return Select({}, {}, 1, frozenset(), ("", frozenset()))
+    import sqlglot  # who has no select does without: an answer of numbers loads nothing heavy
+    from sqlglot import exp
+
     tree = sqlglot.parse_one(parse_select(text).sql, read=DIALECT)
-    if any(tree.find(kind) is not None for kind in _UNCERTAIN):
+    if tree.find(exp.Columns, exp.PositionalColumn) is not None:
         return None
     made: dict[str, tuple[str, frozenset[str]]] = {}
     replaced: dict[str, tuple[str, frozenset[str]]] = {}
@@ -132,4 +190,6 @@ def _told(node: exp.Expr) -> tuple[str, frozenset[str]]:
 
 
 def _names(node: exp.Expr) -> frozenset[str]:
+    from sqlglot import exp
+
     return frozenset(one.name.lower() for one in node.find_all(exp.Identifier))

@@ -19,6 +19,7 @@ from tests.project.test_apply import apply, plan, write, write_data
 from tidewheel.cli.render import render_plan
 from tidewheel.clock import parse_instant
 from tidewheel.datasets.handle import Dataset
+from tidewheel.errors import Invalid
 from tidewheel.features.prepare import prepare
 from tidewheel.features.register import OnlineViews
 from tidewheel.ledger.definition import NodeId
@@ -119,6 +120,7 @@ EDITS: dict[str, tuple[Shop, set[str]]] = {
     "the label": (replace(SHOP, columns=columns(y="x + 1")), {"training_set:data0"}),
     "which rows there are": (replace(SHOP, condition="x >= 3"), ALL),
     "a column that rows are ordered by": (replace(SHOP, more=', created="asked"'), ALL),
+    "an identity of events": (replace(SHOP, more=', event_id="items"'), ALL),
     "a column that rows are left out by": (
         replace(SHOP, more=', expect=[tw.expect("spare", between=(0, 20), otherwise="quarantine")]'),
         ALL,
@@ -148,6 +150,16 @@ def test_a_rule_of_one_view_makes_the_column_that_it_looks_at_one_that_the_view_
         write(tmp_path, [first.replace("y + 1", "y + 9"), ruled, *rest])
         reached = {str(change.node) for change in plan(opened).changes}
     assert reached == {"source:s0", "view:V0", "service:service0", "training_set:data0"}
+
+
+def test_a_column_that_cannot_be_computed_is_refused_though_nobody_uses_it(shop: Workspace) -> None:
+    put(shop.root, SHOP)
+    apply(shop, plan(shop))
+    put(shop.root, replace(SHOP, columns=columns(spare="nothing_of_that_name + 1")))
+    with pytest.raises(Invalid, match="nothing_of_that_name"):
+        apply(shop, plan(shop))
+    put(shop.root, SHOP)
+    assert plan(shop).empty
 
 
 def run(root: Path, *words: str) -> str:

@@ -73,6 +73,11 @@ def test_an_edit_moves_the_columns_that_it_may_change(before: str | None, after:
 
 def test_columns_that_drop_rows_or_order_them_count_for_all_others() -> None:
     first, second = "SELECT *, a AS d FROM this", "SELECT *, b AS d FROM this"
-    for rest in ({"deleted": "d > 3"}, {"created": "d"}, {"expect": [expect("d", null=False, otherwise="quarantine")]}):
+    for rest in (
+        {"deleted": "d > 3"},
+        {"created": "d"},
+        {"event_id": "b"},
+        {"expect": [expect("d", null=False, otherwise="quarantine")]},
+    ):
         assert column_bases(of(first, **rest), ("a",)) != column_bases(of(second, **rest), ("a",))
     assert column_bases(of(first), ("a",)) == column_bases(of(second), ("a",))

@@ -98,6 +98,9 @@ class BuildContext:
 def build_source(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
     """Record the snapshot that everything downstream reads."""
     snapshot = context.surveyor.snapshots[declaration.id]
+    source = declaration.definition
+    if isinstance(source, Source) and source.select is not None and (snapshot.files or snapshot.pushes or snapshot.table):
+        context.workspace.sources.schema(source)  # who uses none of its new columns would not notice that it cannot be read
     size = sum(file.size_bytes for file in snapshot.files) + sum(push.size_bytes for push in snapshot.pushes)
     parts = [f"{len(snapshot.files)} files"] if snapshot.files else []
     parts += [f"{len(snapshot.pushes)} segments of pushes"] if snapshot.pushes else []

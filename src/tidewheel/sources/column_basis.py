@@ -122,9 +122,9 @@ def _text(select: Select, name: str) -> str | None:
 
 def _of_the_source(source: Source) -> frozenset[str] | None:
     """Columns that every row of the source is placed, told apart and dropped by; ``None`` where they are not certain."""
-    if source.changes is not None:
-        return None
-    named = {source.time, source.created, source.event_id, source.available, source.valid_to} - {None}
+    if source.changes is not None or source.event_id is not None:
+        return None  # of rows of one id the greatest counts, by all columns
+    named = {source.time, source.created, source.available, source.valid_to} - {None}
     found = {str(name).lower() for name in named}
     for condition in (source.deleted, *(rule.condition for rule in source.quarantine)):
         if condition is not None:

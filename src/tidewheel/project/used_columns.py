@@ -16,7 +16,7 @@ from tidewheel.datasets.definition import TrainingSet
 from tidewheel.features.definition import FeatureView
 from tidewheel.ledger.definition import NodeId, node_id
 from tidewheel.sources.definition import Source
-from tidewheel.sources.dialect import DIALECT
+from tidewheel.sources.sql import DIALECT
 
 _LOOKING_FURTHER = (exp.Star, exp.Columns, exp.PositionalColumn, exp.Query)
 

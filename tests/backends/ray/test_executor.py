@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import ray
-from tests.backends.ray.cluster import RayCluster, network_of_its_own, ray_cluster
+from tests.backends.ray.cluster import OBJECT_STORE_BYTES, RayCluster, network_of_its_own, ray_cluster
 from tests.pipelines.memory import held_bytes, peak_bytes, reset_peak
 from tests.pipelines.workspace import COMMAND, Workspace, workspace
 
@@ -183,14 +183,14 @@ def test_tables_travel_in_pieces(far: Workspace) -> None:
 
 def test_a_large_result_is_streamed_to_the_driver(far: Workspace) -> None:
     """Neither side holds more of it than the value, and Ray's object store is smaller. By hand with 1 << 30 bytes."""
-    size = 128 << 20
+    size = 192 << 20
     with far.session.active():
         far.steps().make(8)
         reset_peak()
         before = held_bytes()
         pid, made = far.steps().make(size)
     assert (len(made), made[-1]) == (size // 8, 1.5)
-    assert peak_bytes() - before < 1.6 * size
+    assert peak_bytes() - before < 1.2 * size + OBJECT_STORE_BYTES  # whose pages count as the driver's, once touched
     assert peak_bytes(pid) < 1.6 * size + (256 << 20)  # Python with NumPy and Arrow
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pyarrow as pa
-import sqlglot
-from sqlglot import exp
 
 from tidewheel.errors import Invalid, TidewheelError, TypeMismatch, UnknownFeature, near_miss
 from tidewheel.sources.definition import Source
@@ -82,6 +80,9 @@ def named(source: Source, error: TidewheelError, *, place: str | None = None) ->
 def _fault_of_rule(
     source: Source, rule: Rule, described: pa.Schema, describe: Callable[[str], pa.Schema], *, plain: str
 ) -> TidewheelError | None:
+    import sqlglot  # what answers online knows sources too, and needs no SQL
+    from sqlglot import exp
+
     columns = [one.name for one in sqlglot.parse_one(str(rule.condition), read=DIALECT).find_all(exp.Column) if not one.table]
     known = {name.lower(): name for name in described.names}
     for name in columns:

@@ -111,6 +111,16 @@ def open_project(folder: Path, workspace: str | None) -> tuple[Project, Workspac
     return project, opened
 
 
+def open_only(folder: Path, workspace: str | None) -> Workspace:
+    """Open the workspace for a verb that needs no code of the project; click closes it when the verb ends."""
+    from tidewheel.project.load import find_root
+    from tidewheel.project.open import open_workspace
+
+    opened = open_workspace(find_root(folder), workspace)
+    click.get_current_context().call_on_close(opened.close)
+    return opened
+
+
 def emit(value: object) -> None:
     """A value as JSON on stdout."""
     click.echo(json.dumps(value, indent=2, default=str))

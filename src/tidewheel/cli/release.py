@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tidewheel.cli.options import emit, open_project, project_options
+from tidewheel.cli.options import emit, open_only, open_project, project_options
 
 
 @click.command()
@@ -29,10 +29,15 @@ def promote(
     tidewheel promote dev prod     prod points at the recipes of dev
     """
     from tidewheel.cli.render import render_moves
+    from tidewheel.project.move_environment import move_planned, plan_environment_promotion
     from tidewheel.project.release import plan_promotion, promote_planned
 
-    project, opened = open_project(folder, workspace)
-    planned = plan_promotion(project, opened, source, target=target, version=version, force=force)
+    if target is not None:
+        opened = open_only(folder, workspace)
+        planned = plan_environment_promotion(opened, source, target)
+    else:
+        project, opened = open_project(folder, workspace)
+        planned = plan_promotion(project, opened, source, version=version, force=force)
     if not as_json:
         click.echo(render_moves(planned), err=True)
     if dry_run or planned.empty:
@@ -41,7 +46,10 @@ def promote(
         return 0
     if not yes:
         click.confirm("move?", abort=True, err=True)
-    promote_planned(opened, planned, reason=reason)
+    if target is not None:
+        move_planned(opened, planned, reason=reason)
+    else:
+        promote_planned(opened, planned, reason=reason)
     emit(planned.to_json()) if as_json else click.echo("moved")
     return 0
 
@@ -56,20 +64,31 @@ def promote(
 def rollback(
     name: str, to: int | None, yes: bool, dry_run: bool, reason: str, folder: Path, workspace: str | None, as_json: bool
 ) -> int:
-    """Go back: a deployment to its route before, or an environment to its pointers before. One more entry in the history."""
+    """Go back: a deployment to its route before, or an environment to its pointers before. One more entry in the history.
+
+    Nothing is built, and the project's code is not loaded: it may be in the middle of an edit. Servers follow within a second.
+    """
     from tidewheel.cli.render import render_moves
+    from tidewheel.project.move_environment import move_planned, plan_environment_rollback
     from tidewheel.project.release import plan_rollback, roll_back_planned
 
-    project, opened = open_project(folder, workspace)
-    planned = plan_rollback(project, opened, name, to=to)
+    opened = open_only(folder, workspace)
+    deployments = opened.routes.list_deployments()
+    if name in deployments:
+        planned = plan_rollback(opened, name, to=to)
+    else:
+        planned = plan_environment_rollback(opened, name, to=to, others=deployments)
     if not as_json:
         click.echo(render_moves(planned), err=True)
-    if dry_run:
+    if dry_run or planned.empty:
         if as_json:
             emit(planned.to_json())
         return 0
     if not yes:
         click.confirm("move?", abort=True, err=True)
-    roll_back_planned(opened, planned, reason=reason)
+    if name in deployments:
+        roll_back_planned(opened, planned, reason=reason)
+    else:
+        move_planned(opened, planned, reason=reason)
     emit(planned.to_json()) if as_json else click.echo("moved")
     return 0

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from tidewheel.clock import format_instant
+from tidewheel.ledger.environment import is_node
 
 if TYPE_CHECKING:
     from tidewheel.access.definition import Entry
     from tidewheel.ledger.catalog import Hit
+    from tidewheel.ledger.environment import Move
     from tidewheel.monitors.window import Check
     from tidewheel.project.apply import Applied
     from tidewheel.project.check import CheckReport
@@ -287,6 +289,30 @@ def render_repetition(found: Repetition) -> str:
 def render_moves(moves: Moves) -> str:
     """What a promotion or rollback would move."""
     return "\n".join([moves.title, *(f"  {line}" for line in moves.lines)])
+
+
+def moves_to_json(moves: Sequence[Move]) -> list[dict[str, object]]:
+    """Moves of an environment as plain values."""
+    return [
+        {
+            "version": move.version,
+            "at": format_instant(move.at),
+            "actor": move.actor,
+            "reason": move.reason,
+            "changes": {node: {"old": old, "new": new} for node, (old, new) in move.changes.items()},
+        }
+        for move in moves
+    ]
+
+
+def render_history(moves: Sequence[Move]) -> str:
+    """Moves of an environment."""
+    rows = []
+    for move in moves:
+        nodes = [node for node in move.changes if is_node(node)]
+        shown = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
+        rows.append([str(move.version), format_instant(move.at), move.actor, move.reason, shown or "descriptions and the like"])
+    return table(["version", "at", "who", "why", "moved"], rows)
 
 
 def render_audit(entries: Sequence[Entry]) -> str:

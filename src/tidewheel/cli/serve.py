@@ -24,6 +24,7 @@ from tidewheel.cli.options import open_project, project_options, working
     show_default=True,
     help="Processes that share the port; the dead are replaced.",
 )
+@click.option("--environment", "-e", "--env", default=None, help="Environment to serve.  [default: as in tidewheel.toml]")
 @click.option("--worker", is_flag=True, hidden=True)
 @click.option("--work", is_flag=True, help="Run what triggers ask for beside it, in a process of its own.")
 @project_options
@@ -33,6 +34,7 @@ def serve(
     port: int,
     features_only: bool,
     workers: int,
+    environment: str | None,
     worker: bool,
     work: bool,
     folder: Path,
@@ -41,14 +43,16 @@ def serve(
 ) -> None:
     """Answer features and predictions over HTTP until stopped.
 
-    Every feature service of the project is served. NAME is a deployment, or several; all when none is named. Naming a feature
-    service instead loads no model.
+    Every feature service is served. NAME is a deployment, or several; all when none is named. Naming a feature service instead
+    loads no model. What answers is what the environment points at: after apply, promote or rollback a running server follows
+    within a second, and no request fails.
     """
     tell = _announcer(as_json)
     if workers > 1:
         from tidewheel.project.supervise import serve_workers, worker_command
 
         given = [*name, "--host", host, *(["--features"] if features_only else []), *(["-w", workspace] if workspace else [])]
+        given += ["-e", environment] if environment else []
         command = worker_command(folder.absolute(), *given)
         with working(folder, workspace, wanted=work) as begin:
 
@@ -62,7 +66,7 @@ def serve(
     from tidewheel.web.serve import serve as start
 
     project, opened = open_project(folder, workspace)
-    app = assemble(project, opened, name, features_only=features_only)
+    app = assemble(project, opened, name, features_only=features_only, environment=environment)
     with working(folder, workspace, wanted=work) as begin:
 
         def announce_one(line: str) -> None:

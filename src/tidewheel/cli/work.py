@@ -13,6 +13,7 @@ from tidewheel.cli.options import (
     emit,
     environment_argument,
     given,
+    open_only,
     open_project,
     param_option,
     project_options,
@@ -255,11 +256,17 @@ def gc(dry_run: bool, keep_history: int, keep: str, grace: str, folder: Path, wo
 
 
 @admin.command()
+@click.argument("environment", required=False)
 @project_options
-def history(folder: Path, workspace: str | None, as_json: bool) -> None:
-    """Who changed what, when: the audit trail, newest first."""
-    from tidewheel.cli.render import render_audit
+def history(environment: str | None, folder: Path, workspace: str | None, as_json: bool) -> None:
+    """Who changed what, when: the audit trail, newest first; or the moves of ENVIRONMENT, with the reasons."""
+    from tidewheel.cli.render import moves_to_json, render_audit, render_history
+    from tidewheel.project.pointed import check_environment
 
-    _, opened = open_project(folder, workspace)
+    opened = open_only(folder, workspace)
+    if environment is not None:
+        moves = opened.ledger.history(check_environment(opened, environment).name)
+        emit(moves_to_json(moves)) if as_json else click.echo(render_history(moves))
+        return
     entries = opened.audit.list()
     emit([asdict(entry) for entry in entries]) if as_json else click.echo(render_audit(entries))

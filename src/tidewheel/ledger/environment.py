@@ -51,6 +51,17 @@ class Edge:
     depth: int
 
 
+def is_node(pointer: NodeId) -> bool:
+    """Whether a pointer is that of a node, and not of something beside it, such as its meta.
+
+    Examples
+    --------
+    >>> is_node(NodeId("view:a/b")), is_node(NodeId("meta/view:a"))
+    (True, False)
+    """
+    return "/" not in pointer.partition(":")[0]
+
+
 def changes(old: Mapping[NodeId, Digest], merge: Mapping[NodeId, Digest | None]) -> Changes:
     """What merging pointers changes; nodes that stay as they are are left out.
 

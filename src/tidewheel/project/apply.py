@@ -6,6 +6,7 @@ once: both may build (equal recipes give one build), one moves the pointers, the
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Collection, Mapping
@@ -17,11 +18,19 @@ from tidewheel.errors import Conflict, StalePlan
 from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Build
-from tidewheel.project.build import BUILDERS, BuildContext, Built
+from tidewheel.project.build import BUILDERS, CHAMPION, BuildContext, Built, let_answer
 from tidewheel.project.keep_views import collect_in_time, refresh_pinned
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan
+from tidewheel.project.pointed import (
+    SERVED_KINDS,
+    answers_id,
+    code_id,
+    list_answering,
+    point_at_code,
+    point_at_version,
+)
 from tidewheel.project.progress import Progress, silent
 from tidewheel.project.protect import refuse
 from tidewheel.project.read_faces import Faces, remember_faces
@@ -117,6 +126,8 @@ class _Runner:
     def __init__(self, context: BuildContext, plan: Plan, builds: dict[NodeId, Build]) -> None:
         self._context = context
         self._plan = plan
+        self._code = context.code  # packed before anything is built: an edit meanwhile is not what was planned
+        self._before = context.workspace.ledger.environment(plan.environment).pointers
         self._recipes: dict[NodeId, Recipe] = {}
         self.builds = builds
         self.steps: list[Step] = []
@@ -137,11 +148,24 @@ class _Runner:
         if build is None:
             build = self._build(declaration, recipe)
         elif any(change.node == declaration.id for change in self._plan.changes):
-            self.steps.append(Step(declaration.id, built=False, seconds=0.0, summary="found from before"))
+            summary = f"found from before{self._come_back(declaration, build)}"
+            self.steps.append(Step(declaration.id, built=False, seconds=0.0, summary=summary))
         self.builds[declaration.id] = build
         context.builds[declaration.id] = build
         content = build.content if declaration.kind in CONTENT_KINDS else recipe.digest
         context.contents[declaration.id] = content
+
+    def _come_back(self, declaration: Declaration, build: Build) -> str:
+        """Let what was built before answer again, where the environment points elsewhere. What there is to say of it."""
+        if declaration.kind not in _ACTIVATING or self._before.get(declaration.id) == build.recipe:
+            return ""
+        self._still_at_base()
+        output = json.loads(build.output)
+        if output["failed"]:
+            self._context.gate_failed = True
+            return f"; {output['version']} does not answer: gate {', '.join(output['failed'])} failed"
+        version = self._context.workspace.registry.get(output["version"])
+        return f"; {let_answer(self._context, declaration, version)}"
 
     def _validate(self, declaration: Declaration) -> None:
         """Stop at rows that are not what was expected, also where nothing is to be built; warnings go to the reports."""
@@ -194,8 +218,11 @@ class _Runner:
             workspace.ledger.put_recipe(node, recipe)
             workspace.ledger.put_recipe(meta_id(node), meta)
             pointers[node], pointers[meta_id(node)] = recipe.digest, meta.digest
+        pointers |= self._point_at_code() | self._point_at_versions()
         for node in removed:
-            pointers[node] = pointers[meta_id(node)] = None
+            beside = [meta_id(node), code_id(node)]
+            beside += [answers_id(node.partition(":")[2])] if node.startswith("deployment:") else []
+            pointers |= dict.fromkeys(one for one in (node, *beside) if one in self._before)
         record_catalog(context.project, workspace, self._plan.environment)
         faces = Faces(context.project, workspace, self._recipes)
         remember_faces(faces, workspace.ledger, recipes=self._recipes)
@@ -214,6 +241,37 @@ class _Runner:
             workspace.actor, "apply", f"environment:{after.name}", before=str(before.version), after=str(after.version)
         )
         return after.version
+
+    def _point_at_code(self) -> dict[NodeId, Digest | None]:
+        """Of nodes that are served and have changed: a node that is as it was keeps the code that it was applied from."""
+        ledger = self._context.workspace.ledger
+        return {
+            code_id(node): point_at_code(ledger, node, self._code)
+            for node, recipe in self._recipes.items()
+            if recipe.kind in SERVED_KINDS and (self._before.get(node) != recipe.digest or code_id(node) not in self._before)
+        }
+
+    def _point_at_versions(self) -> dict[NodeId, Digest | None]:
+        """Of deployments: who answers from this move on. Where a gate failed, that is who answered before."""
+        workspace, here = self._context.workspace, self._plan.environment
+        answering = list_answering(workspace, here)
+        found: dict[NodeId, Digest | None] = {}
+        for node, recipe in self._recipes.items():
+            if recipe.kind != "deployment":
+                continue
+            deployment, output = node.partition(":")[2], json.loads(self.builds[node].output)
+            answers = answering.get(deployment)
+            if here == workspace.environment:
+                champion = workspace.routes.current(deployment).champion
+                answers = None if champion is None else f"{champion.model}:{champion.version}"
+            elif not output["failed"]:
+                answers = str(output["version"])
+            elif answers is None:
+                held = workspace.registry.find(output["version"].rpartition(":")[0], CHAMPION)
+                answers = None if held is None else held.name
+            if answers is not None:
+                found[answers_id(deployment)] = point_at_version(workspace.ledger, deployment, answers)
+        return found
 
 
 def _cpu_seconds() -> float:

@@ -223,7 +223,7 @@ def build_gate(context: BuildContext, declaration: Declaration, recipe: Recipe) 
 
 def build_deployment(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
     """Route traffic to the version that was built, when its gates let it pass."""
-    deployment, workspace = declaration.definition, context.workspace
+    deployment = declaration.definition
     assert isinstance(deployment, Deployment)
     version = context.version(node_id("model", deployment.model))
     reports = _gate_reports(context, declaration)
@@ -232,10 +232,21 @@ def build_deployment(context: BuildContext, declaration: Declaration, recipe: Re
         context.gate_failed = True
         summary = f"{version.name} does not answer: gate {', '.join(failed)} failed"
     else:
-        reason = context.reason or f"apply {context.environment}"
-        evidence = reports[-1] if reports else None
-        summary = release_built(workspace, deployment, version=version, report=evidence, reason=reason)
+        summary = let_answer(context, declaration, version)
     return Built(recipe.digest, json.dumps({"version": version.name, "failed": failed}).encode(), summary)
+
+
+def let_answer(context: BuildContext, declaration: Declaration, version: ModelVersion) -> str:
+    """Let a version answer that its gates let pass: in the environment that the project works in by its route, at once or in
+    steps; in another one when the environment moves. One line for a person."""
+    deployment, workspace = declaration.definition, context.workspace
+    assert isinstance(deployment, Deployment)
+    if context.environment != workspace.environment:
+        return f"{version.name} is to answer in {context.environment}"
+    reports = _gate_reports(context, declaration)
+    reason = context.reason or f"apply {context.environment}"
+    evidence = reports[-1] if reports else None
+    return release_built(workspace, deployment, version=version, report=evidence, reason=reason)
 
 
 def _gate_reports(context: BuildContext, declaration: Declaration) -> list[GateReport]:

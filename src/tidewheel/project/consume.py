@@ -25,6 +25,7 @@ from tidewheel.project.backend import load_backend, technology
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
+from tidewheel.project.pointed import list_needed
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push_log import PushLog
 from tidewheel.sources.quarantine import Quarantine
@@ -158,6 +159,9 @@ class _Feed:
                 if self._pinned is None:
                     self._pinned = PinnedProjects(self.project, self.workspace)
                 found += self._pinned.service(self.workspace.registry.get(f"{arm.model}:{arm.version}")).views
+        if any(name != self.workspace.environment for name in self.workspace.ledger.list_environments()):
+            self._pinned = self._pinned or PinnedProjects(self.project, self.workspace)
+            found += [view for views in list_needed(self.workspace, self._pinned).values() for view in views]
         return {view.version: view for view in found if view.source.name == self.source.name}
 
 

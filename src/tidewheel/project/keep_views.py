@@ -17,6 +17,7 @@ from tidewheel.project.build import newest_row
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
+from tidewheel.project.pointed import list_needed
 from tidewheel.project.prepare_services import list_views
 
 GRACE = DAY
@@ -143,7 +144,8 @@ def _drop(workspace: Workspace, one: _Version) -> int:
 
 
 def _pinned(project: Project, workspace: Workspace, lost: list[str]) -> Iterator[FeatureView]:
-    """Views that the models which answer for a deployment were trained on; those whose code is gone are added to ``lost``."""
+    """Views that the models which answer for a deployment were trained on, and those that other environments serve; what has
+    lost its code is added to ``lost``."""
     pinned: PinnedProjects | None = None
     for declaration in project.graph.nodes.values():
         if declaration.kind != "deployment":
@@ -154,6 +156,12 @@ def _pinned(project: Project, workspace: Workspace, lost: list[str]) -> Iterator
                 yield from pinned.service(workspace.registry.get(f"{arm.model}:{arm.version}")).views
             except TidewheelError:  # which is said where it is served
                 lost.append(f"{arm.model}:{arm.version}")
+    if any(name != workspace.environment for name in workspace.ledger.list_environments()):
+        try:
+            for views in list_needed(workspace, pinned or PinnedProjects(project, workspace)).values():
+                yield from views
+        except TidewheelError as error:
+            lost.append(str(error))
 
 
 def _environments(workspace: Workspace) -> Iterator[tuple[NodeId, bytes]]:

@@ -31,13 +31,20 @@ class PinnedProjects:
         Corrupt
             When the packed code is damaged.
         """
-        return self._at(version.project_snapshot)
+        return self.at(version.project_snapshot)
 
     def current(self) -> Project:
         """The project as its files are now: the code is packed first, so that later edits do not reach it."""
-        return self._at(pack(self._workspace.root, self._workspace.artifacts))
+        return self.at(pack(self._workspace.root, self._workspace.artifacts))
 
-    def _at(self, snapshot: Digest) -> Project:
+    def at(self, snapshot: Digest) -> Project:
+        """A packed project.
+
+        Raises
+        ------
+        Corrupt
+            When the packed code is damaged.
+        """
         found = self._loaded.get(snapshot)
         if found is None:
             root = unpack(snapshot, self._workspace.artifacts, self._workspace.home / "code")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -15,6 +16,7 @@ from tidewheel.features.register import OnlineViews
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
+from tidewheel.project.pointed import Pointed, read_pointed
 from tidewheel.serving.served_features import FeatureTable, ServedFeatures
 
 _RETRY_SECONDS = 5.0
@@ -51,10 +53,11 @@ def list_views(project: Project) -> dict[str, FeatureView]:
 
 @dataclass(slots=True)
 class ServiceLoader:
-    """Loads the table of services: what the project declares, over the views that are materialised.
+    """Loads the table of services: what the environment points at, over the views that are materialised.
 
-    The definitions are those of the files at the start, and are read again when the environment moves: who applies a change
-    has it served at once, and an edit that nobody applied is not served.
+    Every service is of the code that it was applied from: who applies a change, promotes or rolls back has it served at once,
+    and an edit that nobody applied is not served. In the environment that the project works in, what was never applied is of
+    the files as they were at the start, or when the environment moved.
 
     Parameters
     ----------
@@ -66,27 +69,32 @@ class ServiceLoader:
     workspace: Workspace
     pinned: PinnedProjects
     told: Callable[[Sequence[FeatureView]], None]
+    environment: str
     _version: int | None = field(init=False, default=None)
     _numbers: Numbers = field(init=False, default_factory=dict)
     _views: dict[str, FeatureView] = field(init=False, default_factory=dict)
+    _pointed: Pointed = field(init=False, default_factory=Pointed)
     _retry_at: float = field(init=False, default=0.0)
 
     def load(self, held: FeatureTable | None) -> FeatureTable:
         """The table as it should be now; the one that is held when nothing has moved."""
-        version = self.workspace.ledger.environment(self.project.configuration.environment).version
+        environment = self.workspace.ledger.environment(self.environment)
+        version = environment.version
         numbers = OnlineViews(self.workspace.database, self.workspace.clock).list_ids()
         again = held is not None and self._retry_at > 0 and monotonic() >= self._retry_at
         if held is not None and version == self._version and numbers == self._numbers and not again:
             return held
-        if self._version is not None and version != self._version:
-            try:
+        if self._version is not None and version != self._version and self._works_here:
+            with suppress(TidewheelError):  # files in the middle of an edit: they are read when the environment moves again
                 self.project = self.pinned.current()
-            except TidewheelError:  # files in the middle of an edit: what was applied last goes on, and they are tried again
-                self._retry_at = monotonic() + _RETRY_SECONDS
-                if held is not None:
-                    return held
+        if version != self._version or again:
+            self._pointed = read_pointed(self.workspace.ledger, environment, self.pinned)
         old, self._version, self._numbers = self._numbers, version, numbers
         return self._table(held, old, numbers)
+
+    @property
+    def _works_here(self) -> bool:
+        return self.environment == self.workspace.environment
 
     def prepare_views(self, names: Sequence[str]) -> ServedFeatures:
         """Some views as one service, every output called ``View__feature``."""
@@ -102,10 +110,14 @@ class ServiceLoader:
 
     def _table(self, held: FeatureTable | None, old: Numbers, numbers: Numbers) -> FeatureTable:
         ready: dict[str, ServedFeatures] = {}
-        trouble: dict[str, TidewheelError] = {}
-        self._views = list_views(self.project)
+        pointed = self._pointed
+        files = self.project if self._works_here else None
+        self._views = {**({} if files is None else list_views(files)), **pointed.views}
         self.told(list(self._views.values()))
-        for name, service in list_services(self.project).items():
+        services = {**({} if files is None else list_services(files)), **pointed.services}
+        lost = {node.partition(":")[2]: error for node, error in pointed.trouble.items() if node.startswith("service:")}
+        trouble = {name: error for name, error in lost.items() if name not in services}
+        for name, service in services.items():
             known = None if held is None else held.ready.get(name)
             versions = [view.online_version for view in service.views]
             if (

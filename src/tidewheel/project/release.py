@@ -1,9 +1,9 @@
-"""Promote and roll back: deployments by their routes, environments by their pointers. Nothing is built."""
+"""Promote and roll back a deployment, by its route. Nothing is built. For environments: :mod:`.move_environment`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from tidewheel.digest import Digest
 from tidewheel.errors import GateFailed, NotFound, near_miss
@@ -26,6 +26,10 @@ class Moves:
     ----------
     expected
         Revision of the deployment's route, or version of the environment, that the decision is made on.
+    pointers
+        Of an environment: what becomes of those that move.
+    answers
+        Of an environment: the version that answers afterwards, for each deployment of which another one does.
     """
 
     kind: str
@@ -37,6 +41,7 @@ class Moves:
     report: str | None = None
     to: int | None = None
     pointers: Mapping[NodeId, Digest | None] | None = None
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -49,26 +54,18 @@ class Moves:
 
 
 def plan_promotion(
-    project: Project,
-    workspace: Workspace,
-    source: str,
-    *,
-    target: str | None = None,
-    version: int | None = None,
-    force: bool = False,
+    project: Project, workspace: Workspace, name: str, *, version: int | None = None, force: bool = False
 ) -> Moves:
-    """What a promotion would move: a deployment's challenger, or an environment's pointers to another.
+    """What the promotion of a deployment's challenger, or of a version, would move.
 
     Raises
     ------
     NotFound
-        No such deployment, version or environment, or no challenger.
+        No such deployment or version, or no challenger.
     GateFailed
         The version's gate was not passed, and ``force`` is not set.
     """
-    if target is not None:
-        return _plan_environment(workspace, source, target)
-    deployment = _deployment(project, source)
+    deployment = _deployment(project, name)
     route = workspace.routes.current(deployment.name)
     chosen = _version(workspace, deployment, version)
     report = _passed(workspace, project, deployment, chosen)
@@ -93,32 +90,11 @@ def plan_promotion(
     )
 
 
-def plan_rollback(project: Project, workspace: Workspace, name: str, *, to: int | None) -> Moves:
-    """What a rollback would move: a deployment to the version before, or an environment to an earlier version.
-
-    Raises
-    ------
-    NotFound
-        No deployment or environment of that name, or nothing to go back to.
-    """
-    if node_id("deployment", name) in project.graph.nodes:
-        route = workspace.routes.current(name)
-        where = "the version that answered before" if to is None else f"route revision {to}"
-        return Moves("deployment", name, f"roll {name} back", (f"revision {route.revision} -> {where}",), route.revision, to=to)
-    known = workspace.ledger.list_environments()
-    if name not in known:
-        names = [*known, *(d.name for d in project.graph.nodes.values() if d.kind == "deployment")]
-        raise NotFound(f"neither a deployment nor an environment is called {name!r}", where=name, fix=near_miss(name, names))
-    environment = workspace.ledger.environment(name)
-    back = to if to is not None else environment.version - 1
-    if back < 0 or back >= environment.version:
-        raise NotFound(
-            f"environment {name!r} has no version {back} to go back to",
-            where=name,
-            fix=f"it is at version {environment.version}: name an earlier one with --to",
-        )
-    line = f"version {environment.version} -> the pointers of version {back}"
-    return Moves("environment", name, f"roll {name} back", (line,), environment.version, to=back)
+def plan_rollback(workspace: Workspace, name: str, *, to: int | None) -> Moves:
+    """What a rollback of a deployment would move: to the version that answered before, or to an earlier revision."""
+    route = workspace.routes.current(name)
+    where = "the version that answered before" if to is None else f"route revision {to}"
+    return Moves("deployment", name, f"roll {name} back", (f"revision {route.revision} -> {where}",), route.revision, to=to)
 
 
 def promote_planned(workspace: Workspace, moves: Moves, *, reason: str) -> None:
@@ -127,14 +103,8 @@ def promote_planned(workspace: Workspace, moves: Moves, *, reason: str) -> None:
     Raises
     ------
     Conflict
-        When the route or the environment has moved since the plan; nothing is changed.
+        When the route has moved since the plan; nothing is changed.
     """
-    if moves.pointers is not None:
-        workspace.ledger.move(moves.name, moves.pointers, expected=moves.expected, actor=workspace.actor, reason=reason)
-        workspace.audit.record(
-            workspace.actor, "promote", f"environment:{moves.name}", before=moves.expected, after=moves.expected + 1
-        )
-        return
     assert moves.version is not None
     version = workspace.registry.get(moves.version)
     report = workspace.releases.find_report(moves.report) if moves.report is not None else None
@@ -153,13 +123,8 @@ def roll_back_planned(workspace: Workspace, moves: Moves, *, reason: str) -> Non
     Raises
     ------
     Conflict
-        When the route or the environment has moved since the plan; nothing is changed.
+        When the route has moved since the plan; nothing is changed.
     """
-    if moves.kind == "environment":
-        assert moves.to is not None
-        workspace.ledger.restore(moves.name, version=moves.to, expected=moves.expected, actor=workspace.actor, reason=reason)
-        workspace.audit.record(workspace.actor, "rollback", f"environment:{moves.name}", before=moves.expected, after=moves.to)
-        return
     if moves.to is None:
         release = workspace.releases.rollback(
             moves.name, actor=workspace.actor, reason=reason, expected_revision=moves.expected
@@ -203,28 +168,6 @@ def release_built(
 def _no_longer_challenger(workspace: Workspace, version: ModelVersion, reason: str) -> None:
     if workspace.registry.aliases(version.model).get(CHALLENGER) == version.version:
         workspace.registry.set_alias(version.model, CHALLENGER, None, actor=workspace.actor, reason=reason)
-
-
-def _plan_environment(workspace: Workspace, source: str, target: str) -> Moves:
-    known = workspace.ledger.list_environments()
-    if source not in known:
-        raise NotFound(f"no environment {source!r}", where=source, fix=near_miss(source, known))
-    before, after = workspace.ledger.environment(target), workspace.ledger.environment(source)
-    pointers: dict[NodeId, Digest | None] = {
-        node: pointer for node, pointer in after.pointers.items() if before.pointers.get(node) != pointer
-    }
-    pointers.update(dict.fromkeys(node for node in before.pointers if node not in after.pointers))
-    lines = tuple(f"{node}: {_move(before.pointers.get(node), pointer)}" for node, pointer in sorted(pointers.items()))
-    title = (
-        f"promote {source} (version {after.version}) to {target} (version {before.version})"
-        if lines
-        else f"{target} is as {source}"
-    )
-    return Moves("environment", target, title, lines, before.version, pointers=pointers)
-
-
-def _move(old: Digest | None, new: Digest | None) -> str:
-    return f"{old[4:12] if old else 'nothing'} -> {new[4:12] if new else 'nothing'}"
 
 
 def _deployment(project: Project, name: str) -> Deployment:

@@ -176,9 +176,7 @@ class _Retraining:
         self._done = True
         reason = f"alert {alert.id} of monitor {self._monitor.name}"
         if self._monitor.on_breach == "rollback":
-            roll_back_planned(
-                self._workspace, plan_rollback(self._project, self._workspace, self._monitor.deployment, to=None), reason=reason
-            )
+            roll_back_planned(self._workspace, plan_rollback(self._workspace, self._monitor.deployment, to=None), reason=reason)
             return
         deployment = self._project.graph.nodes[node_id("deployment", self._monitor.deployment)]
         for upstream in deployment.upstream:

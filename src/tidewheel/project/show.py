@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from tidewheel.clock import format_instant
-from tidewheel.errors import NotFound
 from tidewheel.features.definition import FeatureView, Transform
 from tidewheel.features.statistics import ColumnStatistics
 from tidewheel.features.transform_check import check_transform
@@ -16,6 +15,7 @@ from tidewheel.project.load import Project
 from tidewheel.project.node_description import NodeDescription
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import Change, Plan, Reason, differences
+from tidewheel.project.pointed import check_environment, list_answering
 from tidewheel.project.sample_rows import find_sample
 from tidewheel.project.show_sweep import describe_sweep
 from tidewheel.project.survey import Surveyor, make_plan, plan_and_survey, read_environment
@@ -229,14 +229,11 @@ def _told(columns: Mapping[str, ColumnStatistics]) -> dict[str, str]:
 
 def diff_environments(workspace: Workspace, left: str, right: str) -> list[Difference]:
     """Nodes whose recipes differ between two environments, with the components that do."""
-    known = workspace.ledger.list_environments()
     for name in (left, right):
-        if name not in known:
-            raise NotFound(
-                f"no environment {name!r}", where=name, fix="known: " + (", ".join(known) or "none; tidewheel apply makes one")
-            )
+        check_environment(workspace, name)
     before, _ = read_environment(workspace.ledger, left)
     after, _ = read_environment(workspace.ledger, right)
+    answering = list_answering(workspace, left), list_answering(workspace, right)
     found = []
     for node in sorted({*before.recipes, *after.recipes}):
         one, two = before.recipes.get(node), after.recipes.get(node)
@@ -246,6 +243,11 @@ def diff_environments(workspace: Workspace, left: str, right: str) -> list[Diffe
             found.append(Difference(node, f"only in {left}", ()))
         elif one.digest != two.digest:
             found.append(Difference(node, "differs", differences(one, two)))
+        if node.startswith("deployment:") and one is not None and two is not None:
+            name = node.partition(":")[2]
+            old, new = answering[0].get(name), answering[1].get(name)
+            if old != new:
+                found.append(Difference(node, f"{old or 'nothing'} answers in {left}, {new or 'nothing'} in {right}", ()))
     return found
 
 

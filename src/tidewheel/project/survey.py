@@ -11,6 +11,7 @@ from tidewheel.features.definition import Transform
 from tidewheel.features.transform_check import check_transform, offline_form
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
+from tidewheel.ledger.environment import is_node
 from tidewheel.ledger.record import Build, Ledger
 from tidewheel.project.cost import Rates, estimate
 from tidewheel.project.load import Project
@@ -186,7 +187,7 @@ def read_environment(ledger: Ledger, name: str) -> tuple[State, int]:
     for node, pointer in environment.pointers.items():
         if node.startswith(_META):
             metas[NodeId(node.removeprefix(_META))] = found[pointer]
-        else:
+        elif is_node(node):
             recipes[node] = found[pointer]
     return State(recipes, metas), environment.version
 

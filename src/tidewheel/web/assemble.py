@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tidewheel.clock import Micros
-from tidewheel.errors import NotFound, near_miss
+from tidewheel.errors import NotFound, TidewheelError, near_miss
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.push import Pusher
+from tidewheel.ledger.environment import is_node
 from tidewheel.predictions import Label
 from tidewheel.predictions.row import PredictionRow
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
+from tidewheel.project.pointed import PointedRoutes, check_environment, list_needed, read_pointed
 from tidewheel.project.prepare import open_version
 from tidewheel.project.prepare_services import ServiceLoader, list_services, list_views
 from tidewheel.serving.answer import Answerer
@@ -27,11 +30,23 @@ from tidewheel.web.application import AlertLine, Application, EnvironmentLine, M
 COMPACT_SECONDS = 300.0
 
 
-def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, features_only: bool = False) -> Application:
-    """The application for some deployments; for all of the project's when none is named. Every feature service is served.
+def assemble(
+    project: Project,
+    workspace: Workspace,
+    names: Sequence[str],
+    *,
+    features_only: bool = False,
+    environment: str | None = None,
+) -> Application:
+    """The application for some deployments; for all when none is named. Every feature service is served.
+
+    What is served is what the environment points at, and it follows when that moves; in the environment that the project works
+    in, routes say who answers.
 
     Parameters
     ----------
+    environment
+        Default: the one that the project works in, which need not have been applied yet.
     names
         Deployments; or feature services, which load no model: then only the deployments that are named beside them.
     features_only
@@ -40,10 +55,12 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, fe
     Raises
     ------
     NotFound
-        When the project declares no such name, or neither a deployment nor a service.
+        When there is no such environment, the project declares no such name, or neither a deployment nor a service.
     """
-    deployments = [] if features_only else _deployments(project, names)
+    here = environment or workspace.environment
     pinned = PinnedProjects(project, workspace)
+    declared, services = _declared(project, workspace, pinned, here)
+    deployments = [] if features_only else _deployments(declared, services, names, where=here)
     pushes = _Pushes(project, workspace)
 
     def open_(model: str, version: int) -> ServedModel:
@@ -66,8 +83,12 @@ def assemble(project: Project, workspace: Workspace, names: Sequence[str], *, fe
 
         return explain(workspace, features.find(service).served.service, asked, at=at).to_json()
 
-    answerer = Answerer(deployments, routes=workspace.routes, open_version=open_, log=log, clock=workspace.clock)
-    loader = ServiceLoader(project, workspace, pinned, pushes.serve)
+    routes = workspace.routes if here == workspace.environment else PointedRoutes(workspace, here)
+    answerer = Answerer(deployments, routes=routes, open_version=open_, log=log, clock=workspace.clock)
+    with contextlib.suppress(TidewheelError):  # of code that is lost, which is said where it is served
+        for views in list_needed(workspace, pinned).values():
+            pushes.serve(views)
+    loader = ServiceLoader(project, workspace, pinned, pushes.serve, here)
     features = FeatureAnswerer(
         loader.load,
         prepare_views=loader.prepare_views,
@@ -107,20 +128,31 @@ def _starter(project: Project, workspace: Workspace) -> Callable[[str, str, str]
     return start
 
 
-def _deployments(project: Project, names: Sequence[str]) -> list[Deployment]:
-    declared: dict[str, Deployment] = {}
+def _declared(
+    project: Project, workspace: Workspace, pinned: PinnedProjects, environment: str
+) -> tuple[dict[str, Deployment], set[str]]:
+    """The deployments and the names of the services of an environment."""
+    if environment != workspace.environment:
+        pointed = read_pointed(workspace.ledger, check_environment(workspace, environment), pinned)
+        return dict(pointed.deployments), set(pointed.services)
+    declared = {}
     for declaration in project.graph.nodes.values():
         if isinstance(declaration.definition, Deployment):
             declared[declaration.name] = declaration.definition
-    services = list_services(project)
+    return declared, set(list_services(project))
+
+
+def _deployments(
+    declared: Mapping[str, Deployment], services: Collection[str], names: Sequence[str], *, where: str
+) -> list[Deployment]:
     for name in names:
         if name not in declared and name not in services:
             fix = near_miss(name, [*declared, *services])
-            raise NotFound(f"the project declares no deployment or feature service {name!r}", where=name, fix=fix)
+            raise NotFound(f"{where} has no deployment or feature service {name!r}", where=name, fix=fix)
     if not declared and not services:
         raise NotFound(
-            "the project declares neither a deployment nor a feature service",
-            where=str(project.root),
+            f"{where} has neither a deployment nor a feature service",
+            where=where,
             fix='add tw.service("name", VIEW), or tw.deployment("name", model=...)',
         )
     return [declared[name] for name in names if name in declared] if names else list(declared.values())
@@ -187,7 +219,7 @@ def overview(project: Project, workspace: Workspace) -> Overview:
 
 def _environment(workspace: Workspace, name: str) -> EnvironmentLine:
     found = workspace.ledger.environment(name)
-    kinds = Counter(node.partition(":")[0] for node in found.pointers if not node.startswith("meta/"))
+    kinds = Counter(node.partition(":")[0] for node in found.pointers if is_node(node))
     moves = workspace.ledger.history(name)
     last = moves[0] if moves else None
     if last is None:

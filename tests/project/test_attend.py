@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,36 @@ tw.trigger(sums, on=tw.schedule("0 6 * * *"), parameters={"upto": 3})
     shop.define(text.replace('"upto": 3', '"upto": "three"'))
     with pytest.raises(Invalid, match="three"):
         arm(load_project(shop.root).graph)
+
+
+@pytest.mark.slow
+def test_a_scheduled_pipeline_is_handed_the_time_since_the_scheduled_instant_before(shop: Shop, workspace: Workspace) -> None:
+    shop.define("""
+import datetime
+import tidewheel as tw
+
+@tw.pipeline
+def load(day: tw.Partition, table: str) -> str:
+    return f"{table} {day.name}"
+
+@tw.pipeline
+def sums(start: datetime.datetime, end: datetime.datetime) -> float:
+    return (end - start).total_seconds()
+
+tw.trigger(load, on=tw.schedule("0 6 * * *", missed="all"), parameters={"table": "rides"}, name="daily")
+tw.trigger(sums, on=tw.schedule("0 2 * * *", timezone="Europe/Berlin"))
+""")
+    shop.work()
+    shop.move(3 * DAY + 9 * HOUR)
+    assert sorted(shop.work()) == ["daily done"] * 4 + ["sums done"]
+    ran = [workspace.runs.get(task.run).parameters for task in workspace.tasks.list(trigger="daily")]
+    times = [f"{day}T06:00:00Z" for day in ("2025-12-31", "2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04")]
+    days = [f'{{"start":"{start}","end":"{end}"}}' for start, end in pairwise(times)]
+    assert sorted(one["day"] for one in ran) == days
+    (last,) = workspace.tasks.list(trigger="sums")
+    assert workspace.runs.get(last.run).parameters == {"start": "2026-01-03T01:00:00Z", "end": "2026-01-04T01:00:00Z"}
+    by_hand = trigger_by_hand(load_project(shop.root), workspace, "sums", environment="dev")
+    assert by_hand.parameters == last.parameters, "the last span that is over"
 
 
 @pytest.mark.slow

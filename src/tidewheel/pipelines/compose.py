@@ -130,6 +130,18 @@ def read_arguments(pipeline: Pipeline[..., object], given: Mapping[str, str]) ->
     return {name: _read(pipeline, text, hints.get(name), parameters[name]) for name, text in given.items()}
 
 
+def as_texts(arguments: Mapping[str, object]) -> dict[str, str]:
+    """Arguments as :func:`read_arguments` reads them.
+
+    Examples
+    --------
+    >>> as_texts({"rounds": 10, "note": "x", "rates": [0.5]})
+    {'rounds': '10', 'note': 'x', 'rates': '[0.5]'}
+    """
+    plain = {name: msgspec.to_builtins(value) for name, value in arguments.items()}
+    return {name: one if isinstance(one, str) else msgspec.json.encode(one).decode() for name, one in plain.items()}
+
+
 def _required(one: inspect.Parameter) -> bool:
     return one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
 

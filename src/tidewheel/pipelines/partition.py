@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -112,8 +112,38 @@ def _moment(text: str, zone: ZoneInfo) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(zone)
 
 
-def arguments_for(function: Callable[..., object], partition: Partition, *, where: str) -> Mapping[str, object]:
+def takes_partition(function: Callable[..., object]) -> bool:
+    """Whether a function has a parameter for a partition.
+
+    Examples
+    --------
+    >>> def load(day: Partition) -> int: ...
+    >>> takes_partition(load), takes_partition(lambda rounds: rounds)
+    (True, False)
+    """
+    parameters, named = _named(function)
+    return bool(named) or {"start", "end"} <= parameters.keys()
+
+
+def _named(function: Callable[..., object]) -> tuple[Mapping[str, inspect.Parameter], list[str]]:
+    """Parameters of a function, and the names of those that are partitions by their annotation."""
+    parameters = inspect.signature(function).parameters
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):
+        hints = {}
+    return parameters, [n for n, one in parameters.items() if hints.get(n) is Partition or one.annotation == "tw.Partition"]
+
+
+def arguments_for(
+    function: Callable[..., object], partition: Partition, *, where: str, others: Collection[str] = ()
+) -> Mapping[str, object]:
     """The arguments by which a function takes a partition.
+
+    Parameters
+    ----------
+    others
+        Parameters that are given otherwise.
 
     Raises
     ------
@@ -128,16 +158,11 @@ def arguments_for(function: Callable[..., object], partition: Partition, *, wher
     >>> list(arguments_for(load, day, where="f.py:1")), list(arguments_for(sums, day, where="f.py:2"))
     (['day'], ['start', 'end'])
     """
-    parameters = inspect.signature(function).parameters
-    try:
-        hints = typing.get_type_hints(function)
-    except (NameError, TypeError):
-        hints = {}
-    named = [name for name in parameters if hints.get(name) is Partition or parameters[name].annotation == "tw.Partition"]
+    parameters, named = _named(function)
     given: dict[str, object] = {named[0]: partition} if named else {}
     if not named and {"start", "end"} <= parameters.keys():
         given = {"start": partition.start, "end": partition.end}
-    open_ones = [name for name, one in parameters.items() if one.default is one.empty and name not in given]
+    open_ones = [n for n, one in parameters.items() if one.default is one.empty and n not in given and n not in others]
     if not given or open_ones:
         told = f"needs {', '.join(open_ones)} too" if given else "takes no partition"
         raise Invalid(

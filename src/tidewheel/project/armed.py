@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from tidewheel.clock import Micros, to_datetime
 from tidewheel.errors import Invalid, NotFound, near_miss
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
-from tidewheel.pipelines.compose import Pipeline, read_arguments
+from tidewheel.pipelines.compose import Pipeline, as_texts, read_arguments
+from tidewheel.pipelines.partition import Partition, arguments_for, takes_partition
 from tidewheel.project.graph import Graph
-from tidewheel.triggers.definition import AlertOpened, NewBuild, NewData, Trigger, name_of
+from tidewheel.triggers.calendar import last_due
+from tidewheel.triggers.definition import AlertOpened, NewBuild, NewData, Schedule, Trigger, name_of
 from tidewheel.triggers.fire import Armed
 
 _CANNOT_RUN = frozenset({"step", "trigger", "transform", "entity", "service"})
@@ -53,15 +56,17 @@ def find_armed(graph: Graph, name: str) -> Armed:
     return found
 
 
-def with_parameters(graph: Graph, one: Armed, given: Mapping[str, str]) -> Armed:
-    """The trigger with arguments in place of and beside its own.
+def with_parameters(graph: Graph, one: Armed, given: Mapping[str, str], *, now: Micros) -> Armed:
+    """The trigger with arguments in place of and beside its own; of a schedule, for the last time that was due.
 
     Raises
     ------
     Invalid
         When what it runs takes none, or not these.
     """
-    parameters = {**dict(one.trigger.parameters), **given}
+    event = one.trigger.on
+    last = last_due(event, now + 1) if isinstance(event, Schedule) else None
+    parameters = {**(dict(one.trigger.parameters) if last is None else one.parameters(last)), **given}
     _check_parameters(graph.nodes[NodeId(one.target)], parameters, one.trigger.name)
     return replace(one, trigger=replace(one.trigger, parameters=tuple(parameters.items())))
 
@@ -82,17 +87,32 @@ def _arm(graph: Graph, declaration: Declaration) -> Armed:
             where=declaration.where,
             fix="name what uses it: a model, a training set, a view, a monitor",
         )
-    if trigger.parameters:
-        _check_parameters(target, dict(trigger.parameters), trigger.name)
     waits_for = ""
     event = trigger.on
+    spans = _spans(target, trigger) if isinstance(event, Schedule) else None
+    if trigger.parameters and spans is None:
+        _check_parameters(target, dict(trigger.parameters), trigger.name)
     if isinstance(event, NewBuild):
         waits_for = _find(graph, event.node, declaration).id
     elif isinstance(event, NewData):
         waits_for = _find(graph, node_id("source", event.source), declaration).id
     elif isinstance(event, AlertOpened):
         waits_for = _find(graph, node_id("monitor", event.monitor), declaration).id
-    return Armed(trigger, target.id, waits_for)
+    return Armed(trigger, target.id, waits_for, spans)
+
+
+def _spans(target: Declaration, trigger: Trigger) -> Callable[[Micros, Micros], Mapping[str, str]] | None:
+    """How a pipeline that takes a partition is given the time from one scheduled instant to the next."""
+    pipeline, own = target.definition, dict(trigger.parameters)
+    if not isinstance(pipeline, Pipeline) or not takes_partition(pipeline.function):
+        return None
+
+    def spans(start: Micros, end: Micros) -> Mapping[str, str]:
+        partition = Partition(to_datetime(start), to_datetime(end))
+        return as_texts(arguments_for(pipeline.function, partition, where=target.where, others=own))
+
+    read_arguments(pipeline, {**spans(Micros(0), Micros(1_000_000)), **own})  # what is missing, or wrong, is said now
+    return spans
 
 
 def _find(graph: Graph, wanted: object, asking: Declaration) -> Declaration:

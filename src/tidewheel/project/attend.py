@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from tidewheel.clock import Clock, Micros, format_instant, system_clock
 from tidewheel.errors import Denied, TidewheelError, Unavailable
 from tidewheel.ledger.definition import NodeId, node_id
@@ -85,10 +87,10 @@ def attend(
                     if how.once:
                         return count
                     stop.wait(how.poll_seconds)
-        except TidewheelError as error:
+        except (TidewheelError, SQLAlchemyError) as error:  # the latter when a connection breaks in the middle of something
             if how.once or not begun:
                 raise
-            last = _tell_news(last, str(error), progress)
+            last = _tell_news(last, str(error).partition("\n")[0], progress)
             stop.wait(how.poll_seconds)
     return count
 
@@ -186,8 +188,8 @@ def trigger_by_hand(
     one = find_armed(project.graph, name)
     who = actor or workspace.actor
     due = workspace.clock()
-    if given:
-        one = with_parameters(project.graph, one, given)
+    if given or one.spans is not None:
+        one = with_parameters(project.graph, one, given, now=due)
     order = order_of(
         one, f"hand-{secrets.token_hex(8)}", environment=environment, due_at=due, reason=reason or "by hand", actor=who
     )

@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from tidewheel.clock import SECOND, Micros
 from tidewheel.digest import digest
 from tidewheel.errors import Invalid
 from tidewheel.ledger.definition import Declaration
-from tidewheel.pipelines.compose import Pipeline
+from tidewheel.pipelines.compose import Pipeline, as_texts
 from tidewheel.pipelines.definition import Step
 from tidewheel.pipelines.execute import Session
 from tidewheel.pipelines.partition import Partition, arguments_for
@@ -109,7 +107,7 @@ def run_partition(workspace: Workspace, declaration: Declaration, task: Task, *,
     parted, partition = _parted(declaration), Partition.parse(task.key)
     arguments = arguments_for(parted.function, partition, where=declaration.where)
     if isinstance(parted, Pipeline):
-        given = {name: _text(value) for name, value in arguments.items()}
+        given = as_texts(arguments)
         reason = f"{task.reason}, {partition.name}"
         done = run_pipeline(workspace, declaration, given=given, environment=task.environment, reason=reason, progress=progress)
         return Outcome(f"{done.ran} steps ran, {done.known} known", done.run)
@@ -128,12 +126,6 @@ def run_partition(workspace: Workspace, declaration: Declaration, task: Task, *,
         parted(**arguments)
     builds = workspace.ledger.list_builds(parted.node, limit=1)
     return Outcome(partition.name, builds[0].id if builds else "")
-
-
-def _text(value: object) -> str:
-    """An argument as a pipeline reads it from a command line."""
-    plain = msgspec.to_builtins(value)
-    return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
 
 
 def _order(

@@ -55,6 +55,25 @@ def due_between(schedule: Schedule, after: int, until: int, *, limit: int) -> li
     return found
 
 
+def last_due(schedule: Schedule, before: int) -> Micros | None:
+    """The last time before an instant; ``None`` when there is none in the fifty years before.
+
+    Examples
+    --------
+    >>> from tidewheel.triggers.definition import schedule
+    >>> last_due(schedule("0 * * * *"), 7_200_000_000)
+    3600000000
+    """
+    zone = ZoneInfo(schedule.timezone)
+    earlier = CronSim(schedule.cron, to_datetime(before).astimezone(zone), reverse=True)
+    found = next(earlier, None)
+    if found is None:
+        return None
+    # Backwards, an hour that the clock shows twice may be told otherwise than forwards, which is what tasks are made by.
+    known = due_between(schedule, to_micros(found.astimezone(UTC)) - _BEFORE, before - 1, limit=1)
+    return known[-1] if known else to_micros(found.astimezone(UTC))
+
+
 def next_due(schedule: Schedule, after: int) -> Micros | None:
     """The first time after an instant; ``None`` when there is none in the next fifty years.
 

@@ -127,6 +127,9 @@ def schedule(cron: str, *, timezone: str = "UTC", missed: Missed = "once") -> Sc
     after the gap; one that exists twice is taken once, the first time; what comes every hour or every few minutes comes by
     the time that really passes.
 
+    A pipeline that takes a partition (one parameter of type ``tw.Partition``, or ``start`` and ``end``) is handed the time from
+    the scheduled instant before to its own, however late it runs; so with ``missed="all"`` no time is left out.
+
     Parameters
     ----------
     cron

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from tidewheel.clock import MINUTE, Clock, Micros, format_instant
 from tidewheel.errors import TidewheelError
 from tidewheel.monitors.alert import Alert
-from tidewheel.triggers.calendar import due_between
+from tidewheel.triggers.calendar import due_between, last_due
 from tidewheel.triggers.definition import AlertOpened, NewBuild, NewData, Schedule, Trigger
 from tidewheel.triggers.record import Tasks
 from tidewheel.triggers.task import Order
@@ -24,11 +24,35 @@ MOST = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Armed:
-    """A trigger with the node that it runs, and the node that it waits for, found in a project's graph."""
+    """A trigger with the node that it runs, and the node that it waits for, found in a project's graph.
+
+    Parameters
+    ----------
+    spans
+        Of a pipeline that is run for a span of time: its arguments, as texts, for one.
+    """
 
     trigger: Trigger
     target: str
     waits_for: str = ""
+    spans: Callable[[Micros, Micros], Mapping[str, str]] | None = None
+
+    def parameters(self, due: Micros) -> dict[str, str]:
+        """Arguments of the task for a time that is due.
+
+        Examples
+        --------
+        >>> from tidewheel.triggers.definition import schedule, trigger
+        >>> hourly = trigger("etl", on=schedule("0 * * * *"))
+        >>> Armed(hourly, "pipeline:etl", spans=lambda start, end: {"span": f"{start}-{end}"}).parameters(Micros(7_200_000_000))
+        {'span': '3600000000-7200000000'}
+        """
+        own = dict(self.trigger.parameters)
+        event = self.trigger.on
+        if self.spans is None or not isinstance(event, Schedule):
+            return own
+        begin = last_due(event, due)
+        return own if begin is None else {**self.spans(begin, due), **own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +124,22 @@ class Watch:
     def _fire_schedule(self, one: Armed, schedule: Schedule) -> int:
         now = self._clock()
         known = self._mark(one)
-        due = [] if known is None else due_between(schedule, int(known), now, limit=MOST)
-        if known is not None and not due:
+        # A clock that was put back: what comes in the time that comes once more has its tasks, which are not made again.
+        ahead = known is not None and int(known) > now + LATE
+        due = [] if known is None or ahead else due_between(schedule, int(known), now, limit=MOST)
+        if known is not None and not due and not ahead:
             return 0
         with self.tasks.database.write():
             if self._mark(one) != known:
                 return 0  # another watch was faster
             if not due:
                 return self._look(one, str(now))
-            orders = [self._order(one, format_instant(at), at, f"schedule, {format_instant(at)}") for at in due]
+            orders = [
+                msgspec.structs.replace(
+                    self._order(one, format_instant(at), at, f"schedule, {format_instant(at)}"), parameters=one.parameters(at)
+                )
+                for at in due
+            ]
             if schedule.missed == "once":
                 more = f" and {len(due) - 1} missed before it" if len(due) > 1 else ""
                 orders = [msgspec.structs.replace(orders[-1], reason=orders[-1].reason + more, replaces=True)]
@@ -132,7 +163,7 @@ class Watch:
             return 0
         now = self._clock()
         every = event.every if isinstance(event, NewData) else Micros(0)
-        if now - self._looked.get(one.trigger.name, Micros(now - every)) < every:
+        if 0 <= now - self._looked.get(one.trigger.name, Micros(now - every)) < every:
             return 0
         self._looked[one.trigger.name] = now
         if isinstance(event, AlertOpened):
@@ -153,16 +184,15 @@ class Watch:
             return self._look(one, mark, [msgspec.structs.replace(order, replaces=True)])
 
     def _fire_alerts(self, one: Armed, alerts: Sequence[Alert]) -> int:
-        """The mark is an instant and the alerts of that instant that were seen: two may open in one."""
+        """The mark is the alerts that were seen, and no instant: they may be opened by machines whose clocks differ."""
         known = self._mark(one)
-        since, *seen = (known or str(self._clock())).split()
-        new = [a for a in alerts if a.opened_at > int(since) or (known and a.opened_at == int(since) and a.id not in seen)]
+        seen = set() if known is None else set(known.split())
+        new = [] if known is None else [alert for alert in alerts if alert.id not in seen]
         if known is not None and not new:
             return 0
         new.sort(key=lambda alert: (alert.opened_at, alert.id))
         orders = [self._order(one, alert.id, self._clock(), f"alert {alert.id}: {alert.render()}") for alert in new]
-        newest = max([int(since), *(alert.opened_at for alert in new)])
-        return self._look(one, " ".join([str(newest), *(a.id for a in alerts if a.opened_at == newest)]), orders)
+        return self._look(one, " ".join(alert.id for alert in alerts), orders)
 
     def _mark(self, one: Armed) -> str | None:
         text = self.tasks.seen(one.trigger.name, environment=self.environment)

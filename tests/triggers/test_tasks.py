@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from tidewheel.clock import DAY, HOUR, MINUTE, SECOND, Micros
+from tidewheel.database.connect import parse_url
 from tidewheel.database.open import Database
 from tidewheel.errors import Conflict, Invalid, NotFound
-from tidewheel.triggers.definition import Missed, schedule, trigger
-from tidewheel.triggers.fire import Armed, Watch
+from tidewheel.monitors.alert import Alert
+from tidewheel.triggers.definition import Missed, alert, schedule, trigger
+from tidewheel.triggers.fire import Armed, Eyes, Watch
 from tidewheel.triggers.record import DEATHS, Tasks
 from tidewheel.triggers.task import Order, Outcome, Task
 from tidewheel.triggers.work import Worker
@@ -216,6 +219,48 @@ def test_a_schedule_that_is_edited_begins_anew(tasks: Tasks, clock: Clock) -> No
     assert watch(tasks, "all", cron="30 * * * *").fire() == 0
     clock.move(30 * MINUTE)
     assert watch(tasks, "all", cron="30 * * * *").fire() == 1
+
+
+def test_a_clock_that_was_wrong_and_is_put_back_keeps_no_schedule_and_no_lane_waiting(tasks: Tasks, clock: Clock) -> None:
+    watch(tasks).fire()
+    clock.move(HOUR)
+    assert watch(tasks).fire() == 1
+    clock.move(365 * DAY)
+    assert watch(tasks).fire() == 1
+    claim(tasks, "dead")
+    clock.move(-365 * DAY)
+    assert watch(tasks).fire() == 0
+    clock.move(HOUR)
+    assert watch(tasks).fire() == 1, "it does not wait for a year"
+    assert claim(tasks, "w2").deaths == 1, "nor does the lane of who died meanwhile"
+
+
+def test_alerts_are_seen_whatever_the_clocks_of_those_who_open_them(tasks: Tasks, clock: Clock) -> None:
+    opened = [Alert("a0", "eta", "drift", "drift", "open", 1, *(Micros(clock.now - HOUR),) * 4, 1, ())]
+    eyes = Eyes(content=str, alerts=lambda _: list(opened), build=str)
+    armed = Armed(trigger("eta", on=alert("eta"), name="again"), "model:eta")
+    one, other = (Watch(tasks, [armed], environment="dev", eyes=eyes) for _ in range(2))
+    assert one.fire() + other.fire() == 0, "what is there is no news"
+    for name, ahead in (("a1", HOUR), ("a2", -HOUR)):
+        opened.insert(0, msgspec.structs.replace(opened[0], id=name, opened_at=Micros(clock.now + ahead)))
+        assert one.fire() + other.fire() == 1
+    assert {task.key for task in tasks.list()} == {"a1", "a2"}
+
+
+def test_a_database_that_is_away_when_a_task_ends_does_not_undo_it(tmp_path: Path, clock: Clock) -> None:
+    tasks = Tasks(Database.open(f"sqlite:///{tmp_path}/a.db"), clock)
+    task = tasks.add(order())
+    assert task is not None
+    there = tasks.database
+
+    def execute(_: Task) -> Outcome:
+        tasks.database = Database(parse_url(f"sqlite:///{tmp_path}/nowhere/a.db"))
+        threading.Timer(0.7, lambda: setattr(tasks, "database", there)).start()
+        return Outcome("trained")
+
+    assert Worker(tasks, execute, name="w1", environment="dev").run_due() == 1
+    assert (tasks.get(task.id).outcome, tasks.get(task.id).deaths) == ("trained", 0)
+    there.close()
 
 
 def test_a_worker_keeps_how_each_task_ended(tasks: Tasks) -> None:

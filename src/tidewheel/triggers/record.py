@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from tidewheel.clock import MINUTE, SECOND, Clock, Micros
+from tidewheel.clock import DAY, MINUTE, SECOND, Clock, Micros
 from tidewheel.database.open import Database
 from tidewheel.errors import Conflict, NotFound
 from tidewheel.triggers.tables import attempts, cursors, tasks
@@ -21,6 +21,7 @@ LEASE = MINUTE
 DEATHS = 3
 """A task whose workers died so often is given up: it is likely what kills them."""
 
+_LONGEST = DAY
 _FIRST_WAIT = Micros(30 * SECOND)
 
 
@@ -84,9 +85,11 @@ class Tasks:
         """
         with self.database.write() as connection:
             now = self.clock()
-            live = sa.and_(tasks.c.state == "running", tasks.c.lease_until > now)
+            # A lease of days was lent before the clock was put back; a holder that lives prolongs it by the clock of now.
+            held = sa.and_(tasks.c.lease_until > now, tasks.c.lease_until <= now + _LONGEST)
+            live = sa.and_(tasks.c.state == "running", held)
             busy = sa.select(tasks.c.lane).where(live, tasks.c.environment == environment)
-            dead = sa.and_(tasks.c.state == "running", tasks.c.lease_until <= now)
+            dead = sa.and_(tasks.c.state == "running", sa.not_(held))
             free = sa.or_(sa.and_(tasks.c.state == "waiting", tasks.c.due_at <= now), dead)
             query = sa.select(tasks).where(free, tasks.c.environment == environment, tasks.c.lane.not_in(busy))
             if trigger is not None:

@@ -7,13 +7,14 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewheel.clock import Micros
-from tidewheel.errors import Conflict, TidewheelError
+from tidewheel.errors import Conflict, TidewheelError, Unavailable
 from tidewheel.triggers.record import LEASE, Tasks
 from tidewheel.triggers.task import Outcome, Task
 
@@ -24,6 +25,7 @@ BEATS = 4
 """Signs of life during one lease: three may be late or lost."""
 
 _CONFLICTS = 3
+_AWAY_SECONDS = 0.5
 
 
 def worker_name() -> str:
@@ -122,9 +124,20 @@ class Worker:
                     self._tasks.give_back(held)
                 raise
             try:
-                return close()
+                return self._close(close)
             except Conflict:
                 return self._tasks.get(held.id)
+
+    def _close(self, close: Callable[[], Task]) -> Task:
+        """Say how a task ended, also when the database is away for a moment: the work is done, and need not be done again."""
+        give_up = time.monotonic() + self.lease / 1e6
+        while True:
+            try:
+                return close()
+            except (Unavailable, SQLAlchemyError):
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(_AWAY_SECONDS)
 
     def _attempt(self, held: Task) -> Outcome:
         """Run; once more when somebody else moved the environment meanwhile: what was built is found again."""

@@ -62,11 +62,13 @@ def test_an_unknown_upstream_is_refused_with_a_near_miss() -> None:
 
 def test_a_bare_name_finds_its_node_and_two_kinds_of_one_name_do_not() -> None:
     one = Declaration(NodeId("model:eta"), object(), "x.py:1")
-    two = Declaration(NodeId("deployment:eta"), object(), "x.py:2")
+    two = Declaration(NodeId("view:eta"), object(), "x.py:2")
+    uses = [Declaration(NodeId(f"{kind}:eta"), object(), "x.py:3") for kind in ("deployment", "gate", "monitor")]
     assert Graph.of([one]).find("eta") is one
-    with pytest.raises(NotFound, match="could be deployment:eta, model:eta"):
+    with pytest.raises(NotFound, match=r"could be model:eta, view:eta.* write model:eta or view:eta"):
         Graph.of([one, two]).find("eta")
+    assert Graph.of([one, *uses]).find("eta") is one, "the others bear its name"
     assert Graph.of([one, two]).find("model:eta") is one
     assert Graph.of([one, two]).find("eta", kinds={"model", "step"}) is one
-    with pytest.raises(NotFound, match="could be deployment:eta, model:eta"):
+    with pytest.raises(NotFound, match="could be model:eta, view:eta"):
         Graph.of([one, two]).find("eta", kinds={"step"})

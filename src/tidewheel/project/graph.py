@@ -88,7 +88,9 @@ class Graph:
         return tuple(sorted(reached.difference(nodes), key=self._places.__getitem__))
 
     def find(self, name: str, *, kinds: Collection[str] | None = None) -> Declaration:
-        """The node of that id, or of that bare name when only one kind has it.
+        """The node of that id, or of that bare name.
+
+        Where several kinds have the name, a model is meant before the deployment, the gate and the monitor that bear its name.
 
         Parameters
         ----------
@@ -106,13 +108,19 @@ class Graph:
         matches = [declaration for declaration in self.nodes.values() if declaration.name == name]
         if kinds is not None and len(matches) > 1:
             matches = [declaration for declaration in matches if declaration.kind in kinds] or matches
+        if len(matches) > 1 and (kinds is None or "model" in kinds):
+            rest = [declaration for declaration in matches if declaration.kind not in _OF_A_MODEL]
+            matches = rest if [declaration.kind for declaration in rest] == ["model"] else matches
         if len(matches) == 1:
             return matches[0]
         if matches:
-            listed = ", ".join(declaration.id for declaration in matches)
-            raise NotFound(f"{name!r} could be {listed}", where=name, fix="write the kind before it, as in that list")
+            listed = [declaration.id for declaration in matches]
+            raise NotFound(f"{name!r} could be {', '.join(listed)}", where=name, fix=f"write {' or '.join(listed)}")
         names = [declaration.name for declaration in self.nodes.values()]
         raise NotFound(f"nothing is called {name!r}", where=name, fix=near_miss(name, [*names, *self.nodes]))
+
+
+_OF_A_MODEL = frozenset({"deployment", "gate", "monitor"})
 
 
 def _order(found: Mapping[NodeId, Declaration]) -> list[NodeId]:

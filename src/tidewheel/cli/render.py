@@ -57,7 +57,7 @@ def render_plan(plan: Plan) -> str:
 
 def render_pipeline(done: PipelineRun) -> str:
     """What a run of a pipeline came to."""
-    return f"{done.pipeline}: {done.ran} steps ran, {done.known} known; run {done.run}\n{done.result}"
+    return f"{done.pipeline}: {done.summary}; run {done.run}\n{done.result}"
 
 
 def _estimate(plan: Plan, builds: int, known: int) -> str:

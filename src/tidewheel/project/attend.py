@@ -158,7 +158,7 @@ def run_task(project: Project, workspace: Workspace, task: Task, *, progress: Pr
             reason=reason,
             progress=progress,
         )
-        return Outcome(f"{done.ran} steps ran, {done.known} known", done.run)
+        return Outcome(done.summary, done.run)
     applied = run_node(project, workspace, declaration, environment=task.environment, reason=reason, progress=progress)
     return outcome_of(applied)
 

@@ -110,7 +110,7 @@ def run_partition(workspace: Workspace, declaration: Declaration, task: Task, *,
         given = as_texts(arguments)
         reason = f"{task.reason}, {partition.name}"
         done = run_pipeline(workspace, declaration, given=given, environment=task.environment, reason=reason, progress=progress)
-        return Outcome(f"{done.ran} steps ran, {done.known} known", done.run)
+        return Outcome(done.summary, done.run)
     session = Session(
         workspace.ledger,
         workspace.artifacts,

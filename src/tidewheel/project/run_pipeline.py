@@ -23,13 +23,28 @@ _WIDTH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PipelineRun:
-    """What a run of a pipeline came to: the calls of steps that ran, those that were known, and what the body returned."""
+    """What a run of a pipeline came to: the calls of steps that ran, those that were known, the trials of sweeps that were made
+    now, and what the body returned."""
 
     pipeline: str
     run: str
     ran: int
     known: int
     result: str
+    trials: int = 0
+
+    @property
+    def summary(self) -> str:
+        """What ran, in words.
+
+        Examples
+        --------
+        >>> PipelineRun("pipeline:p", "r", 0, 0, "", trials=3).summary, PipelineRun("pipeline:p", "r", 2, 1, "").summary
+        ('3 trials made', '2 steps ran, 1 known')
+        """
+        steps = f"{self.ran} steps ran, {self.known} known"
+        made = f"{self.trials} trials made"
+        return steps if not self.trials else made if not (self.ran or self.known) else f"{steps}, {made}"
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -41,11 +56,12 @@ class _Counted:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self.ran = self.known = 0
+        self.ran = self.known = self.trials = 0
 
     def __call__(self, what: str, done: int, of: int | None) -> None:
         self.ran += what.endswith(": done")
         self.known += what.endswith(": known")
+        self.trials += what.startswith("sweep ") and ": trial " in what
         self._progress.step(what, done, of)
 
 
@@ -108,7 +124,7 @@ def run_pipeline(
         raise Cancelled(
             f"run {run.id} was cancelled by {run.cancelled_by}", fix="run it again to go on: finished steps are not run twice"
         ) from error
-    return PipelineRun(declaration.id, run.id, counted.ran, counted.known, _shown(result))
+    return PipelineRun(declaration.id, run.id, counted.ran, counted.known, _shown(result), counted.trials)
 
 
 def _stopper(session: Session) -> Callable[[], None]:

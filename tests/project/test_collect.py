@@ -112,6 +112,19 @@ def test_what_nothing_points_at_goes_in_two_phases(workspace: Workspace, clock: 
     assert collect_garbage(workspace).artifacts == 0
 
 
+def test_what_recipes_showed_is_forgotten_with_them(workspace: Workspace, clock: Later) -> None:
+    pointed, _ = build(workspace, "pointed", data=b"pointed")
+    gone, _ = build(workspace, "gone", data=b"gone")
+    workspace.ledger.move("prod", {node_id("step", "x"): pointed.digest}, expected=0, actor="ann", reason="")
+    keys = [f"face-2:{recipe.digest}" for recipe in (pointed, gone)]
+    workspace.ledger.memory.remember(dict.fromkeys(keys, b"{}"))
+    collect_garbage(workspace)
+    assert len(workspace.ledger.memory.recall(keys)) == 2  # the other may be planned with once more
+    clock.ahead = 40 * DAY
+    collect_garbage(workspace)
+    assert list(workspace.ledger.memory.recall(keys)) == keys[:1]
+
+
 def test_what_is_built_again_within_the_grace_period_stays(workspace: Workspace, clock: Later) -> None:
     kept, lost = fill(workspace)
     clock.ahead = 2 * DAY

@@ -18,6 +18,9 @@ from tidewheel.ledger.tables import builds, moves, pointers, recipe_upstreams, t
 GARBAGE = "garbage:"
 """Beginning of the keys under which garbage collection remembers what it found: they point at nothing."""
 
+FACE = "face-"
+"""Beginning of the keys under which what recipes show is remembered: it goes with them, and does not keep them."""
+
 _FOLLOWED = {
     "alembic_version", "audit_trail", "builds", "environments", "moves", "nodes", "pointers",
     "recipe_nodes", "recipe_upstreams", "recipes", "trails",
@@ -153,7 +156,7 @@ def _named(connection: Connection) -> Iterator[str]:
             if not isinstance(column.type, sa.LargeBinary):
                 query = query.where(column.contains(PREFIX, autoescape=True))
             if table.name == "ledger_memory":
-                query = query.where(table.c.key.not_like(f"{GARBAGE}%"))
+                query = query.where(table.c.key.not_like(f"{GARBAGE}%"), table.c.key.not_like(f"{FACE}%"))
             for (value,) in connection.execute(query):
                 yield from find_digests(value if isinstance(value, str) else bytes(value))
 

@@ -8,7 +8,7 @@ from itertools import islice
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from tidewheel.clock import Clock
+from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
 from tidewheel.ledger.tables import memory
 
@@ -44,6 +44,20 @@ class Memory:
             fresh = [{"key": key, "value": values[key], "remembered_at": now} for key in values if key not in known]
             if fresh:
                 connection.execute(memory.insert(), fresh)
+
+    def list_keys(self, beginning: str, *, before: Micros) -> list[str]:
+        """Keys with a beginning whose values were remembered before an instant."""
+        same = memory.c.key.startswith(beginning, autoescape=True)
+        with self._database.read() as connection:
+            return list(connection.scalars(sa.select(memory.c.key).where(same, memory.c.remembered_at < before)))
+
+    def forget(self, keys: Collection[str]) -> int:
+        """Forget what was remembered under some keys, in one transaction; how many there were."""
+        gone = 0
+        with self._database.write() as connection:
+            for batch in _batches(keys):
+                gone += connection.execute(memory.delete().where(memory.c.key.in_(batch))).rowcount
+        return gone
 
     def recall(self, keys: Collection[str]) -> dict[str, bytes]:
         """What was remembered under some keys; those under which there is nothing are absent."""

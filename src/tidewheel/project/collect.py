@@ -14,6 +14,7 @@ from tidewheel.errors import Invalid, NotFound
 from tidewheel.ledger.collect import GARBAGE, Marked, Retention, mark, retire
 from tidewheel.ledger.definition import NodeId
 from tidewheel.project.open import Workspace
+from tidewheel.project.read_faces import forget_faces
 
 LEAST_GRACE = Micros(2 * HOUR)
 """Less would remove what a build that runs has stored and not recorded yet."""
@@ -108,6 +109,8 @@ class _Collection:
             with self._workspace.database.write() as connection:
                 marked = self._mark_in(connection)
                 retire(connection, marked.unreached, actor=self._workspace.actor, at=self._now)
+                old = Micros(self._now - self._kept.span)
+                forget_faces(self._workspace.ledger, keep=marked.reached, before=old)
         before = (self._now - self._grace) / SECOND
         unreached = {
             blob.digest: blob.size

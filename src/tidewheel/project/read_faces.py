@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 
+from tidewheel.clock import Micros
 from tidewheel.datasets.definition import TrainingSet
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import TidewheelError
 from tidewheel.features.columns import check_columns, service_schema
 from tidewheel.features.definition import FeatureView, ServiceDefinition, Transform
 from tidewheel.fingerprint.recipe import Recipe
+from tidewheel.ledger.collect import FACE
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Ledger
 from tidewheel.models.definition import ModelDefinition
@@ -22,6 +24,7 @@ from tidewheel.schema import Schema
 from tidewheel.serving.definition import Deployment
 from tidewheel.sources.definition import Source
 
+_FACE = f"{FACE}3:"
 _OF_OTHERS = ("lib:", "python", "upstream:", "column:")
 
 
@@ -128,5 +131,11 @@ def compare_faces(
     return compared
 
 
+def forget_faces(ledger: Ledger, *, keep: Container[str], before: Micros) -> int:
+    """Forget what recipes showed that nothing keeps and that were remembered before an instant; how many."""
+    keys = ledger.memory.list_keys(FACE, before=before)  # those of earlier forms too
+    return ledger.memory.forget([key for key in keys if key.partition(":")[2] not in keep])
+
+
 def _key(recipe: Recipe) -> str:
-    return f"face-3:{recipe.digest}"
+    return f"{_FACE}{recipe.digest}"

@@ -160,8 +160,11 @@ def why(node: str, other: str | None, environment: str | None, folder: Path, wor
 @click.argument("build")
 @click.option("--tolerance", default=0.0, help="Difference of numbers that counts as equal, relative above 1.  [default: 0]")
 @click.option("--here", is_flag=True, help="In this environment, with the code and the data as they are now.")
+@click.option("--timeout", default=None, help="End the build in the clean environment after so long, such as 30m.")
 @project_options
-def repro(build: str, tolerance: float, here: bool, folder: Path, workspace: str | None, as_json: bool) -> int:
+def repro(
+    build: str, tolerance: float, here: bool, timeout: str | None, folder: Path, workspace: str | None, as_json: bool
+) -> int:
     """Build BUILD (a build, MODEL@ALIAS, a training set or a model) again from nothing, and compare the content.
 
     It is built in a clean environment of the locked versions, from the recorded code and the inputs as they were. Exit code 2
@@ -169,6 +172,7 @@ def repro(build: str, tolerance: float, here: bool, folder: Path, workspace: str
     """
     from tidewheel.cli.progress import progress
     from tidewheel.cli.render import render_repetition, render_reproduction
+    from tidewheel.clock import parse_duration
     from tidewheel.project.load import find_root
     from tidewheel.project.open import open_workspace
     from tidewheel.project.repeat import repeat
@@ -181,6 +185,7 @@ def repro(build: str, tolerance: float, here: bool, folder: Path, workspace: str
         emit(found.to_json()) if as_json else click.echo(render_reproduction(found))
         return 0 if found.equal else 2
     with open_workspace(find_root(folder), workspace) as room, progress() as shown:
-        repeated = repeat(room, build, tolerance=tolerance, progress=shown)
+        limit = None if timeout is None else parse_duration(timeout)
+        repeated = repeat(room, build, tolerance=tolerance, timeout=limit, progress=shown)
     emit(repeated.to_json()) if as_json else click.echo(render_repetition(repeated))
     return 2 if repeated.verdict == "different" else 0

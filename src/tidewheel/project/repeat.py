@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +19,7 @@ import pyarrow.types as kinds
 
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.artifacts.table import Table
-from tidewheel.clock import system_clock
+from tidewheel.clock import SECOND, Micros, format_duration, system_clock
 from tidewheel.database.open import Database
 from tidewheel.datasets.handle import Dataset
 from tidewheel.digest import Digest
@@ -62,7 +65,14 @@ class Repetition:
         return asdict(self)
 
 
-def repeat(workspace: Workspace, name: str, *, tolerance: float = 0.0, progress: Progress = silent) -> Repetition:
+def repeat(
+    workspace: Workspace,
+    name: str,
+    *,
+    tolerance: float = 0.0,
+    timeout: Micros | None = None,
+    progress: Progress = silent,
+) -> Repetition:
     """Build a training set or a model once more where nothing is known but what was recorded, and compare.
 
     Parameters
@@ -72,6 +82,8 @@ def repeat(workspace: Workspace, name: str, *, tolerance: float = 0.0, progress:
     tolerance
         Largest difference, relative and absolute, of numbers that count as equal: of columns, and of a model's predictions for
         the rows that were held out.
+    timeout
+        How long building may take; then it is ended with all that it started. ``None``: as long as it takes.
 
     Raises
     ------
@@ -80,7 +92,7 @@ def repeat(workspace: Workspace, name: str, *, tolerance: float = 0.0, progress:
     StalePlan
         When files no longer hold what was read; all of them are named.
     StepFailed
-        When the build fails in the clean environment; the message is its own.
+        When the build fails in the clean environment, the message is its own; or when it takes too long.
     """
     build = _find(workspace, name)
     kept = find_origin(build.output)
@@ -100,19 +112,32 @@ def repeat(workspace: Workspace, name: str, *, tolerance: float = 0.0, progress:
         with progress.doing(f"build {build.node} again"):
             pickle = "pickle" if workspace.configuration.allow_pickle else "safe"
             command = [str(python), "-m", "tidewheel.project.rebuild", str(clean), build.node]
-            done = subprocess.run(
-                [*command, workspace.configuration.engine, pickle],
-                cwd=clean,
-                env=clean_environment(),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        if done.returncode:
-            raise StepFailed(
-                f"{build.node} cannot be built again: {done.stderr.strip()[-2000:]}", where=build.node, fix="see the message"
-            )
+            _run([*command, workspace.configuration.engine, pickle], clean, node=build.node, timeout=timeout)
         return _Comparison(workspace, clean, tolerance).compare(build, origin)
+
+
+def _run(command: Sequence[str], folder: Path, *, node: NodeId, timeout: Micros | None) -> None:
+    """Run to the end, or end it with everything that it started."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            _, told = child.communicate(timeout=None if timeout is None else timeout / SECOND)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired) and timeout is not None:
+                what = f"{node} was not built again within {format_duration(timeout)}"
+                raise StepFailed(what, where=node, fix="give it more time: --timeout") from error
+            raise
+    if child.returncode:
+        raise StepFailed(f"{node} cannot be built again: {told.strip()[-2000:]}", where=node, fix="see the message")
 
 
 def _find(workspace: Workspace, name: str) -> Build:

@@ -91,7 +91,7 @@ def read_pointed(ledger: Ledger, environment: Environment, pinned: PinnedProject
     trouble: dict[NodeId, TidewheelError] = {}
     for node, at in pointers.items():
         try:
-            declaration = pinned.at(Digest(recipes[at].components[_PACKED].value)).graph.nodes[node]
+            declaration = pinned.at(Digest(recipes[at].components[_PACKED].value)).graph.find(node)
         except TidewheelError as error:
             trouble[node] = error
             continue

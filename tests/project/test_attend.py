@@ -15,6 +15,7 @@ from tidewheel.project.armed import arm
 from tidewheel.project.attend import Attendance, attend, list_schedules, trigger_by_hand
 from tidewheel.project.load import load_project
 from tidewheel.project.open import Workspace, open_workspace
+from tidewheel.project.survey import make_plan
 
 DEFINITIONS = """
 import tidewheel as tw
@@ -134,6 +135,12 @@ def test_a_node_that_fails_is_kept_with_its_error_and_the_worker_goes_on(shop: S
     assert "nightly done" in shop.work()
 
 
+def test_a_trigger_of_what_is_not_there_is_refused_by_the_plan(shop: Shop, workspace: Workspace) -> None:
+    shop.define(DEFINITIONS.replace('"view:ShopMonth"', '"view:ShopMont"'))
+    with pytest.raises(NotFound, match="trigger:after names 'view:ShopMont'"):
+        make_plan(load_project(shop.root), workspace, "dev")
+
+
 def test_triggers_that_name_what_cannot_run_are_refused(shop: Shop) -> None:
     shop.define(DEFINITIONS + '\ntw.trigger("model:eta", name="lost")\n')
     with pytest.raises(NotFound, match="trigger:lost names 'model:eta', which nothing declares"):
@@ -209,7 +216,6 @@ tw.trigger(sums, on=tw.schedule("0 2 * * *", timezone="Europe/Berlin"))
 @pytest.mark.slow
 def test_a_trigger_never_causes_a_rebuild(shop: Shop, workspace: Workspace) -> None:
     from tidewheel.project.apply import apply_plan
-    from tidewheel.project.survey import make_plan
 
     project = load_project(shop.root)
     apply_plan(project, workspace, make_plan(project, workspace, "dev"))

@@ -76,6 +76,20 @@ def test_a_file_that_does_not_import_is_told_with_file_and_line(tmp_path: Path) 
         load_project(root)
 
 
+@pytest.mark.parametrize("text", ["raise SystemExit(3)\n", "import sys\nsys.exit()\n"])
+def test_a_file_that_ends_the_process_is_told_too(tmp_path: Path, text: str) -> None:
+    root = project(tmp_path, "load_ender")
+    (root / "load_ender" / "definitions.py").write_text(text)
+    with pytest.raises(Invalid, match=r"load_ender\.definitions does not import: SystemExit"):
+        load_project(root)
+
+
+def test_a_configuration_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tidewheel.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(Invalid, match="is not TOML"):
+        load_project(tmp_path)
+
+
 def test_one_name_twice_is_refused_with_both_places(tmp_path: Path) -> None:
     root = project(tmp_path, "load_five")
     again = 'import tidewheel as tw\n\norders = tw.source("orders", "other/*.csv", time="paid_time")\n'

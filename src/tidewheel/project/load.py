@@ -54,8 +54,8 @@ def find_root(start: Path) -> Path:
 def read_configuration(root: Path) -> Configuration:
     """Read and check ``tidewheel.toml``."""
     try:
-        tree = tomllib.loads((root / FILE).read_text())
-    except tomllib.TOMLDecodeError as error:
+        tree = tomllib.loads((root / FILE).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"{FILE} is not TOML: {error}", where=str(root / FILE), fix="mend the line that is named") from error
     return parse_configuration(tree)
 
@@ -161,7 +161,7 @@ def _import(root: Path, name: str) -> ModuleType:
         return importlib.import_module(name)
     except TidewheelError:
         raise
-    except Exception as error:  # the user's module may raise anything; it is told with its place
+    except (Exception, SystemExit) as error:  # the user's module may raise anything; it is told with its place
         raise Invalid(
             f"{name} does not import: {type(error).__name__}: {error}",
             where=_place_of(root, error) or name,

@@ -13,6 +13,7 @@ from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.environment import is_node
 from tidewheel.ledger.record import Build, Ledger
+from tidewheel.project.armed import arm
 from tidewheel.project.cost import Rates, estimate
 from tidewheel.project.load import Project
 from tidewheel.project.measure_change import measure_plan
@@ -216,7 +217,14 @@ def make_plan(
 
 
 def plan_and_survey(project: Project, surveyor: Surveyor, *, ledger: Ledger, environment: str) -> tuple[Plan, Survey]:
-    """The plan, with the survey that it was made from."""
+    """The plan, with the survey that it was made from.
+
+    Raises
+    ------
+    NotFound, Invalid
+        When a trigger names what is not there, or what cannot run: no worker would start after an apply.
+    """
+    arm(project.graph)
     survey = surveyor.survey()
     before, version = read_environment(ledger, environment)
     plan = compare(project.graph, before, survey.state, environment=environment, base_version=version)

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from tidewheel.pipelines.definition import imap as imap
     from tidewheel.pipelines.definition import map as map
     from tidewheel.pipelines.definition import resources as resources
+    from tidewheel.pipelines.definition import secret as secret
     from tidewheel.pipelines.definition import step as step
     from tidewheel.pipelines.partition import Partition as Partition
     from tidewheel.pipelines.pruning import prune_halving as prune_halving
@@ -100,7 +101,7 @@ _HOMES = {
     "tidewheel.features.vector": ("vector",),
     "tidewheel.models.definition": ("model",),
     "tidewheel.monitors.definition": ("monitor",),
-    "tidewheel.pipelines.definition": ("fixed", "grid", "imap", "map", "resources", "step"),
+    "tidewheel.pipelines.definition": ("fixed", "grid", "imap", "map", "resources", "secret", "step"),
     "tidewheel.pipelines.partition": ("Partition",),
     "tidewheel.pipelines.compose": ("pipeline",),
     "tidewheel.pipelines.pruning": ("prune_halving", "prune_median"),

@@ -129,6 +129,8 @@ def test_functions_take_at_most_8_parameters_and_keywords_after_the_second() -> 
     for path, function in functions():
         if any(ast.unparse(decorator).startswith(("click.", "admin.")) for decorator in function.decorator_list):
             continue  # click hands a command its options by keyword
+        if any(ast.unparse(decorator) == "overload" for decorator in function.decorator_list):
+            continue  # a type of the function below, which is looked at itself
         arguments = function.args
         positional = [a.arg for a in [*arguments.posonlyargs, *arguments.args] if a.arg not in {"self", "cls"}]
         total = len(positional) + len(arguments.kwonlyargs)
@@ -187,6 +189,8 @@ def test_broad_excepts_are_at_process_edges_only() -> None:
         *("cli", "web"),  # the command's and the server's outermost loops
         "pipelines/serve.py",  # the worker's outermost loop: a step may raise anything
         "pipelines/execute.py",  # the same, in process
+        "pipelines/secrets.py",  # the same: what a step raises may hold its secrets, and another error is raised for it
+        "project/emit_lineage.py",  # a library's client may raise anything in its own thread, and work goes on without it
         "pipelines/run_sweep.py",  # a trial may raise anything, and the others go on
         "backends/inprocess/executor.py",  # the same
         "triggers/work.py",  # the outermost loop of a worker of tasks: what a task runs may raise anything

@@ -15,7 +15,7 @@ from tidewheel.ports.executor import Executor
 NAME = "TIDEWHEEL_TEST_THREADS"
 
 STEPS = f"""
-@tw.step(resources=tw.resources(env={{"{NAME}": "3"}}))
+@tw.step(env={{"{NAME}": "3"}})
 def inside(x):
     mark(f"inside-{{x}}")
     return os.environ["{NAME}"], outside_of(x)
@@ -28,7 +28,7 @@ def other(x):
     mark(f"other-{{x}}")
     return os.environ.get("{NAME}")
 
-@tw.step(resources=tw.resources(env={{"{NAME}": "9"}}))
+@tw.step(env={{"{NAME}": "9"}})
 def unread(x):
     mark(f"unread-{{x}}")
     return x

@@ -21,6 +21,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from tidewheel.digest import PREFIX, Digest, digest_bytes, digest_chunks
 from tidewheel.errors import Corrupt, Invalid, NotFound, TidewheelError, Unavailable
+from tidewheel.url import without_password
 
 _CHUNK = 1 << 20
 _PIECE = 4 << 20
@@ -112,11 +113,11 @@ class ArtifactStore:
                     f"artifact folder {root} cannot be opened: {_first_line(error)}", fix="see that it may be written"
                 ) from error
         if parts.scheme not in ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "memory"):
-            raise Invalid(f"{url!r} is not the URL of an artifact store", fix=f"write {_KINDS}")
+            raise Invalid(f"{without_password(url)!r} is not the URL of an artifact store", fix=f"write {_KINDS}")
         try:
             return cls(from_url(url), url=url, root=None, copies=copies, renew_seconds=renew_seconds)
         except (BaseError, ValueError) as error:
-            raise Invalid(f"artifact store {url!r}: {_first_line(error)}", fix=f"write {_KINDS}") from error
+            raise Invalid(f"artifact store {without_password(url)!r}: {_first_line(error)}", fix=f"write {_KINDS}") from error
 
     def put(self, data: bytes | Path | Iterable[bytes]) -> Digest:
         """Store bytes, a file's bytes, or bytes that arrive in pieces; answer their digest.
@@ -408,21 +409,23 @@ class ArtifactStore:
             yield
         except FileNotFoundError as error:
             if digest is None:
-                raise Unavailable(f"artifact store {self._url} is gone", fix="see that its folder or bucket exists") from error
+                raise Unavailable(
+                    f"artifact store {without_password(self._url)} is gone", fix="see that its folder or bucket exists"
+                ) from error
             raise self._not_found(digest) from error
         except (BaseError, PermissionError) as error:
             raise Unavailable(
-                f"artifact store {self._url} does not answer: {_first_line(error)}",
+                f"artifact store {without_password(self._url)} does not answer: {_first_line(error)}",
                 fix="see that it can be reached, and that the credentials may read and write it",
             ) from error
 
     def _not_found(self, digest: Digest) -> TidewheelError:
-        return NotFound(f"no artifact {digest} in {self._url}", fix="build it again: tidewheel apply")
+        return NotFound(f"no artifact {digest} in {without_password(self._url)}", fix="build it again: tidewheel apply")
 
     def _corrupt(self, digest: Digest) -> TidewheelError:
         self._verified.pop(digest, None)
         return Corrupt(
-            f"artifact {digest} in {self._url} is damaged: its bytes have another digest",
+            f"artifact {digest} in {without_password(self._url)} is damaged: its bytes have another digest",
             where=_key(digest),
             fix="build it again (tidewheel apply): storing the same content replaces the damaged bytes",
         )

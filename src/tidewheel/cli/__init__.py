@@ -13,6 +13,7 @@ import click
 from tidewheel.cli.attend import backfill, schedules, trigger, work_
 from tidewheel.cli.explain import explain
 from tidewheel.cli.inspect import check, diff, repro, search, show, why
+from tidewheel.cli.logs import logs
 from tidewheel.cli.release import promote, rollback
 from tidewheel.cli.serve import consume, dev, exec_, quarantine, serve
 from tidewheel.cli.work import admin, apply, cancel, init, plan, run
@@ -47,7 +48,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(init, check, plan, apply, run, cancel, dev, serve, consume, quarantine, show, search, diff, why, explain),
+    *(init, check, plan, apply, run, cancel, dev, serve, consume, quarantine, show, logs, search, diff, why, explain),
     *(work_, trigger, schedules, backfill, promote, rollback, repro, admin, exec_),
 ):
     cli.add_command(_command)

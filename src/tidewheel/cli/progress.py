@@ -27,7 +27,8 @@ def progress() -> Iterator[TerminalProgress | PlainProgress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    # The stream itself, not what stands for it while steps run.
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
         yield TerminalProgress(shown)
 
 
@@ -108,4 +109,4 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """One line for a person."""
-        self._shown.console.print(text, highlight=False)
+        self._shown.console.print(text, highlight=False, markup=False)

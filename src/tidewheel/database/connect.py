@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from tidewheel.errors import Invalid, MissingExtra, TidewheelError, Unavailable
+from tidewheel.url import without_password
 
 BUSY_SECONDS = 30
 """How long a writer waits for its turn before it gives up with ``Unavailable``."""
@@ -34,7 +35,7 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise Invalid(f"{url!r} is not a database URL", fix=f"write {_KINDS}") from error
+        raise Invalid(f"{without_password(url)!r} is not a database URL", fix=f"write {_KINDS}") from error
     if parsed.drivername == "sqlite":
         path = parsed.database
         return parsed.set(database=str(Path(path).expanduser().absolute())) if path and path != ":memory:" else parsed
@@ -43,6 +44,19 @@ def parse_url(url: str) -> URL:
             raise MissingExtra("PostgreSQL needs the package psycopg", fix="pip install 'tidewheel[postgres]'")
         return parsed.set(drivername="postgresql+psycopg")
     raise Invalid(f"{parsed.drivername!r} is not a database that Tidewheel uses", fix=f"write {_KINDS}")
+
+
+def shown_url(url: str) -> str:
+    """The URL in one way of writing it, without its password: two that are shown alike mean the same database.
+
+    Examples
+    --------
+    >>> shown_url("postgres://ann:s3cret@db/shop?password=s3cret")
+    'postgresql://ann:***@db/shop?password=***'
+    """
+    if url.startswith("postgres"):
+        return without_password("postgresql" + url[url.index(":") :])
+    return without_password(parse_url(url).render_as_string(hide_password=False))
 
 
 def make_engine(url: URL) -> Engine:
@@ -81,7 +95,7 @@ def reachable(url: URL) -> Iterator[None]:
 
 def unavailable(url: URL, error: Exception | None = None) -> TidewheelError:
     """What to say when the database does not answer, or other writers do not let go."""
-    shown = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+    shown = without_password(url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True))
     reason = str(getattr(error, "orig", None) or error or "").strip().partition("\n")[0]
     if not reason or "locked" in reason or "lock timeout" in reason:
         return Unavailable(

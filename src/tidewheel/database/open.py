@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from tidewheel.database.connect import BUSY_SECONDS, WRITE, make_engine, parse_url, reachable, unavailable
+from tidewheel.database.connect import BUSY_SECONDS, WRITE, make_engine, parse_url, reachable, shown_url, unavailable
 from tidewheel.database.migrate import find_revision, head, upgrade
 
 _inherited: list[Engine] = []
@@ -96,6 +96,11 @@ class Database:
     def url(self) -> str:
         """With which another process opens the same database; it holds the password, so it is never stored or shown."""
         return self._url.set(drivername=self._url.get_backend_name()).render_as_string(hide_password=False)
+
+    @property
+    def shown_url(self) -> str:
+        """The same without the password: what may be stored and shown."""
+        return shown_url(self.url)
 
     @property
     def dialect(self) -> str:

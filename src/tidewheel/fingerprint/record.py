@@ -33,12 +33,14 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 class Recording:
     """Reads of one run. Iterating gives them in order of kind and name, each once.
 
-    ``unstable`` names what changed between its first read and the end of the run: no value can be told for it, so the
-    run's result must not be kept.
+    ``hidden`` are environment variables that hold secrets: their values are no part of what is recorded. ``unstable`` names
+    what changed between its first read and the end of the run: no value can be told for it, so the run's result must not be
+    kept.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, hidden: frozenset[str] = frozenset()) -> None:
         self.root = _resolved(root.absolute())
+        self.hidden = hidden
         self.unstable: list[str] = []
         self._values: dict[tuple[ReadKind, str], str | None] = {}
         self._states: dict[str, FileState | None] = {}
@@ -95,8 +97,10 @@ class Recording:
 
     def asked(self, name: str) -> None:
         """Note that an environment variable was read."""
-        with self._quiet():
-            self._values.setdefault(("env", name), environment_value(name))
+        hidden = frozenset().union(*(each.hidden for each in _active))  # a thread of a step has no recording of its own
+        if name not in hidden:
+            with self._quiet():
+                self._values.setdefault(("env", name), environment_value(name, without=hidden))
 
     def include(self, reads: Iterable[Read]) -> None:
         """Take over reads of a part whose result was used: what it depends on, the whole depends on."""
@@ -179,13 +183,13 @@ _hooked = False
 
 
 @contextmanager
-def recording(root: Path) -> Iterator[Recording]:
+def recording(root: Path, *, hidden: frozenset[str] = frozenset()) -> Iterator[Recording]:
     """Record reads of files, listings and environment variables inside the block, also those in threads it starts.
 
     What is asked about a path without opening it counts too (``os.stat``, ``os.path.exists``, ``Path.is_file``); the time of
     its last change does not, and the lint finds who reads it. Left out are files of the standard library, of installed
     packages, under ``.tidewheel/``, those that the block wrote itself, and Python source that is imported, which the
-    fingerprint follows.
+    fingerprint follows; and the environment variables that are ``hidden``.
 
     Examples
     --------
@@ -195,7 +199,7 @@ def recording(root: Path) -> Iterator[Recording]:
     >>> [read.component for read in reads]
     ['env:TIDEWHEEL_DOCTEST']
     """
-    made = Recording(root)
+    made = Recording(root, hidden)
     token = _current.set(made)
     with _switch:
         _hook()
@@ -282,11 +286,11 @@ _VALUES: Mapping[ReadKind, Callable[[str], str | None]] = {
 }
 
 
-def environment_value(name: str) -> str | None:
-    """Digest of an environment variable; ``None`` when it is not set. Never the value, which may be a secret."""
+def environment_value(name: str, *, without: frozenset[str] = frozenset()) -> str | None:
+    """Digest of an environment variable, or of all but some; ``None`` when it is not set. Never the value."""
     data = cast("MutableMapping[bytes, bytes]", os.environ._data)  # type: ignore[attr-defined]  # asks without being recorded
     if name == "*":
-        return digest(dict(data))
+        return digest({key: value for key, value in data.items() if os.fsdecode(key) not in without})
     value = data.get(os.fsencode(name))
     return None if value is None else digest_bytes(value)
 
@@ -385,13 +389,15 @@ class _Environment(_PLAIN_ENVIRONMENT):  # type: ignore[misc, valid-type]  # the
     """``os.environ`` while somebody records."""
 
     def __getitem__(self, key: str) -> str:
-        for each in _recordings():
-            each.asked(key)
+        if isinstance(key, str):  # subprocess tries it with bytes first, to see whether it may
+            for each in _recordings():
+                each.asked(key)
         return cast(str, super().__getitem__(key))
 
     def __contains__(self, key: object) -> bool:
-        for each in _recordings():
-            each.asked(str(key))
+        if isinstance(key, str):
+            for each in _recordings():
+                each.asked(key)
         return bool(super().__contains__(key))
 
     def __iter__(self) -> Iterator[str]:

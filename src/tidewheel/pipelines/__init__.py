@@ -7,7 +7,20 @@ mechanism for caching, resuming or lineage. :mod:`~tidewheel.pipelines.definitio
 """
 
 from tidewheel.pipelines.compose import Pipeline, pipeline
-from tidewheel.pipelines.definition import Fixed, Policy, Resources, Step, fixed, grid, imap, map, resources, running, step
+from tidewheel.pipelines.definition import (
+    Fixed,
+    Policy,
+    Resources,
+    Step,
+    fixed,
+    grid,
+    imap,
+    map,
+    resources,
+    running,
+    secret,
+    step,
+)
 
 __all__ = [
     "Fixed",
@@ -22,5 +35,6 @@ __all__ = [
     "pipeline",
     "resources",
     "running",
+    "secret",
     "step",
 ]

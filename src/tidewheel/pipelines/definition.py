@@ -13,6 +13,7 @@ from typing import Generic, ParamSpec, Protocol, TypeVar, cast, overload
 from tidewheel.clock import Micros, parse_duration
 from tidewheel.errors import Invalid
 from tidewheel.ledger.definition import Declaration, Function, NodeId, declare, node_id, place
+from tidewheel.ports.secret_store import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,19 +29,16 @@ class Resources:
         Processors; more than 0.
     memory_bytes
         Upper bound, or ``None`` for no bound.
-    environment
-        Environment variables that are set while it runs.
     """
 
     cpu: float = 1.0
     memory_bytes: int | None = None
-    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 _MEMORY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-def resources(*, cpu: float = 1.0, memory: str | int | None = None, env: Mapping[str, str] | None = None) -> Resources:
+def resources(*, cpu: float = 1.0, memory: str | int | None = None) -> Resources:
     """What a step may use.
 
     Parameters
@@ -49,28 +47,12 @@ def resources(*, cpu: float = 1.0, memory: str | int | None = None, env: Mapping
         Processors that a worker sets aside; more than 0.
     memory
         Bytes, or a number with ``K M G T`` (powers of 1024), such as ``"2G"``.
-    env
-        Environment variables that are set for the step and what it calls, and taken back after it, such as
-        ``{"OMP_NUM_THREADS": "1"}``. A change recomputes nothing, unless the step's own code reads the variable. A library that
-        looks at a variable only when it is loaded sees it where it is not loaded yet. Not for secrets: it is kept with the
-        project's definitions.
 
     Examples
     --------
     >>> resources(cpu=2, memory="2G").memory_bytes
     2147483648
-    >>> resources(env={"OMP_NUM_THREADS": 1})
-    Traceback (most recent call last):
-        ...
-    tidewheel.errors.Invalid: the environment variable OMP_NUM_THREADS is 1, which is no text...
     """
-    for name, value in (env or {}).items():
-        if not name or "=" in name or not isinstance(value, str):
-            raise Invalid(
-                f"the environment variable {name} is {value!r}, which is no text",
-                where="env",
-                fix='write it as text, such as "1"',
-            )
     if not cpu > 0:
         raise Invalid(f"cpu is {cpu}", where="cpu", fix="give a number above 0")
     if isinstance(memory, str):
@@ -80,12 +62,31 @@ def resources(*, cpu: float = 1.0, memory: str | int | None = None, env: Mapping
                 f"{memory!r} is no amount of memory", where="memory", fix='write a number with K, M, G or T, such as "2G"'
             )
         memory = int(float(number) * _MEMORY[unit])
-    return Resources(cpu, memory, dict(env or {}))
+    return Resources(cpu, memory)
+
+
+def secret(name: str) -> Secret:
+    """A secret by reference, for ``@tw.step(secrets={"TOKEN": tw.secret("shop/token")})``.
+
+    While the step runs, its value is in the environment variable. It is read by the process that runs the step, from the store
+    that ``secrets`` in ``tidewheel.toml`` names: environment variables (``"env"``), files (``"file:///run/secrets"``).
+
+    Examples
+    --------
+    >>> secret("shop/token")
+    Secret(name='shop/token')
+    """
+    if not name:
+        raise Invalid("a secret needs a name", where="secret", fix='write tw.secret("token")')
+    return Secret(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a step is run and for how long its result holds. Only ``fresh`` and ``reads`` have a say in its recipe."""
+    """How a step is run and for how long its result holds.
+
+    ``fresh``, ``reads`` and the names of ``secrets`` are part of its recipe, and so is what of ``environment`` it reads.
+    """
 
     resources: Resources = field(default_factory=Resources)
     retries: int = 0
@@ -93,6 +94,8 @@ class Policy:
     fresh: Micros | None = None
     reads: tuple[str, ...] | None = None
     pickle: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    secrets: Mapping[str, Secret] = field(default_factory=dict, hash=False)
 
 
 class Runner(Protocol):
@@ -175,6 +178,8 @@ def step(
     fresh: str | None = None,
     reads: Sequence[str] | None = None,
     pickle: bool = False,
+    env: Mapping[str, str] | None = None,
+    secrets: Mapping[str, Secret] | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
     function: Callable[P, R] | None = None,
@@ -187,6 +192,8 @@ def step(
     fresh: str | None = None,
     reads: Sequence[str] | None = None,
     pickle: bool = False,
+    env: Mapping[str, str] | None = None,
+    secrets: Mapping[str, Secret] | None = None,
 ) -> Step[P, R] | Callable[[Callable[P, R]], Step[P, R]]:
     """Make a function a step, bare or with options.
 
@@ -205,6 +212,13 @@ def step(
         another process. An empty list says that there are none.
     pickle
         Allow arguments and results that only pickle can store.
+    env
+        Environment variables that are set for the step and what it calls, and taken back after it, such as
+        ``{"OMP_NUM_THREADS": "1"}``. A change recomputes nothing, unless the step's own code reads the variable. A library that
+        looks at a variable only when it is loaded sees it where it is not loaded yet. Not for secrets: it is kept with the
+        project's definitions.
+    secrets
+        Environment variables whose values are :func:`tidewheel.secret`. Another name recomputes; another value does not.
 
     Examples
     --------
@@ -213,8 +227,13 @@ def step(
     ...     return 2 * x
     >>> double(4)
     8
+    >>> step(env={"OMP_NUM_THREADS": 1})
+    Traceback (most recent call last):
+        ...
+    tidewheel.errors.Invalid: the environment variable OMP_NUM_THREADS is 1, which is no text...
     """
     where = place()
+    _refuse_variables(env or {}, secrets or {}, where)
     if retries < 0:
         raise Invalid(f"retries is {retries}", where=where, fix="give 0 or more")
     policy = Policy(
@@ -224,16 +243,39 @@ def step(
         parse_duration(fresh) if fresh is not None else None,
         None if reads is None else tuple(reads),
         pickle,
+        dict(env or {}),
+        dict(secrets or {}),
     )
 
     def wrap(wrapped: Callable[P, R]) -> Step[P, R]:
         made = Step(wrapped, name=name or wrapped.__name__, policy=policy, where=where)
         meta: dict[str, object] = {"resources": policy.resources, "retries": retries, "timeout": timeout}
+        meta |= {"env": dict(policy.environment)} if env else {}
         parameters: dict[str, object] = {"fresh": fresh, "reads": None if reads is None else list(reads)}
+        if secrets:
+            parameters["secrets"] = {variable: one.name for variable, one in policy.secrets.items()}
         declare(Declaration(made.node, made, where, parameters, (cast(Function, wrapped),), (), meta))
         return made
 
     return wrap if function is None else wrap(function)
+
+
+def _refuse_variables(env: Mapping[str, object], secrets: Mapping[str, object], where: str) -> None:
+    for name, value in {**env, **secrets}.items():
+        if not name or "=" in name or (name in env and not isinstance(value, str)):
+            raise Invalid(
+                f"the environment variable {name} is {value!r}, which is no text",
+                where=where,
+                fix='write it as text, such as "1"',
+            )
+        if name in secrets and not isinstance(value, Secret):
+            raise Invalid(
+                f"{name} among the secrets is a {type(value).__name__}",
+                where=where,
+                fix=f'name it: {{"{name}": tw.secret("...")}}',
+            )
+        if name in secrets and name in env:
+            raise Invalid(f"{name} is in env and in secrets", where=where, fix="leave it out of env")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -32,15 +33,20 @@ from tidewheel.ledger.record import Ledger
 from tidewheel.pipelines.calls import Call, CallLog, CallState
 from tidewheel.pipelines.codec import Codec, Packed
 from tidewheel.pipelines.definition import Step, running
+from tidewheel.pipelines.printing import Printing, aside
 from tidewheel.pipelines.recipe import call_recipe, with_nonce, with_reads
 from tidewheel.pipelines.run_sweep import Stage, own_samplers, run_sweep
 from tidewheel.pipelines.search import Sweep, Swept
+from tidewheel.pipelines.secrets import HiddenFailure, Opened, call_hidden, open_secrets, secret_in_answer, tell_failure
 from tidewheel.pipelines.serve import variables
 from tidewheel.pipelines.trial import TrialSpec
 from tidewheel.pipelines.worker import Answer, Spec, code_digest
 from tidewheel.ports.executor import Executor, JobId, JobSpec, JobState, JobStatus
 from tidewheel.ports.model_format import ModelFormat
+from tidewheel.ports.printed import LIMIT_BYTES
 from tidewheel.ports.sampler import SamplerOpener
+from tidewheel.ports.secret_store import SecretStore
+from tidewheel.url import without_password
 
 Progress = Callable[[str, int, int | None], None]
 """Told what happened, and how many calls of how many are finished."""
@@ -63,6 +69,7 @@ class _Call:
     started_at: Micros = field(default=Micros(0))
     not_before: float = 0.0
     logged: Call | None = None
+    log: Path | None = None
 
 
 @dataclass(slots=True)
@@ -91,7 +98,8 @@ class _Tally:
     def tell(self, call: _Call, what: str, *, finished: int = 0) -> None:
         """Report one call."""
         self.finished += finished
-        self.progress(f"{call.step.name}: {what}", self.finished, self.total)
+        with aside():
+            self.progress(f"{call.step.name}: {what}", self.finished, self.total)
 
 
 def silent(what: str, done: int, of: int | None) -> None:
@@ -161,10 +169,13 @@ class Session:
         self._clock = clock
         self._progress = progress
         self.samplers: Callable[[str], SamplerOpener] = own_samplers  # what is found by name, for sweeps
+        self.secrets: Callable[[], SecretStore] | None = None
+        self.secrets_url = "env"  # where workers find the store
         self._codecs = {allowed: Codec(artifacts, formats, pickle=allowed) for allowed in (False, True)}
         self._signatures: dict[object, inspect.Signature] = {}
         self._trail: _Trail | None = None
         self._calls: CallLog | None = None
+        self._printing: Printing | None = None
         self._stopping = False
 
     def stop(self) -> None:
@@ -176,18 +187,23 @@ class Session:
             raise KeyboardInterrupt
 
     @contextmanager
-    def active(self, *, calls: CallLog | None = None) -> Iterator[Recording]:
+    def active(self, *, calls: CallLog | None = None, printing: Printing | None = None) -> Iterator[Recording]:
         """Run steps that are called inside of the block; the answer records what the block and its steps read.
 
-        ``calls`` are those of the run that the block belongs to, when it is one. A build is found by its recipe, whatever run
-        asked for it first.
+        ``calls`` are those of the run that the block belongs to, when it is one, and ``printing`` keeps what they print. A
+        build is found by its recipe, whatever run asked for it first.
         """
-        before, self._calls = self._calls, calls or self._calls
+        before, self._calls, self._printing = (self._calls, self._printing), calls or self._calls, printing or self._printing
         try:
-            with recording(self.fingerprinter.root) as reads, running(self), self._following():
+            with (
+                nullcontext() if printing is None else printing.active(),
+                recording(self.fingerprinter.root) as reads,
+                running(self),
+                self._following(),
+            ):
                 yield reads
         finally:
-            self._calls = before
+            self._calls, self._printing = before
             if calls is not None:
                 with unheard():
                     calls.close()
@@ -255,7 +271,7 @@ class Session:
         StepFailed
             When a call failed for the last time. Calls that run on workers are stopped; what was finished is kept.
         """
-        with unheard(), variables(step.policy.resources.environment):
+        with unheard(), variables(step.policy.environment):
             prepared = dict(enumerate(self._prepare(step, arguments) for arguments in calls))
             tally = _Tally(self._progress, len(prepared))
             missing = self._look_up(prepared, tally)
@@ -284,7 +300,7 @@ class Session:
                 # Half of them at a time, so that they are looked up in few queries.
                 if begun < len(calls) and begun - index <= ahead // 2:
                     coming = range(begun, min(len(calls), index + (1 if flight is None else ahead)))
-                    with unheard(), variables(step.policy.resources.environment):
+                    with unheard(), variables(step.policy.environment):
                         prepared.update((each, self._prepare(step, calls[each])) for each in coming)
                         missing = self._look_up({each: prepared[each] for each in coming}, tally)
                     begun = max(begun, coming.stop)
@@ -315,6 +331,8 @@ class Session:
             self._progress,
             self.samplers,
             executor,
+            self._printing,
+            self._open_secrets,
             None if executor is None else partial(self._submit_call, executor),
             1 if executor is None else os.cpu_count() or 1,
         )
@@ -408,28 +426,57 @@ class Session:
             call.started_at = self._clock()
             tally.tell(call, "running")
             self._note(call, "running")
+            opened = self._open_secrets(call.step)
             try:
                 with (
                     unheard(),
-                    variables(policy.resources.environment),
+                    variables({**policy.environment, **dict(opened.items())}),
                     heard(),
                     self._inside(call),
-                    recording(self.fingerprinter.root) as reads,
+                    self._kept(call, opened),
+                    recording(self.fingerprinter.root, hidden=opened.names) as reads,
                     _limit(policy.timeout),
                 ):
-                    value = call.step.function(**call.arguments)
+                    value = call_hidden(call.step.function, call.arguments, opened)
                 break
-            except Exception as error:
-                if call.tries > policy.retries:
-                    tally.tell(call, f"failed: {error}")
-                    self._note(call, "failed", error=f"{type(error).__name__}: {error}")
-                    raise self._failed(call, f"{type(error).__name__}: {error}", _place(error)) from error
-                tally.tell(call, f"failed, trying again: {error}")
-                self._note(call, "retrying", error=f"{type(error).__name__}: {error}")
-                time.sleep(_pause(call.tries))
+            except Exception as error:  # noqa: BLE001 - what a step raises is its answer, which is raised below
+                why = tell_failure(error)
+                where, cause = (error.where, None) if isinstance(error, HiddenFailure) else (_place(error), error)
+            if call.tries > policy.retries:
+                tally.tell(call, f"failed: {why}")
+                self._note(call, "failed", error=why)
+                raise self._failed(call, why, where) from cause
+            tally.tell(call, f"failed, trying again: {why}")
+            self._note(call, "retrying", error=why)
+            time.sleep(_pause(call.tries))
         with unheard():
-            done = self._record(call, codec.pack(value), list(reads), reads.unstable)
+            packed = codec.pack(value)
+            leaked = opened.holds(packed.data)
+            if leaked is not None:
+                del value, packed
+                raise secret_in_answer(leaked, step=call.step.name)
+            done = self._record(call, packed, list(reads), reads.unstable)
         return _Done(value, done.trace, done.content)
+
+    def _open_secrets(self, step: Step[..., object]) -> Opened:
+        wanted = {variable: one.name for variable, one in step.policy.secrets.items()}
+        return open_secrets(self.secrets() if wanted and self.secrets is not None else None, wanted, step=step.name)
+
+    @contextmanager
+    def _kept(self, call: _Call, opened: Opened) -> Iterator[None]:
+        """Keep what is printed inside of the block, and where it stopped when it fails."""
+        if self._printing is None or call.logged is None:
+            yield
+            return
+        hidden = opened.values()
+        with self._printing.attempt(call.step.name, call.logged.ordinal, attempt=call.tries, hidden=hidden) as attempt:
+            try:
+                yield
+            except HiddenFailure:
+                raise  # the traceback without the secrets is printed
+            except Exception:
+                attempt.keep(traceback.format_exc())
+                raise
 
     @contextmanager
     def _inside(self, call: _Call) -> Iterator[None]:
@@ -472,13 +519,20 @@ class Session:
         self._calls.look(call.logged, silent_seconds=status.silent_seconds, note=status.note)
 
     def _submit(self, executor: Executor, call: _Call) -> JobId:
-        submitted = self._submit_call(executor, call.step, call.packed)
         call.tries += 1
+        if self._printing is not None and call.logged is not None:
+            call.log = self._printing.submitted(call.step.name, call.logged.ordinal, attempt=call.tries)
+        submitted = self._submit_call(executor, call.step, call.packed, log=call.log)
         call.started_at = self._clock()
         return submitted
 
     def _submit_call(
-        self, executor: Executor, step: Step[..., object], packed: Mapping[str, Packed], trial: TrialSpec | None = None
+        self,
+        executor: Executor,
+        step: Step[..., object],
+        packed: Mapping[str, Packed],
+        trial: TrialSpec | None = None,
+        log: Path | None = None,
     ) -> JobId:
         function, policy = step.function, step.policy
         module, name = function.__module__, function.__qualname__
@@ -492,19 +546,24 @@ class Session:
             str(self.fingerprinter.root),
             f"{module}:{name}",
             {name: msgspec.Raw(value.data) for name, value in packed.items()},
-            self.artifacts.url,
+            without_password(self.artifacts.url),
             code_digest((self._movable or self.fingerprinter).components([function])),
             policy.pickle,
             self._movable is not None,
             trial,
+            {variable: one.name for variable, one in policy.secrets.items()},
+            self.secrets_url,
         )
         limit = None if policy.timeout is None else policy.timeout / SECOND
         asked = policy.resources
-        data, own = msgspec.json.encode(spec), dict(asked.environment)
-        return executor.submit(JobSpec(data, asked.cpu, limit, memory_bytes=asked.memory_bytes, environment=own))
+        data, own = msgspec.json.encode(spec), dict(policy.environment)
+        kept = LIMIT_BYTES if self._printing is None else self._printing.limit_bytes
+        return executor.submit(JobSpec(data, asked.cpu, limit, asked.memory_bytes, own, log, kept))
 
     def _collect(self, executor: Executor, job: JobId, call: _Call, status: JobStatus, tally: _Tally) -> _Done | None:
         """Record a finished job's result; ``None`` when it is to be tried again."""
+        if self._printing is not None and call.log is not None:
+            self._printing.ended(call.log)
         if status.state is not JobState.DONE:
             why = status.error or status.state.value
             if status.state is JobState.FAILED and call.tries <= call.step.policy.retries:

@@ -31,13 +31,22 @@ def call_recipe(
     now
         Microseconds; only steps with ``fresh=`` depend on it.
     """
-    parts = dict(fingerprinter.components([step.function]))
+    parts = name_secrets(fingerprinter.components([step.function]), step)
     for name, packed in arguments.items():
         parts[f"arg:{name}"] = Component(packed.content, step.where, _short(shown[name]))
         if packed.code:
             parts.update(fingerprinter.components(packed.code))
     parts.update(_policy(step.policy, fingerprinter.root, step.where, now))
     return Recipe("step", parts)
+
+
+def name_secrets(components: Mapping[str, Component], step: Step[..., object]) -> dict[str, Component]:
+    """Components of a step's code with the names of its secrets in the place of what their variables hold now."""
+    parts = dict(components)
+    for variable, secret in step.policy.secrets.items():
+        parts.pop(f"env:{variable}", None)
+        parts[f"secret:{variable}"] = Component(digest(secret.name), step.where, f"the secret {secret.name}")
+    return parts
 
 
 def with_reads(recipe: Recipe, reads: Sequence[Read], root: Path) -> Recipe:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 from tidewheel.clock import Clock
 from tidewheel.database.open import Database
@@ -17,10 +19,12 @@ from tidewheel.fingerprint.record import current_recording, unheard, verify
 from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.pipelines.codec import Codec, Packed
 from tidewheel.pipelines.definition import Step
+from tidewheel.pipelines.printing import Printing
 from tidewheel.pipelines.recipe import call_recipe, with_reads
 from tidewheel.pipelines.record_trials import SweepRow, TrialRow, Trials
 from tidewheel.pipelines.samplers import GridSampler, RandomSampler
 from tidewheel.pipelines.search import Sweep, Swept, Tried
+from tidewheel.pipelines.secrets import NO_SECRETS, Opened, tell_failure
 from tidewheel.pipelines.serve import variables
 from tidewheel.pipelines.trial import TrialSpec, perform
 from tidewheel.ports.executor import Executor, JobId, JobState
@@ -29,7 +33,7 @@ from tidewheel.runs.observe import observe_process
 
 _OURS: Mapping[str, SamplerOpener] = {"grid": GridSampler, "random": RandomSampler}
 
-Submit = Callable[[Step[..., object], Mapping[str, Packed], TrialSpec], JobId]
+Submit = Callable[[Step[..., object], Mapping[str, Packed], TrialSpec, Path | None], JobId]
 
 
 def own_samplers(name: str) -> SamplerOpener:
@@ -51,6 +55,8 @@ class Stage:
     progress: Callable[[str, int, int | None], None]
     samplers: Callable[[str], SamplerOpener]
     executor: Executor | None = None
+    printing: Printing | None = None
+    secrets: Callable[[Step[..., object]], Opened] | None = None
     submit: Submit | None = None
     workers: int = 1
 
@@ -251,7 +257,7 @@ class _Search:
 
     def _spec(self, row: TrialRow) -> TrialSpec:
         return TrialSpec(
-            self._stage.database.url,
+            self._stage.database.shown_url,
             self._row.id,
             row.number,
             self._sweep.name,
@@ -274,7 +280,9 @@ class _Search:
         stage, function = self._stage, self._sweep.step.function
         for left in range(self._sweep.step.policy.retries, -1, -1):
             try:
-                with variables(dict(self._sweep.step.policy.resources.environment)):
+                opened = NO_SECRETS if stage.secrets is None else stage.secrets(self._sweep.step)
+                own = {**self._sweep.step.policy.environment, **dict(opened.items())}
+                with variables(own), self._kept(row, opened):
                     perform(
                         self._spec(row),
                         function,
@@ -282,13 +290,26 @@ class _Search:
                         codec=stage.codec,
                         root=stage.fingerprinter.root,
                         database=stage.database,
+                        opened=opened,
                     )
             except Exception as error:  # noqa: BLE001 - as on a worker: whatever a trial raises is its answer, and others go on
                 if not left:
-                    self._fail(row, f"{type(error).__name__}: {error}")
+                    self._fail(row, tell_failure(error))
             else:
                 self._told(row)
                 return
+
+    def _kept(self, row: TrialRow, opened: Opened) -> AbstractContextManager[object]:
+        """Keep what a trial prints in this process."""
+        printing, step = self._stage.printing, self._sweep.step.name
+        if printing is None:
+            return nullcontext()
+        return printing.attempt(step, row.number, hidden=opened.values(), run=self._row.id)
+
+    def _log(self, row: TrialRow) -> Path | None:
+        """The file for what a trial prints on a worker."""
+        printing, step = self._stage.printing, self._sweep.step.name
+        return None if printing is None else printing.submitted(step, row.number, run=self._row.id)
 
     def _try_on_workers(self, executor: Executor, submit: Submit, rows: Sequence[TrialRow]) -> None:
         waiting, tries = list(reversed(rows)), dict.fromkeys((row.number for row in rows), 0)
@@ -299,7 +320,7 @@ class _Search:
                     row = waiting.pop()
                     tries[row.number] += 1
                     packed = {name: self._stage.codec.pack(value) for name, value in self._arguments[row.number].items()}
-                    jobs[submit(self._sweep.step, packed, self._spec(row))] = row
+                    jobs[submit(self._sweep.step, packed, self._spec(row), self._log(row))] = row
                 for job, status in executor.poll(list(jobs), timeout_seconds=0.5).items():
                     if status.state is JobState.DONE:
                         self._told(jobs.pop(job))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
-import select
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import BinaryIO
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, cast
+
+from tidewheel.pipelines.secrets import HiddenFailure, tell_failure
+from tidewheel.pipelines.watch_worker import start_watcher
 
 _LENGTH = 8
 READY = b"R"
@@ -22,32 +25,36 @@ READY = b"R"
 def serve(incoming: BinaryIO, outgoing: BinaryIO, run: Callable[[bytes], bytes]) -> int:
     """Answer framed jobs; see ``backends/local/worker.py`` for the frames.
 
-    What a job prints must not run into the answers, so stdout is pointed at stderr first, which the executor keeps as the
-    job's log. When the input closes, this process and its children end, also in the middle of a job.
+    What a job prints must not run into the answers: stdout and stderr go to a process beside this one, which keeps them in the
+    file that the request names. When the input closes, this process and its children end, also in the middle of a job.
 
     Returns
     -------
     The exit code.
     """
-    _guard(incoming.fileno())
     answers = os.fdopen(os.dup(outgoing.fileno()), "wb", buffering=0)
     frames = os.fdopen(os.dup(incoming.fileno()), "rb")
-    if outgoing.fileno() == 1:
-        os.dup2(2, 1)
+    watcher = start_watcher(frames.fileno(), answers.fileno())
     if incoming.fileno() == 0:
         empty = os.open(os.devnull, os.O_RDONLY)
         os.dup2(empty, 0)
         os.close(empty)
-    sys.stdout = os.fdopen(os.dup(2), "w", buffering=1, errors="replace")
+    # Nothing waits in this process: what was printed before a kill -9 is kept.
+    raw = os.fdopen(os.dup(2), "wb", buffering=0)
+    sys.stdout = sys.stderr = io.TextIOWrapper(cast(BinaryIO, raw), errors="backslashreplace", write_through=True)
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(frames, jobs), daemon=True).start()
     answers.write(READY)
     while True:
         line, _, spec = jobs.get().partition(b"\n")
-        with variables(json.loads(line)):
+        told = json.loads(line)
+        watcher.begin(told["log"], told["log_bytes"])
+        with variables(told["environment"]):
             answer = _answer(spec, run)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # a step may have closed it
+                stream.flush()
+        watcher.end()
         data = len(answer).to_bytes(_LENGTH, "big") + answer
         while data:
             data = data[answers.write(data) :]
@@ -67,24 +74,9 @@ def _answer(spec: bytes, run: Callable[[bytes], bytes]) -> bytes:
     try:
         return b"D" + run(spec)
     except BaseException as error:  # noqa: BLE001 - a worker's edge: whatever a job raises, sys.exit included, is its answer
-        traceback.print_exc()
-        return b"F" + f"{type(error).__name__}: {error}".encode(errors="replace")
-
-
-def _guard(number: int) -> None:
-    """Start a process that ends this whole group when the input closes, even while this process is stuck in C code.
-
-    It looks at the pipe without reading from it, and holds nothing else open, so that this process's own end is seen.
-    """
-    if os.fork() != 0:
-        return
-    kept = os.dup2(number, 0)
-    os.closerange(1, 4096)
-    hang_up = select.poll()
-    hang_up.register(kept, select.POLLHUP)
-    while True:
-        if any(events & (select.POLLHUP | select.POLLERR) for _, events in hang_up.poll()):
-            os.killpg(0, signal.SIGKILL)
+        if not isinstance(error, HiddenFailure):  # that one has printed where it stopped, without the secrets
+            traceback.print_exc()
+        return b"F" + tell_failure(error).encode(errors="replace")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from tidewheel.fingerprint.record import heard, recording, unheard
 from tidewheel.pipelines.codec import Codec
 from tidewheel.pipelines.pruning import Pruner
 from tidewheel.pipelines.record_trials import Trials
+from tidewheel.pipelines.secrets import NO_SECRETS, Opened, call_hidden, secret_in_answer
 from tidewheel.runs.observe import observe_environment
 from tidewheel.runs.record import Run, Runs
 
@@ -29,7 +30,7 @@ class TrialSpec(msgspec.Struct, frozen=True):
     Parameters
     ----------
     database
-        URL of the workspace's database, with its password: it goes to workers, and is never stored or shown.
+        URL of the workspace's database without its password, which a worker finds where the driver has found it.
     takes_trial
         Whether the step has a parameter ``trial``.
     """
@@ -106,6 +107,7 @@ def perform(
     codec: Codec,
     root: Path,
     database: Database,
+    opened: Opened = NO_SECRETS,
 ) -> None:
     """Call the function as one trial, with a run of its own, and write down what came of it.
 
@@ -130,13 +132,17 @@ def perform(
     with unheard(), run:
         trial = Trial(told, run, trials)
         given = {**arguments, "trial": trial} if told.takes_trial else arguments
-        with heard(), recording(root) as reads:
-            value = function(**given)
+        with heard(), recording(root, hidden=opened.names) as reads:
+            value = call_hidden(function, given, opened)
         objective = trial.objective(value)
         if math.isnan(objective):
             raise StepFailed(f"{told.metric} of trial {told.number} is not a number", where=told.name, fix="mend the step")
         run.flush()
         output = codec.pack(value).data
+        leaked = opened.holds(output)
+        if leaked is not None:
+            del value, output
+            raise secret_in_answer(leaked, step=told.name)
     with unheard():
         trials.change(
             told.sweep,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,9 +26,12 @@ from tidewheel.fingerprint.record import recording
 from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.pipelines.codec import Codec
 from tidewheel.pipelines.definition import Step, running
-from tidewheel.pipelines.serve import serve
+from tidewheel.pipelines.secrets import call_hidden, open_secrets, secret_in_answer
+from tidewheel.pipelines.serve import serve, variables
 from tidewheel.pipelines.trial import TrialSpec, perform
+from tidewheel.pipelines.watch_worker import hide_printed
 from tidewheel.ports.model_format import ModelFormat
+from tidewheel.ports.secret_store import SecretStore
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -51,6 +55,8 @@ class Spec(msgspec.Struct, frozen=True):
         Whether the worker has a copy of the project's folder in another place.
     trial
         Of which sweep the call is a trial; its result is written to the database then, and the answer is empty.
+    secrets, store
+        Names of secrets by environment variable, and the URL of the store that has them.
     """
 
     root: str
@@ -61,6 +67,24 @@ class Spec(msgspec.Struct, frozen=True):
     pickle: bool = False
     movable: bool = False
     trial: TrialSpec | None = None
+    secrets: dict[str, str] = {}
+    store: str = "env"
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a worker finds by itself, since no specification may hold it.
+
+    Parameters
+    ----------
+    reveal
+        The URL that is meant by one without its password, given the project's folder.
+    open_secrets
+        A store of secrets by its URL.
+    """
+
+    reveal: Callable[[Path, str], str] = lambda root, url: url
+    open_secrets: Callable[[str], SecretStore] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -72,7 +96,7 @@ class Answer(msgspec.Struct, frozen=True):
     unstable: list[str]
 
 
-def run_spec(spec: bytes, *, root: Path | None = None, artifacts: str | None = None) -> bytes:
+def run_spec(spec: bytes, *, root: Path | None = None, artifacts: str | None = None, outside: Outside | None = None) -> bytes:
     """Run one call and answer its result: what ``tidewheel exec SPEC`` does.
 
     Parameters
@@ -88,23 +112,38 @@ def run_spec(spec: bytes, *, root: Path | None = None, artifacts: str | None = N
     told = msgspec.json.decode(spec, type=Spec)
     root = root or Path(told.root)
     found = _load(root, told)
-    codec = Codec(_artifacts(artifacts or told.artifacts), installed_formats(), pickle=told.pickle)
+    outside = outside or Outside()
+    codec = Codec(_artifacts(artifacts or outside.reveal(root, told.artifacts)), installed_formats(), pickle=told.pickle)
     arguments = {name: codec.unpack(bytes(data)) for name, data in told.arguments.items()}
-    if told.trial is not None:
-        with running(None):
-            database = _database(told.trial.database)
-            perform(told.trial, found.function, arguments=arguments, codec=codec, root=root, database=database)
-        return b""
-    with recording(root) as reads, running(None):
-        value = found.function(**arguments)
+    store = outside.open_secrets(told.store) if told.secrets and outside.open_secrets is not None else None
+    opened = open_secrets(store, told.secrets, step=found.name)
+    if opened:
+        hide_printed(opened.values())
+    with variables(dict(opened.items())), running(None):
+        if told.trial is not None:
+            database = _database(outside.reveal(root, told.trial.database))
+            perform(told.trial, found.function, arguments=arguments, codec=codec, root=root, database=database, opened=opened)
+            return b""
+        with recording(root, hidden=opened.names) as reads:
+            value = call_hidden(found.function, arguments, opened)
     packed = codec.pack(value)
+    leaked = opened.holds(packed.data)
+    if leaked is not None:
+        raise secret_in_answer(leaked, step=found.name)
     listed = [(read.kind, read.name, read.value) for read in reads]
     return msgspec.json.encode(Answer(msgspec.Raw(packed.data), packed.content, listed, reads.unstable))
 
 
-def serve_specs(incoming: BinaryIO, outgoing: BinaryIO, *, root: Path | None = None, artifacts: str | None = None) -> int:
+def serve_specs(
+    incoming: BinaryIO,
+    outgoing: BinaryIO,
+    *,
+    root: Path | None = None,
+    artifacts: str | None = None,
+    outside: Outside | None = None,
+) -> int:
     """Run calls one after the other: what ``tidewheel exec --serve`` does. Answers the exit code."""
-    return serve(incoming, outgoing, partial(run_spec, root=root, artifacts=artifacts))
+    return serve(incoming, outgoing, partial(run_spec, root=root, artifacts=artifacts, outside=outside))
 
 
 def code_digest(components: Mapping[str, Component]) -> Digest:

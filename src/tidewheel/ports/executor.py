@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NewType, Protocol
 
 from tidewheel.digest import Digest
+from tidewheel.ports.printed import LIMIT_BYTES
 
 JobId = NewType("JobId", str)
 
@@ -34,6 +35,11 @@ class JobSpec:
     memory_bytes: int | None = None
     """What the job's processes may hold together; more, and the job is ended as out of memory."""
     environment: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    """File of the submitting machine in which what the job prints is kept as it comes: a :class:`PrintedFile`. Without one,
+    the executor keeps it for as long as it is open."""
+    log_bytes: int = LIMIT_BYTES
+    """What is kept of it, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ class Executor(Protocol):
         ...
 
     def logs(self, job: JobId) -> str:
-        """What the job has printed so far."""
+        """What the job has printed so far, as far as it is kept."""
         ...
 
     def close(self) -> None:

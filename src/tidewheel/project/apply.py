@@ -10,6 +10,7 @@ import json
 import os
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from tidewheel.clock import Micros
@@ -19,6 +20,7 @@ from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Build
 from tidewheel.project.build import BUILDERS, CHAMPION, BuildContext, Built, let_answer
+from tidewheel.project.emit_lineage import Job, Lineage, dataset_of, lineage, upstream_of
 from tidewheel.project.keep_views import collect_in_time, refresh_pinned
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
@@ -107,10 +109,15 @@ def apply_plan(
     runner = _Runner(context, plan, dict(survey.builds))
     wanted = [d for d in project.graph.nodes.values() if only is None or d.id in only]
     progress.total(len([c for c in plan.changes if c.builds]))
-    for declaration in wanted:
-        runner.bring_up(declaration)
-    context.reports.extend(refresh_pinned(project, workspace))
-    version = runner.move(removed=[c.node for c in plan.changes if c.action == "remove"])
+    with (
+        lineage(workspace, progress) as told,
+        nullcontext() if told is None else told.job(f"apply:{plan.environment}", "APPLY") as job,
+    ):
+        runner.told, runner.job = told, job
+        for declaration in wanted:
+            runner.bring_up(declaration)
+        context.reports.extend(refresh_pinned(project, workspace))
+        version = runner.move(removed=[c.node for c in plan.changes if c.action == "remove"])
     context.reports.extend(collect_in_time(project, workspace))
     return Applied(
         plan.environment,
@@ -131,6 +138,8 @@ class _Runner:
         self._recipes: dict[NodeId, Recipe] = {}
         self.builds = builds
         self.steps: list[Step] = []
+        self.told: Lineage | None = None
+        self.job: Job | None = None
 
     def bring_up(self, declaration: Declaration) -> None:
         context, ledger = self._context, self._context.workspace.ledger
@@ -181,8 +190,10 @@ class _Runner:
             self._still_at_base()
         workspace.ledger.put_recipe(declaration.id, recipe)
         started, used = workspace.clock(), _cpu_seconds()
-        with context.progress.doing(declaration.id):
+        with context.progress.doing(declaration.id), self._telling(declaration) as job:
             built: Built = BUILDERS[declaration.kind](context, declaration, recipe)
+            if job is not None:
+                job.outputs.append(dataset_of(declaration, workspace, built.content))
         ended, used = workspace.clock(), _cpu_seconds() - used
         self.steps.append(Step(declaration.id, built=True, seconds=(ended - started) / 1e6, summary=built.summary))
         return workspace.ledger.record_build(
@@ -200,6 +211,12 @@ class _Runner:
                 cost=context.project.configuration.rates.cost((ended - started) / 1e6, used),
             )
         )
+
+    def _telling(self, declaration: Declaration) -> AbstractContextManager[Job | None]:
+        if self.told is None:
+            return nullcontext()
+        inputs = upstream_of(declaration, self._context.project.graph.nodes, self._context.workspace)
+        return self.told.job(str(declaration.id), declaration.kind.upper(), parent=self.job, inputs=inputs)
 
     def _still_at_base(self) -> None:
         found = self._context.workspace.ledger.environment(self._plan.environment).version

@@ -14,6 +14,7 @@ from tidewheel.pipelines.compose import Pipeline, as_texts
 from tidewheel.pipelines.definition import Step
 from tidewheel.pipelines.execute import Session
 from tidewheel.pipelines.partition import Partition, arguments_for
+from tidewheel.pipelines.recipe import name_secrets
 from tidewheel.project.open import Workspace
 from tidewheel.project.progress import Progress, silent
 from tidewheel.project.run_pipeline import run_pipeline
@@ -75,6 +76,8 @@ def backfill(
     """
     arguments_for(_parted(declaration).function, partitions[0], where=declaration.where)
     code = workspace.fingerprinter.components(declaration.functions)
+    if isinstance(declaration.definition, Step):
+        code = name_secrets(code, declaration.definition)
     name = f"{BACKFILL}{declaration.id}@{digest(sorted((key, part.value) for key, part in code.items()))[4:12]}"
     wanted = {partition.name for partition in partitions}
     if ordered is not None:
@@ -121,7 +124,7 @@ def run_partition(workspace: Workspace, declaration: Declaration, task: Task, *,
         clock=workspace.clock,
         progress=progress.step,
     )
-    session.samplers = workspace.samplers
+    workspace.equip(session)
     with session.active():
         parted(**arguments)
     builds = workspace.ledger.list_builds(parted.node, limit=1)

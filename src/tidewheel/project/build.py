@@ -181,7 +181,7 @@ def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe)
         clock=workspace.clock,
         progress=context.progress.step,
     )
-    session.samplers = workspace.samplers
+    workspace.equip(session)
     try:
         version = train_model(
             definition,

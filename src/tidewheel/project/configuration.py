@@ -9,9 +9,10 @@ from tidewheel.errors import Invalid, NotFound, near_miss
 from tidewheel.project.cost import Rates
 from tidewheel.sources.budget import parse_size
 
-_PROJECT_KEYS = ("project", "definitions", "environment", "workspace", "push", "cost")
+_PROJECT_KEYS = ("project", "definitions", "environment", "workspace", "push", "cost", "lineage")
+_LINEAGE_KEYS = ("url", "namespace", "api_key")
 _RATES = ("cpu_hour", "machine_hour")
-_URLS = ("database", "artifacts", "online", "engine", "executor")
+_URLS = ("database", "artifacts", "online", "engine", "executor", "secrets")
 _WORKSPACE_KEYS = (*_URLS, "memory_limit", "allow_pickle", "streams")
 
 
@@ -19,10 +20,11 @@ _WORKSPACE_KEYS = (*_URLS, "memory_limit", "allow_pickle", "streams")
 class WorkspaceConfiguration:
     """Where the bytes of a workspace live, each by URL; ``None`` is the embedded default under ``.tidewheel/``.
 
-    ``online``, ``engine`` and ``executor`` name a backend by URL scheme: ``lmdb``, ``memory``, ``redis``, ``postgres``;
-    ``duckdb``, ``spark``; ``inprocess``,
-    ``local``, ``ray``. ``memory_limit`` is how many bytes of tables (``"4GB"`` or ``"512MiB"`` in the file)
-    work on features may hold: half of it is the engine's, half is for joins, and what is more goes to disk; ``None`` is half of
+    In each, ``${NAME}`` stands for an environment variable, so that no password need be in the file.
+    ``online``, ``engine``, ``executor`` and ``secrets`` name a backend by URL scheme: ``lmdb``, ``memory``, ``redis``,
+    ``postgres``; ``duckdb``, ``spark``; ``inprocess``, ``local``, ``ray``; ``env``, ``file``.
+    ``memory_limit`` is how many bytes of tables (``"4GB"`` or ``"512MiB"`` in the file) work on features may hold: half of it
+    is the engine's, half is for joins, and what is more goes to disk; ``None`` is half of
     the memory that the machine or the container has. An online store on a server belongs to the workspace's database, so that
     projects and developers may share the server; ``?namespace=`` in the URL says otherwise. ``allow_pickle`` lets pickled
     models load: whoever can write such a model runs code where it is loaded. ``streams`` are URLs by name of source, in
@@ -35,9 +37,24 @@ class WorkspaceConfiguration:
     online: str = "lmdb"
     engine: str = "duckdb"
     executor: str = "inprocess"
+    secrets: str = "env"
     memory_limit: int | None = None
     allow_pickle: bool = False
     streams: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LineageConfiguration:
+    """Who is told of lineage: an OpenLineage receiver.
+
+    Without a URL, OpenLineage's own environment variables say it, and nobody is told when there are none. ``namespace`` is that
+    of jobs and data sets; by default ``OPENLINEAGE_NAMESPACE``, else the project's name. ``api_key`` is best ``${NAME}``.
+    """
+
+    url: str | None = None
+    namespace: str | None = None
+    api_key: str | None = None
+    project: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,8 @@ class Configuration:
         How far ahead of the clock a pushed event may lie, as a duration.
     rates
         What builds cost: ``cpu_hour``, ``machine_hour`` and ``currency`` of ``[cost]``.
+    lineage
+        ``[lineage]``.
     """
 
     project: str
@@ -65,6 +84,7 @@ class Configuration:
     environment: str = "dev"
     future_allowance: str = "1m"
     rates: Rates = field(default_factory=Rates)
+    lineage: LineageConfiguration = field(default_factory=LineageConfiguration)
     workspaces: Mapping[str, WorkspaceConfiguration] = field(default_factory=lambda: {"local": WorkspaceConfiguration()})
 
     def workspace(self, name: str) -> WorkspaceConfiguration:
@@ -114,12 +134,20 @@ def parse_configuration(tree: Mapping[str, object]) -> Configuration:
     _refuse_unknown(push, ("future_allowance",), "push.")
     return Configuration(
         rates=_rates(tree.get("cost", {})),
+        lineage=_lineage(tree.get("lineage", {}), project),
         project=project,
         definitions=tuple(names),
         environment=_text(tree, "environment", "") or "dev",
         future_allowance=_text(push, "future_allowance", "push.") or "1m",
         workspaces=workspaces,
     )
+
+
+def _lineage(part: object, project: str) -> LineageConfiguration:
+    if not isinstance(part, Mapping):
+        raise Invalid("lineage is not a table", where="tidewheel.toml [lineage]")
+    _refuse_unknown(part, _LINEAGE_KEYS, "lineage.")
+    return LineageConfiguration(**{key: _text(part, key, "lineage.") for key in _LINEAGE_KEYS}, project=project)
 
 
 def _rates(part: object) -> Rates:
@@ -155,6 +183,7 @@ def _workspace(name: str, part: object) -> WorkspaceConfiguration:
         online=given["online"] or default.online,
         engine=given["engine"] or default.engine,
         executor=given["executor"] or default.executor,
+        secrets=given["secrets"] or default.secrets,
         memory_limit=None if limit is None else parse_size(limit, where=f"tidewheel.toml {place}.memory_limit"),
         allow_pickle=pickled,
         streams={source: _text(streams, source, f"{place}.streams.") or "" for source in streams},

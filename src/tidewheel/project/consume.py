@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from tidewheel.project.pointed import list_needed
 from tidewheel.sources.definition import Source
 from tidewheel.sources.push_log import PushLog
 from tidewheel.sources.quarantine import Quarantine
+from tidewheel.url import resolve
 
 _LAG_SECONDS = 5.0
 _VIEWS_SECONDS = 30.0
@@ -43,7 +45,7 @@ def list_streams(project: Project, workspace: Workspace) -> dict[str, str]:
         if isinstance(source, Source):
             url = workspace.configuration.streams.get(source.name, source.stream)
             if url is not None:
-                found[source.name] = url
+                found[source.name] = resolve(url, os.environ, f"the stream of {source.name}")
     return found
 
 

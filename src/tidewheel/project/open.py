@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from tidewheel.clock import Clock, parse_duration, system_clock
 from tidewheel.errors import Invalid
 from tidewheel.project.backend import list_backends, load_backend, technology
-from tidewheel.project.configuration import WorkspaceConfiguration
+from tidewheel.project.configuration import LineageConfiguration, WorkspaceConfiguration
 from tidewheel.project.load import find_root, read_configuration
+from tidewheel.url import resolve, without_password
 
 if TYPE_CHECKING:
     from tidewheel.access import AuditTrail
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from tidewheel.ledger.record import Ledger
     from tidewheel.models.registry import Registry
     from tidewheel.monitors.evaluate import Monitors
+    from tidewheel.pipelines.execute import Session
     from tidewheel.ports.executor import Executor
     from tidewheel.ports.model_format import ModelFormat
     from tidewheel.ports.online_store import OnlineStore, StoreOpener
     from tidewheel.ports.query_engine import QueryEngine
     from tidewheel.ports.sampler import SamplerOpener
+    from tidewheel.ports.secret_store import SecretStore, SecretStoreOpener
     from tidewheel.ports.table_format import TableFormat
     from tidewheel.ports.vector_index import IndexOpener
     from tidewheel.predictions.label_log import LabelLog
@@ -81,6 +84,7 @@ def open_workspace(
         actor=actor or _whoami(),
         future_allowance=allowance,
         environment=configuration.environment,
+        lineage=configuration.lineage,
     )
 
 
@@ -113,6 +117,7 @@ class Workspace:
         actor: str,
         future_allowance: int = 60_000_000,
         environment: str = "dev",
+        lineage: LineageConfiguration | None = None,
     ) -> None:
         self.root = root
         self.configuration = configuration
@@ -120,6 +125,7 @@ class Workspace:
         self.actor = actor
         self.future_allowance = future_allowance
         self.environment = environment
+        self.lineage = lineage or LineageConfiguration()
         self.home = root / FOLDER if configuration.name == "local" else root / FOLDER / configuration.name
         self._closers: list[Callable[[], None]] = []
         self._push_logs: dict[str, PushLog] = {}
@@ -134,7 +140,7 @@ class Workspace:
         from tidewheel.database.open import Database
 
         self.home.mkdir(parents=True, exist_ok=True)
-        opened = Database.open(self.configuration.database or f"sqlite:///{self.home / 'tidewheel.db'}")
+        opened = Database.open(self._url("database") or f"sqlite:///{self.home / 'tidewheel.db'}")
         return self._closing(opened, opened.close)
 
     @cached_property
@@ -142,13 +148,13 @@ class Workspace:
         """Content-addressed bytes."""
         from tidewheel.artifacts.store import ArtifactStore
 
-        return ArtifactStore.open(self.configuration.artifacts or f"file://{self.home / 'artifacts'}")
+        return ArtifactStore.open(self._url("artifacts") or f"file://{self.home / 'artifacts'}")
 
     @cached_property
     def online(self) -> OnlineStore:
         """Rows for online answers."""
         factory = cast("StoreOpener", load_backend("online_store", technology(self.configuration.online)))
-        url = self.configuration.online
+        url = self._url("online")
         shared = {"namespace": self._namespace()} if "://" in url else {}
         opened = factory(self._location(url, "online.lmdb"), **shared)
         return self._closing(opened, opened.close)
@@ -158,7 +164,7 @@ class Workspace:
         """What scans and sorts."""
         factory = cast("Callable[..., QueryEngine]", load_backend("query_engine", technology(self.configuration.engine)))
         limit = self.memory_limit // 2
-        opened = factory(self.configuration.engine, temporary=self.home / "spill" / "engine", memory_limit=limit)
+        opened = factory(self._url("engine"), temporary=self.home / "spill" / "engine", memory_limit=limit)
         return self._closing(opened, opened.close)
 
     @cached_property
@@ -178,7 +184,7 @@ class Workspace:
         command = [sys.executable, "-m", "tidewheel", "exec"]
         # A store with a folder of its own is on this machine's disk, which workers elsewhere do not see.
         cargo = Cargo(self.root, self.artifacts if self.artifacts.url.startswith("file:") else None)
-        opened = factory(command=command, folder=self.home / "jobs", url=self.configuration.executor, cargo=cargo)
+        opened = factory(command=command, folder=self.home / "jobs", url=self._url("executor"), cargo=cargo)
         return self._closing(opened, opened.close)
 
     @cached_property
@@ -251,6 +257,20 @@ class Workspace:
 
         return Features(self.sources, VectorIndexes(self.home / "indexes", opener))
 
+    @cached_property
+    def secrets(self) -> SecretStore:
+        """Where secrets of steps are kept."""
+        name = technology(self.configuration.secrets)
+        factory = cast("SecretStoreOpener", load_backend("secret_store", name))
+        opened = factory(self._url("secrets"), environment=os.environ)
+        return self._closing(opened, opened.close)
+
+    def equip(self, session: Session) -> None:
+        """Let a session find what it needs by name: samplers and secrets."""
+        session.samplers = self.samplers
+        session.secrets = lambda: self.secrets
+        session.secrets_url = self.configuration.secrets
+
     def samplers(self, name: str) -> SamplerOpener:
         """What chooses the points of sweeps, by name."""
         return cast("SamplerOpener", load_backend("sampler", name))
@@ -274,7 +294,7 @@ class Workspace:
         """Experiments."""
         from tidewheel.runs.record import Runs
 
-        return Runs(self.database, self.artifacts, self.clock)
+        return Runs(self.database, self.artifacts, self.clock, logs=self.home / "logs")
 
     @cached_property
     def registry(self) -> Registry:
@@ -360,6 +380,11 @@ class Workspace:
         self._closers.append(close)
         return opened
 
+    def _url(self, key: Literal["database", "artifacts", "online", "engine", "executor", "secrets"]) -> str:
+        """A URL of the configuration with its references replaced; empty when there is none."""
+        where = f"tidewheel.toml [workspace.{self.configuration.name}]"
+        return resolve(getattr(self.configuration, key) or "", os.environ, where)
+
     def _namespace(self) -> str:
         """Whose rows these are on a server that is shared: of this database, since the numbers of the views come from it."""
         known = self.ledger.recall(_NAMESPACE)
@@ -381,7 +406,8 @@ class Workspace:
     def _location(self, url: str, default: str) -> str:
         scheme, separator, rest = url.partition("://")
         if separator and not rest:
-            raise Invalid(f"{url!r} names no place", where=f"tidewheel.toml [workspace.{self.configuration.name}]")
+            where = f"tidewheel.toml [workspace.{self.configuration.name}]"
+            raise Invalid(f"{without_password(url)!r} names no place", where=where)
         return url if separator else f"{scheme}://{self.home / default}"
 
 

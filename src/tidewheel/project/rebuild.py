@@ -1,4 +1,7 @@
-"""Build a node in a folder that was furnished for it: ``python -m tidewheel.project.rebuild ROOT NODE ENGINE PICKLE``."""
+"""Build a node in a folder that was furnished for it: ``python -m tidewheel.project.rebuild ROOT NODE PICKLE``.
+
+The engine's URL is read from stdin.
+"""
 
 from __future__ import annotations
 
@@ -31,5 +34,5 @@ if __name__ == "__main__":
     rebuild(
         Path(sys.argv[1]),
         NodeId(sys.argv[2]),
-        WorkspaceConfiguration(online="memory", engine=sys.argv[3], allow_pickle=sys.argv[4] == "pickle"),
+        WorkspaceConfiguration(online="memory", engine=sys.stdin.read().strip(), allow_pickle=sys.argv[3] == "pickle"),
     )

@@ -112,23 +112,27 @@ def repeat(
         with progress.doing(f"build {build.node} again"):
             pickle = "pickle" if workspace.configuration.allow_pickle else "safe"
             command = [str(python), "-m", "tidewheel.project.rebuild", str(clean), build.node]
-            _run([*command, workspace.configuration.engine, pickle], clean, node=build.node, timeout=timeout)
+            _run([*command, pickle], clean, node=build.node, engine=workspace.configuration.engine, timeout=timeout)
         return _Comparison(workspace, clean, tolerance).compare(build, origin)
 
 
-def _run(command: Sequence[str], folder: Path, *, node: NodeId, timeout: Micros | None) -> None:
-    """Run to the end, or end it with everything that it started."""
+def _run(command: Sequence[str], folder: Path, *, node: NodeId, engine: str, timeout: Micros | None) -> None:
+    """Run to the end, or end it with everything that it started.
+
+    The engine's URL may hold a password, and arguments are seen by all: it goes in by standard input.
+    """
     with subprocess.Popen(
         command,
         cwd=folder,
         env=clean_environment(),
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as child:
         try:
-            _, told = child.communicate(timeout=None if timeout is None else timeout / SECOND)
+            _, told = child.communicate(engine, timeout=None if timeout is None else timeout / SECOND)
         except BaseException as error:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)

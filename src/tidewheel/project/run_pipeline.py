@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import uuid
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 from tidewheel.errors import Cancelled, Invalid
@@ -12,6 +14,9 @@ from tidewheel.ledger.definition import Declaration
 from tidewheel.pipelines.calls import CallLog
 from tidewheel.pipelines.compose import Pipeline, read_arguments
 from tidewheel.pipelines.execute import Session
+from tidewheel.pipelines.printing import Printing
+from tidewheel.ports.lineage_sink import DatasetFacts
+from tidewheel.project.emit_lineage import lineage
 from tidewheel.project.open import Workspace
 from tidewheel.project.progress import Progress, silent
 
@@ -57,11 +62,14 @@ class _Counted:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self.ran = self.known = self.trials = 0
+        self.steps: set[str] = set()
 
     def __call__(self, what: str, done: int, of: int | None) -> None:
         self.ran += what.endswith(": done")
         self.known += what.endswith(": known")
         self.trials += what.startswith("sweep ") and ": trial " in what
+        if what.endswith((": done", ": known")):
+            self.steps.add(what.rpartition(": ")[0])
         self._progress.step(what, done, of)
 
 
@@ -105,7 +113,7 @@ def run_pipeline(
         clock=workspace.clock,
         progress=counted,
     )
-    session.samplers = workspace.samplers
+    workspace.equip(session)
     run = workspace.runs.start(
         pipeline.name,
         experiment=EXPERIMENT,
@@ -115,9 +123,24 @@ def run_pipeline(
     )
     run.stop_by(_stopper(session))
     try:
-        with run, session.active(calls=run.attach(CallLog(workspace.database, run.id, workspace.clock))):
+        with (
+            lineage(workspace, progress) as told,
+            run,
+            nullcontext() if told is None else told.job(str(declaration.id), "PIPELINE", run=str(uuid.UUID(run.id))) as job,
+            session.active(
+                calls=run.attach(CallLog(workspace.database, run.id, workspace.clock)),
+                printing=Printing(workspace.runs.logs, run.id, show=None if progress is silent else progress.note),
+            ) as reads,
+        ):
             progress.note(f"run {run.id}")
-            result = pipeline(**arguments)
+            try:
+                result = pipeline(**arguments)
+            finally:
+                if job is not None:
+                    job.inputs.extend(
+                        DatasetFacts(str(workspace.root / each.name), "file") for each in reads if each.kind == "file"
+                    )
+                    job.outputs.extend(DatasetFacts(f"step:{name}") for name in sorted(counted.steps))
     except KeyboardInterrupt as error:
         if not run.cancelled_by:
             raise

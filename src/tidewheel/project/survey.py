@@ -13,6 +13,8 @@ from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.environment import is_node
 from tidewheel.ledger.record import Build, Ledger
+from tidewheel.pipelines.definition import Step
+from tidewheel.pipelines.recipe import name_secrets
 from tidewheel.project.armed import arm
 from tidewheel.project.cost import Rates, estimate
 from tidewheel.project.load import Project
@@ -99,7 +101,9 @@ class Surveyor:
         for name, value in declaration.parameters.items():
             parts[f"param:{name}"] = Component(digest(value), where=declaration.where, note=describe(value))
         if declaration.functions:
-            parts.update(self.workspace.fingerprinter.components(declaration.functions))
+            code = self.workspace.fingerprinter.components(declaration.functions)
+            step = declaration.definition
+            parts.update(name_secrets(code, step) if isinstance(step, Step) else code)
             self._refuse_impure(declaration, parts)
         if isinstance(declaration.definition, Source):
             snapshot = self.workspace.sources.snapshot(declaration.definition)

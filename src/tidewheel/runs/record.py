@@ -21,6 +21,7 @@ from tidewheel.ports.model_format import ModelFormat
 from tidewheel.runs.beat import DEAD_SECONDS, Pulse
 from tidewheel.runs.definition import MetricPoint, Process, RunPage, RunRecord, RunStatus
 from tidewheel.runs.evaluate import Examples, predict_examples
+from tidewheel.runs.logs import RunLogs, StepLog
 from tidewheel.runs.observe import is_alive, observe_environment, observe_facts, observe_process, observe_usage
 from tidewheel.runs.score import score
 from tidewheel.runs.search import load_runs, search_runs
@@ -163,6 +164,10 @@ class Run:
         self._formats = tuple(formats)
         self._task = task
 
+    def printed(self, step: str | None = None, *, attempt: int | None = None) -> list[StepLog]:
+        """What the steps of this run have printed by now: see :meth:`Runs.printed`."""
+        return self._runs.printed(self.id, step, attempt=attempt)
+
     def finish(self, status: RunStatus = RunStatus.FINISHED, *, error: str = "") -> None:
         """End the run; idempotent."""
         if self._done:
@@ -264,12 +269,19 @@ class Runs:
     """
 
     def __init__(
-        self, database: Database, artifacts: ArtifactStore, clock: Clock, *, formats: Sequence[ModelFormat] = ()
+        self,
+        database: Database,
+        artifacts: ArtifactStore,
+        clock: Clock,
+        *,
+        formats: Sequence[ModelFormat] = (),
+        logs: Path | None = None,
     ) -> None:
         self.database = database
         self.artifacts = artifacts
         self.clock = clock
         self.formats = tuple(formats)
+        self.logs = RunLogs(logs or Path(".tidewheel", "logs"))
         self._pulse = Pulse()
 
     def start(
@@ -390,6 +402,28 @@ class Runs:
         if found.status is not RunStatus.RUNNING:
             raise Conflict(f"run {run_id} is {found.status.value}, so there is nothing to cancel", where=run_id)
         Run(self, run_id).tag(**{CANCELLED_BY: actor or "somebody"})
+
+    def printed(self, run_id: str, step: str | None = None, *, attempt: int | None = None) -> list[StepLog]:
+        """What the steps of a run have printed by now, a try that printed something each, by call and try.
+
+        Parameters
+        ----------
+        step
+            Only that step.
+        attempt
+            Only that try of each call, from 1.
+
+        Raises
+        ------
+        NotFound
+            When something was printed, and nothing by that step.
+        """
+        mine = sa.and_(tags_table.c.run_id == run_id, tags_table.c.key.in_(("sweep", "trial")))
+        with self.database.read() as connection:
+            found = {row.key: row.value for row in connection.execute(sa.select(tags_table).where(mine))}
+        if found.keys() == {"sweep", "trial"}:  # trials begin before they are runs
+            return self.logs.list(found["sweep"], step, attempt=attempt, call=int(found["trial"]))
+        return self.logs.list(run_id, step, attempt=attempt)
 
     def find_oldest_running(self) -> Micros | None:
         """When the oldest of the runs that are at work began; :meth:`settle` first counts out the dead."""

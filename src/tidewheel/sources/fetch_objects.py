@@ -14,8 +14,9 @@ from obstore.store import ObjectStore, from_url
 from tidewheel.digest import Digest, digest_chunks
 from tidewheel.errors import Conflict, NotFound, TidewheelError, Unavailable
 from tidewheel.sources.keep import Kept
-from tidewheel.sources.location import Location, masked, resolve, secrets_in
+from tidewheel.sources.location import Location, masked, secrets_in
 from tidewheel.sources.snapshot import FileSnapshot
+from tidewheel.url import resolve
 
 OpenStore = Callable[[str, Mapping[str, str]], ObjectStore]
 _WILD = re.compile(r"[*?\[]")

@@ -23,9 +23,10 @@ from tidewheel.errors import Conflict, Invalid, MissingExtra, TidewheelError, Ty
 from tidewheel.ports.query_engine import Files, QueryEngine
 from tidewheel.schema import DataType
 from tidewheel.sources.keep import Kept
-from tidewheel.sources.location import Query, masked, resolve, secrets_in
+from tidewheel.sources.location import Query, masked, secrets_in
 from tidewheel.sources.snapshot import FileSnapshot
 from tidewheel.sources.write_rows import write_rows
+from tidewheel.url import resolve
 
 _ENDING = ".parquet"
 _BATCH_ROWS = 20_000

@@ -13,9 +13,10 @@ from tidewheel.digest import Digest, digest
 from tidewheel.errors import Conflict, Invalid, NotFound, TidewheelError
 from tidewheel.ports.table_format import TableFormat, TablePart, TableVersion
 from tidewheel.sources.keep import Kept
-from tidewheel.sources.location import Location, masked, resolve, secrets_in
+from tidewheel.sources.location import Location, masked, secrets_in
 from tidewheel.sources.snapshot import FileSnapshot
 from tidewheel.sources.write_rows import write_rows
+from tidewheel.url import resolve
 
 OpenTable = Callable[[str, Mapping[str, str]], TableFormat]
 _ENDING = ".parquet"

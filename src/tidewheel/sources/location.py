@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tidewheel.digest import Digest, digest
-from tidewheel.errors import Denied, Invalid, NotFound
+from tidewheel.errors import Denied, Invalid
 from tidewheel.ledger.definition import place
+from tidewheel.url import REFERENCE
 
 OBJECT_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "http", "https")
 """Schemes whose files are fetched; any other scheme is that of a table format."""
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PASSWORD = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
 _SECRET_OPTION = re.compile(r"(secret|password|token|account_key|access_key$|credential)", re.IGNORECASE)
 
@@ -90,7 +90,7 @@ def location(url: str, **options: str) -> Location:
     where = place()
     _refuse_written_secret(url, where)
     for name, value in options.items():
-        if _SECRET_OPTION.search(name) and value and not _REFERENCE.search(value):
+        if _SECRET_OPTION.search(name) and value and not REFERENCE.search(value):
             raise Denied(f"option {name} of {url} is written out", where=where, fix=f'write {name}="${{NAME}}" and set NAME')
         _refuse_written_secret(value, where)
     return Location(url, tuple(sorted(options.items())))
@@ -126,30 +126,6 @@ def query(sql: str, url: str, *, since: str | None = None) -> Query:
     return Query(sql.strip().rstrip(";"), url, since)
 
 
-def resolve(text: str, environment: Mapping[str, str], where: str) -> str:
-    """Text with its references replaced.
-
-    Raises
-    ------
-    NotFound
-        When a name is not set.
-
-    Examples
-    --------
-    >>> resolve("redis://:${KEY}@host", {"KEY": "s3cret"}, "orders")
-    'redis://:s3cret@host'
-    """
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in environment:
-            what = f"environment variable {name} is not set, which {where} needs"
-            raise NotFound(what, where=where, fix=f"export {name}=...")
-        return environment[name]
-
-    return _REFERENCE.sub(value, text)
-
-
 def secrets_in(texts: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
     """Values of the references in some texts, each with the reference that may be shown in its place.
 
@@ -158,7 +134,7 @@ def secrets_in(texts: Iterable[str], environment: Mapping[str, str]) -> dict[str
     >>> secrets_in(["a${KEY}"], {"KEY": "s3cret", "HOME": "/root"})
     {'s3cret': '${KEY}'}
     """
-    names = {name for text in texts for name in _REFERENCE.findall(text)}
+    names = {name for text in texts for name in REFERENCE.findall(text)}
     return {environment[name]: f"${{{name}}}" for name in sorted(names) if environment.get(name)}
 
 
@@ -177,7 +153,7 @@ def masked(text: str, secrets: Mapping[str, str]) -> str:
 
 def _refuse_written_secret(text: str, where: str) -> None:
     found = _PASSWORD.search(text)
-    if found is not None and not _REFERENCE.search(found[1]):
+    if found is not None and not REFERENCE.search(found[1]):
         shown = text[: found.start(1)] + "***" + text[found.end(1) :]
         name = (urlsplit(shown).scheme.partition("+")[0] or "source").upper() + "_PASSWORD"
         raise Denied(f"a password is written out in {shown}", where=where, fix=f"write ${{{name}}} in its place and set {name}")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ import pytest
 
 from tidewheel.errors import NotFound
 from tidewheel.ports.executor import Executor, JobId, JobSpec, JobState, JobStatus
+from tidewheel.ports.printed import printed_text
 
 FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
@@ -48,6 +50,17 @@ def _print(told: dict[str, object]) -> bytes:
     print(told["value"], flush=True)
     print("to stderr", file=sys.stderr, flush=True)
     return b"printed"
+
+
+def _flood(told: dict[str, object]) -> bytes:
+    print("begin" + "x" * int(str(told["bytes"])) + "end", flush=True)
+    return b""
+
+
+def _print_and_sleep(told: dict[str, object]) -> bytes:
+    print(told["value"], end="", flush=True)
+    time.sleep(600)
+    return b""
 
 
 def _sleep(told: dict[str, object]) -> bytes:
@@ -104,10 +117,12 @@ _PROBES: dict[str, Callable[[dict[str, object]], bytes]] = {
     "environment": _environment,
     "exit": _exit,
     "fail": _fail,
+    "flood": _flood,
     "hold": _hold,
     "large": _large,
     "pid": _pid,
     "print": _print,
+    "print_and_sleep": _print_and_sleep,
     "sleep": _sleep,
     "spin": _spin,
 }
@@ -170,7 +185,41 @@ def wait_gone(pid: int, *, seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-class ExecutorContract:
+class PrintingContract:
+    """What every executor does with what jobs print."""
+
+    def test_what_a_job_prints_is_in_its_logs_only(self, executor: Executor) -> None:
+        """Two jobs' logs are apart, stdout and stderr are both in."""
+        jobs = [executor.submit(job("print", value=f"hello {n}")) for n in range(4)]
+        wait(executor, jobs)
+        for number, each in enumerate(jobs):
+            assert f"hello {number}" in executor.logs(each)
+            assert "to stderr" in executor.logs(each)
+            assert f"hello {(number + 1) % 4}" not in executor.logs(each)
+
+    def test_what_a_job_prints_is_kept_in_the_file_that_it_names(self, executor: Executor, tmp_path: Path) -> None:
+        """As it comes, and bounded: a flood has its beginning and its end."""
+        kept = tmp_path / "kept" / "job.log"
+        spec = replace(job("flood", bytes=1_000_000), log=kept, log_bytes=100_000)
+        made = executor.submit(spec)
+        assert wait(executor, [made])[made].state is JobState.DONE
+        text = printed_text(kept)
+        assert text == executor.logs(made)
+        assert text.startswith("begin")
+        assert text.endswith("end\n")
+        assert len(text) < 110_000
+
+    @pytest.mark.usefixtures("processes")
+    def test_what_a_job_prints_is_kept_while_it_runs(self, executor: Executor, tmp_path: Path) -> None:
+        """Before its end, and also when it has none."""
+        kept = tmp_path / "job.log"
+        made = executor.submit(replace(job("print_and_sleep", value="so far"), log=kept))
+        assert wait_for(kept) == "so far"
+        executor.cancel(made)
+        assert printed_text(kept) == "so far"
+
+
+class ExecutorContract(PrintingContract):
     """What every executor does."""
 
     separate: ClassVar[bool] = True
@@ -201,15 +250,6 @@ class ExecutorContract:
         assert "ValueError: no such zone" in status.error
         after = executor.submit(job("double", value=1))
         assert wait(executor, [after])[after].result == b"2"
-
-    def test_what_a_job_prints_is_in_its_logs_only(self, executor: Executor) -> None:
-        """Two jobs' logs are apart, stdout and stderr are both in."""
-        jobs = [executor.submit(job("print", value=f"hello {n}")) for n in range(4)]
-        wait(executor, jobs)
-        for number, each in enumerate(jobs):
-            assert f"hello {number}" in executor.logs(each)
-            assert "to stderr" in executor.logs(each)
-            assert f"hello {(number + 1) % 4}" not in executor.logs(each)
 
     def test_an_unknown_job_is_not_found(self, executor: Executor) -> None:
         """Asking for a job that was never accepted is an error."""

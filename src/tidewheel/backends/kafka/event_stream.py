@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 
 from tidewheel.errors import Invalid, NotFound, Unavailable
 from tidewheel.ports.event_stream import StreamEvent, StreamOptions, take_options
+from tidewheel.url import without_password
 
 _TIMEOUT_SECONDS = 10.0
 _LEAST_SESSION = 6_000  # milliseconds; brokers refuse less unless told otherwise
@@ -158,10 +159,10 @@ def open_event_stream(url: str) -> KafkaEventStream:
     try:
         options, settings = take_options(dict(parse_qsl(parts.query)))
     except ValueError as error:
-        raise Invalid(f"{url!r}: {error}", fix=fix) from error
+        raise Invalid(f"{without_password(url)!r}: {error}", fix=fix) from error
     if parts.scheme != "kafka" or not parts.netloc or not topic or "/" in topic:
-        raise Invalid(f"{url!r} names no topic", fix=fix)
+        raise Invalid(f"{without_password(url)!r} names no topic", fix=fix)
     taken = sorted(_UNCHANGEABLE & set(settings))
     if taken:
-        raise Invalid(f"{url!r} sets {', '.join(taken)}, which is ours to set", fix=f"leave it out; {fix}")
+        raise Invalid(f"{without_password(url)!r} sets {', '.join(taken)}, which is ours to set", fix=f"leave it out; {fix}")
     return KafkaEventStream(parts.netloc, topic, options, settings=settings)

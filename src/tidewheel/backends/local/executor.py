@@ -16,6 +16,7 @@ from tidewheel.backends.local.watch import Watch
 from tidewheel.backends.local.worker import DONE, Died, Worker
 from tidewheel.errors import Invalid, NotFound
 from tidewheel.ports.executor import Cargo, JobId, JobSpec, JobState, JobStatus
+from tidewheel.ports.printed import printed_text, remove_printed
 
 _FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 KEPT_BYTES = 64 << 20
@@ -30,9 +31,7 @@ class _Job:
     status: JobStatus = field(default_factory=lambda: JobStatus(JobState.QUEUED))
     cancelled: bool = False
     told: bool = False
-    log: Path | None = None
-    start: int = 0
-    end: int | None = None
+    log: Path = field(default_factory=Path)
 
 
 def open_executor(
@@ -88,6 +87,7 @@ class LocalExecutor:
     def submit(self, job: JobSpec) -> JobId:
         """Accept a job; it starts when enough processors are free."""
         made = _Job(JobId(uuid.uuid4().hex), job, min(max(job.cpus, 0.01), self._total))
+        made.log = job.log or self._folder / f"{made.id}.log"
         with self._changed:
             if self._closed:
                 raise Invalid("the executor is closed", fix="open another one")
@@ -129,17 +129,14 @@ class LocalExecutor:
             if found is not None and found.status.state in _FINAL:
                 self._tell(found)
                 del self._jobs[job]
+                if found.spec.log is None:
+                    remove_printed(found.log)
 
     def logs(self, job: JobId) -> str:
         """What the job has printed so far."""
         with self._changed:
             found = self._get(job)
-        if found.log is None or not found.log.exists():
-            return ""
-        with found.log.open("rb") as file:
-            file.seek(found.start)
-            data = file.read() if found.end is None else file.read(found.end - found.start)
-        return data.decode(errors="replace")
+        return printed_text(found.log)
 
     def close(self) -> None:
         """Cancel what runs and end all workers; idempotent."""
@@ -199,8 +196,6 @@ class LocalExecutor:
             fresh = worker is None
             if worker is None:
                 worker = Worker(self._command, self._folder / f"worker-{uuid.uuid4().hex[:8]}.log")
-            with self._changed:
-                job.log, job.start = worker.log, worker.log.stat().st_size
             status, usable = self._ask(job, worker, fresh=fresh)
         except OSError as error:
             status = JobStatus(JobState.FAILED, error=f"the worker could not be started: {error}")
@@ -208,14 +203,13 @@ class LocalExecutor:
             if worker is not None and not usable:
                 worker.kill()
             with self._changed:
-                job.end = worker.log.stat().st_size if worker is not None and worker.log.exists() else None
                 self._free += job.cpus
                 self._finish(job, status)
         return worker if usable else None
 
     def _ask(self, job: _Job, worker: Worker, *, fresh: bool) -> tuple[JobStatus, bool]:
         seconds = job.spec.timeout_seconds
-        watch = Watch(worker.pid, worker.log)
+        watch = Watch(worker.pid, job.log)
 
         def stopped() -> bool:
             sight = watch.look()
@@ -226,14 +220,13 @@ class LocalExecutor:
 
         try:
             if fresh:
-                worker.start(stopped=stopped)
+                worker.start(log=job.log, stopped=stopped)
             deadline = None if seconds is None else time.monotonic() + seconds
             kind, answer = worker.ask(
-                job.spec.spec,
-                job.spec.environment,
+                job.spec,
+                log=job.log,
                 deadline=deadline,
                 stopped=stopped,
-                memory_bytes=job.spec.memory_bytes,
             )
         except Died as error:
             return JobStatus(JobState.FAILED, error=f"the worker died: {error}"), False

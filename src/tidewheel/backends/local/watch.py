@@ -54,7 +54,7 @@ class Watch:
             return self._sight
         self._looked_at = now
         ticks, stopped = group_work(self._group)
-        seen = ticks, self._log.stat().st_size
+        seen = ticks, self._log.stat().st_size if self._log.exists() else 0
         if seen != self._seen:
             self._seen, self._moved_at = seen, now
         silent = now - self._moved_at

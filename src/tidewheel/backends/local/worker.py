@@ -8,13 +8,17 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from tidewheel.backends.local.watch import group_memory
+from tidewheel.ports.executor import JobSpec
+from tidewheel.ports.printed import LIMIT_BYTES, PrintedFile
 
 LENGTH_BYTES = 8
 READY, DONE, FAILED = b"R", b"D", b"F"
+_LAST_SECONDS = 2.0
 
 
 class Died(Exception):
@@ -24,16 +28,17 @@ class Died(Exception):
 class Worker:
     """A process that runs one job after the other, in a process group of its own so that its children die with it.
 
-    The wire is two pipes: a frame is eight bytes of length and that many bytes. A request is a line of JSON (the
-    environment variables) and the job's specification; an answer is one byte, ``D`` or ``F``, and the result or the
-    error. Before all of these the process writes one byte, ``R``, when it is ready: starting Python is not a job's time.
+    The wire is two pipes: a frame is eight bytes of length and that many bytes. A request is a line of JSON (the environment
+    variables, and the file for what the job prints) and the job's specification; an answer is one byte, ``D`` or ``F``, and
+    the result or the error. Before all of these the process writes one byte, ``R``, when it is ready: starting Python is
+    not a job's time.
 
     Parameters
     ----------
     command
         What to start; it reads frames from stdin and answers on stdout until stdin closes.
     log
-        File that gets everything the process prints.
+        File that gets what the process prints before its first job.
     folder
         Where the process works; this process's by default.
     """
@@ -56,36 +61,41 @@ class Worker:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def start(self, *, stopped: Callable[[], bool]) -> None:
-        """Wait until the process takes jobs.
+    def start(self, *, log: Path, stopped: Callable[[], bool]) -> None:
+        """Wait until the process takes jobs. What one says that does not come up goes to the log of the job that wanted it.
 
         Raises
         ------
         Died, TimeoutError
             As :meth:`ask`.
         """
-        if self._read(1, None, stopped) != READY:
-            raise Died("it does not speak the executor's language: is it `tidewheel exec --serve`?")
+        try:
+            if self._read(1, None, stopped) != READY:
+                raise Died("it does not speak the executor's language: is it `tidewheel exec --serve`?")
+        except Died:
+            kept = PrintedFile(log)
+            kept.write(self.log.read_bytes()[-LIMIT_BYTES:])
+            kept.close()
+            raise
 
     def ask(
         self,
-        spec: bytes,
-        environment: Mapping[str, str],
+        job: JobSpec,
         *,
+        log: Path,
         deadline: float | None,
         stopped: Callable[[], bool],
-        memory_bytes: int | None = None,
     ) -> tuple[bytes, bytes]:
         """Run one job; answer ``D`` or ``F`` with the result or the error.
 
         Parameters
         ----------
+        log
+            File for what the job prints.
         deadline
             ``time.monotonic()`` after which to give up.
         stopped
             Asked a few times a second whether to give up.
-        memory_bytes
-            What the process and its children may hold in memory together.
 
         Raises
         ------
@@ -95,13 +105,14 @@ class Worker:
             When the deadline passed or it was stopped. The job still runs: kill the worker.
         """
         assert self._stdin is not None
-        body = json.dumps(dict(environment)).encode() + b"\n" + spec
+        told = {"environment": job.environment, "log": str(log), "log_bytes": job.log_bytes}
+        body = json.dumps(told).encode() + b"\n" + job.spec
         try:
             self._stdin.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
             self._stdin.flush()
         except OSError as error:
             raise Died(self._how()) from error
-        watched = stopped if memory_bytes is None else self._watch(memory_bytes, stopped)
+        watched = stopped if job.memory_bytes is None else self._watch(job.memory_bytes, stopped)
         size = int.from_bytes(self._read(LENGTH_BYTES, deadline, watched), "big")
         answer = self._read(size, deadline, stopped)
         return answer[:1], answer[1:]
@@ -140,15 +151,23 @@ class Worker:
         return f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
 
     def kill(self) -> None:
-        """End the process and all of its children; idempotent."""
+        """End the process and all of its children, and wait until what they printed is kept; idempotent."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             self._process.kill()
         self._process.wait()
-        for pipe in (self._stdin, self._stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    continue  # what was not sent to a dead process is lost with it
+        self._close(self._stdin)
+        if self._stdout is not None and not self._stdout.closed:
+            deadline = time.monotonic() + _LAST_SECONDS
+            while select.select([self._stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
+                if not os.read(self._stdout.fileno(), 1 << 16):
+                    break
+        self._close(self._stdout)
+
+    def _close(self, pipe: IO[bytes] | None) -> None:
+        if pipe is not None:
+            try:
+                pipe.close()
+            except OSError:
+                return  # what was not sent to a dead process is lost with it

@@ -24,6 +24,7 @@ from nats.js.errors import NotFoundError
 
 from tidewheel.errors import Invalid, NotFound, Unavailable
 from tidewheel.ports.event_stream import StreamEvent, StreamOptions, take_options
+from tidewheel.url import without_password
 
 T = TypeVar("T")
 
@@ -181,11 +182,11 @@ def open_event_stream(url: str) -> NatsEventStream:
     try:
         options, rest = take_options(dict(parse_qsl(parts.query)))
     except ValueError as error:
-        raise Invalid(f"{url!r}: {error}", fix=fix) from error
+        raise Invalid(f"{without_password(url)!r}: {error}", fix=fix) from error
     subject = rest.pop("subject", "")
     bad = [mark for mark in ". */>" if mark in name + options.group]
     if parts.scheme != "nats" or not parts.netloc or not name or bad or rest:
-        raise Invalid(f"{url!r} names no stream", fix=fix)
+        raise Invalid(f"{without_password(url)!r} names no stream", fix=fix)
     return NatsEventStream(urlunsplit(parts._replace(path="", query="")), name, options, subject=subject)
 
 

@@ -13,6 +13,7 @@ from psycopg import Connection, errors, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from tidewheel.errors import Denied, Invalid, TidewheelError, Unavailable
+from tidewheel.url import without_password
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class Connections:
 
     def __init__(self, url: str, *, prepare: Callable[[Connection], None]) -> None:
         self._url = _parse(url)
-        self.name = _without_password(url)
+        self.name = without_password(url)
         self._prepare = prepare
         self._idle: list[Connection] = []
         self._pid = os.getpid()
@@ -159,18 +160,10 @@ def _parse(url: str) -> str:
     parts = urlsplit(url)
     fix = "write postgresql://user:password@host/database"
     if parts.scheme.partition("+")[0] not in ("postgres", "postgresql"):
-        raise Invalid(f"{_without_password(url)!r} names no PostgreSQL", fix=fix)
+        raise Invalid(f"{without_password(url)!r} names no PostgreSQL", fix=fix)
     plain = urlunsplit(parts._replace(scheme="postgresql"))
     try:
         conninfo_to_dict(plain)
     except psycopg.ProgrammingError as error:
-        raise Invalid(f"{_without_password(url)!r} names no PostgreSQL: {str(error).strip()}", fix=fix) from error
+        raise Invalid(f"{without_password(url)!r} names no PostgreSQL: {str(error).strip()}", fix=fix) from error
     return plain
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    if at and ":" in user:
-        return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
-    return url

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from pathlib import Path
 from typing import Any, Literal
 
 import ray
@@ -24,6 +22,9 @@ Talk = tuple[str, str, str, str]
 Sighting = tuple[float, str]
 """For how many seconds a job is silent, and what else is seen of its process."""
 
+Printed = tuple[str, int, bytes]
+"""Job, place in the whole, and bytes."""
+
 _AHEAD = 4
 """Messages of one conversation that may wait at the desk, so that nobody is sent more than is read."""
 
@@ -31,8 +32,7 @@ _AHEAD = 4
 class Desk:
     """Conversations between jobs and their driver, and what jobs print.
 
-    Its messages are small: pieces of artifacts are references to Ray objects, which travel between nodes by themselves. What
-    jobs print is kept in files of the desk's node.
+    Its messages are small: pieces of artifacts are references to Ray objects, which travel between nodes by themselves.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Desk:
         self._queues: dict[tuple[str, Side], asyncio.Queue[object]] = {}
         self._jobs: dict[str, str] = {}
         self._seen: dict[str, Sighting] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="tidewheel-desk-")
+        self._printed: list[Printed] = []
 
     async def open(self, talk: Talk) -> None:
         """Begin a conversation: what a job does."""
@@ -89,15 +89,9 @@ class Desk:
         for talk in [talk for talk, whose in self._jobs.items() if whose == job]:
             await self.close(talk)
 
-    async def print(self, job: str, data: bytes) -> None:
-        """Keep what a job has printed."""
-        with Path(self._folder.name, job).open("ab") as file:
-            file.write(data)
-
-    async def printed(self, job: str) -> bytes:
-        """All that a job has printed."""
-        file = Path(self._folder.name, job)
-        return file.read_bytes() if file.exists() else b""
+    async def print(self, job: str, start: int, data: bytes) -> None:
+        """Keep what a job has printed, from some place of the whole on, until the driver takes it."""
+        self._printed.append((job, start, data))
 
     async def see(self, job: str, silent_seconds: float, note: str) -> None:
         """What a job's process looks like on its node, told again while it is silent."""
@@ -107,9 +101,10 @@ class Desk:
         """What was told of each job that is at work."""
         return self._seen
 
-    async def forget(self, job: str) -> None:
-        """Drop what a job has printed."""
-        Path(self._folder.name, job).unlink(missing_ok=True)
+    async def take_printed(self) -> list[Printed]:
+        """What jobs have printed since this was asked for last."""
+        taken, self._printed = self._printed, []
+        return taken
 
 
 def open_desk() -> Handle:

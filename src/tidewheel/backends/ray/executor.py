@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -17,19 +18,21 @@ from urllib.parse import urlsplit
 import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, TaskCancelledError, WorkerCrashedError
 
-from tidewheel.backends.ray.desk import Handle, Reference, Talk, open_desk
+from tidewheel.backends.ray.desk import Handle, Printed, Reference, Talk, open_desk
 from tidewheel.backends.ray.pack import Packer
 from tidewheel.backends.ray.room import Room, measure_room
 from tidewheel.backends.ray.supervise import Order, run_order
 from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, NotFound, TidewheelError, Unavailable
 from tidewheel.ports.executor import Blobs, Cargo, JobId, JobSpec, JobState, JobStatus
+from tidewheel.ports.printed import PrintedFile, printed_text
 
 _FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 _CANCEL_SECONDS = 10.0
 _LISTEN_SECONDS = 5.0
 _CARRIERS = 8
 _MEASURE_SECONDS = 10.0
+_TAKE_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class _Job:
     reference: Reference
     status: JobStatus
     spec: JobSpec
+    printed: PrintedFile
     cancelled: bool = False
 
 
@@ -51,7 +55,7 @@ def open_executor(
     command
         What starts a worker; a first word that is this process's Python stands for each node's own.
     folder
-        Not used: what jobs print is kept by the cluster.
+        Where what jobs print is kept while the executor is open; by default a temporary folder, removed on close.
     url
         ``ray`` starts a cluster of this machine's processors that ends with this process; ``ray://auto`` joins the one that
         this machine is a node of, and ``ray://host:port`` the one whose Ray Client server listens there.
@@ -63,8 +67,7 @@ def open_executor(
     Unavailable
         When no cluster answers.
     """
-    del folder
-    return RayExecutor(command, url=url, cargo=cargo)
+    return RayExecutor(command, folder=folder, url=url, cargo=cargo)
 
 
 class RayExecutor:
@@ -77,7 +80,9 @@ class RayExecutor:
     apart = True
     """Workers see copies of the project's files, not the files."""
 
-    def __init__(self, command: Sequence[str], *, url: str = "ray", cargo: Cargo | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], *, folder: Path | None = None, url: str = "ray", cargo: Cargo | None = None
+    ) -> None:
         self._ours = _connect(url)
         self._owner = uuid.uuid4().hex[:12]
         self._command = ("" if command[0] == sys.executable else command[0], *command[1:], "--serve")
@@ -92,6 +97,12 @@ class RayExecutor:
         self._measured_at = self._looked_at = 0.0
         self._lock = threading.Lock()
         self._closed = False
+        self._temporary = None if folder is not None else tempfile.TemporaryDirectory(prefix="tidewheel-jobs-")
+        self._folder = folder or Path(cast("tempfile.TemporaryDirectory[str]", self._temporary).name)
+        self._taking = threading.Lock()
+        self._ended = threading.Event()
+        self._taker = threading.Thread(target=self._take_always, name="tidewheel-ray-printed", daemon=True)
+        self._taker.start()
         self._carrier: threading.Thread | None = None
         if self._blobs is not None:
             self._carrier = threading.Thread(
@@ -114,13 +125,15 @@ class RayExecutor:
             job.environment,
             job.timeout_seconds,
             job.memory_bytes,
+            job.log_bytes,
             digest,
             self._blobs is not None,
         )
         task = self._run.options(num_cpus=job.cpus, memory=job.memory_bytes, max_retries=0, name="tidewheel")
         reference = task.remote(order, code, self._desk)
         with self._lock:
-            self._jobs[made] = _Job(made, reference, JobStatus(JobState.QUEUED), job)
+            printed = PrintedFile(job.log or self._folder / f"{made}.log", limit_bytes=job.log_bytes)
+            self._jobs[made] = _Job(made, reference, JobStatus(JobState.QUEUED), job, printed)
         return made
 
     def poll(self, jobs: list[JobId], *, timeout_seconds: float = 0.0) -> dict[JobId, JobStatus]:
@@ -158,12 +171,10 @@ class RayExecutor:
             if found is None or found.status.state not in _FINAL:
                 return
             del self._jobs[job]
-        self._desk.forget.remote(job)
 
     def logs(self, job: JobId) -> str:
         """What the job has printed so far, at most a quarter of a second ago."""
-        self._get(job)
-        return bytes(ray.get(self._desk.printed.remote(job))).decode(errors="replace")
+        return printed_text(self._get(job).printed.path)
 
     def close(self) -> None:
         """Cancel what runs and leave the cluster; idempotent."""
@@ -176,11 +187,35 @@ class RayExecutor:
         for job in list(self._jobs.values()):
             self.cancel(job.id)
         self._closed = True
+        self._ended.set()
+        self._taker.join()
         if self._carrier is not None:
             self._carrier.join()
         ray.kill(self._desk)
         if self._ours:
             ray.shutdown()
+        for job in self._jobs.values():
+            job.printed.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _take_always(self) -> None:
+        while not self._ended.wait(_TAKE_SECONDS):
+            if any(job.status.state not in _FINAL for job in list(self._jobs.values())):
+                self._take()
+
+    def _take(self) -> None:
+        """Keep here what jobs have printed elsewhere."""
+        with self._taking:
+            try:
+                taken = cast("list[Printed]", ray.get(self._desk.take_printed.remote()))
+            except RayError:
+                return  # the desk is gone, and what was printed there with it; jobs that need it fail, and say so
+            for name, start, data in sorted(taken):
+                job = self._jobs.get(JobId(name))
+                if job is not None:
+                    job.printed.skip(start - job.printed.size_bytes)
+                    job.printed.write(data)
 
     def _refuse(self, job: JobSpec) -> None:
         """Refuse what can never start: Ray would let it wait for ever."""
@@ -228,8 +263,9 @@ class RayExecutor:
 
     def _end(self, job: _Job) -> None:
         """Take over the end of a task that is ready."""
+        count: int | None = None  # of a job that came to no good end it is not known
         try:
-            kind, answer = cast("tuple[str, bytes]", ray.get(job.reference, timeout=_CANCEL_SECONDS))
+            kind, answer, count = cast("tuple[str, bytes, int]", ray.get(job.reference, timeout=_CANCEL_SECONDS))
             if kind == "D":
                 status = JobStatus(JobState.DONE, answer)
             else:
@@ -246,6 +282,9 @@ class RayExecutor:
             status = JobStatus(JobState.FAILED, error=f"{type(error).__name__}: {_first_line(error)}")
         if job.cancelled and status.state is JobState.FAILED:
             status = JobStatus(JobState.CANCELLED)
+        if count is None or count > job.printed.size_bytes:
+            self._take()
+        job.printed.close()
         job.status = status
         self._desk.finish.remote(job.id)
 

@@ -29,6 +29,8 @@ from tidewheel.backends.local.worker import DONE, Died, Worker
 from tidewheel.backends.ray.desk import Handle, Reference
 from tidewheel.backends.ray.pack import unpack
 from tidewheel.errors import TidewheelError
+from tidewheel.ports.executor import JobSpec
+from tidewheel.ports.printed import read_printed, remove_printed
 from tidewheel.ports.relay import read_pieces, relay_url, write_pieces
 
 _LOG_SECONDS = 0.25
@@ -46,7 +48,7 @@ class Order:
         Its id.
     command
         What starts a worker. An empty first word is the node's Python.
-    spec, environment, timeout_seconds, memory_bytes
+    spec, environment, timeout_seconds, memory_bytes, log_bytes
         As in the job's specification.
     code
         Digest of the project's pack; empty when there is none.
@@ -61,12 +63,13 @@ class Order:
     environment: dict[str, str]
     timeout_seconds: float | None
     memory_bytes: int | None
+    log_bytes: int
     code: str
     relayed: bool
 
 
-def run_order(order: Order, code: Sequence[Reference], desk: Handle) -> tuple[str, bytes]:
-    """Run one job; answer ``D`` or ``F`` with its result or the reason of its failure.
+def run_order(order: Order, code: Sequence[Reference], desk: Handle) -> tuple[str, bytes, int]:
+    """Run one job; answer ``D`` or ``F``, its result or the reason of its failure, and how many bytes it has printed.
 
     Parameters
     ----------
@@ -89,14 +92,14 @@ class Site:
         self._worker: Worker | None = None
         self._key: tuple[object, ...] = ()
 
-    def run(self, order: Order, code: Sequence[Reference], desk: Handle) -> tuple[str, bytes]:
+    def run(self, order: Order, code: Sequence[Reference], desk: Handle) -> tuple[str, bytes, int]:
         """Run one job."""
         usable = False
         try:
             fresh = self._ensure(order, code)
             worker = self._worker
             assert worker is not None
-            log = Log(order.job, worker.log, desk)
+            log = Log(order, self._folder / f"{order.job}.log", desk)
             with self._relay.serving(order.job, desk):
                 try:
                     answer, usable = self._ask(order, worker, log, fresh=fresh)
@@ -104,9 +107,9 @@ class Site:
                     if not usable:
                         worker.kill()
                     log.send(last=True)
-                return answer
+                return *answer, log.sent
         except OSError as error:
-            return "F", f"the worker could not be started: {error}".encode()
+            return "F", f"the worker could not be started: {error}".encode(), 0
         finally:
             # Cancelled jobs leave here by an exception, wherever they were.
             if not usable and self._worker is not None:
@@ -143,7 +146,7 @@ class Site:
         return True
 
     def _ask(self, order: Order, worker: Worker, log: Log, *, fresh: bool) -> tuple[tuple[str, bytes], bool]:
-        seen = Watch(worker.pid, worker.log)
+        seen = Watch(worker.pid, log.file)
 
         def watch() -> bool:
             log.send()
@@ -153,11 +156,10 @@ class Site:
         seconds = order.timeout_seconds
         try:
             if fresh:
-                worker.start(stopped=watch)
+                worker.start(log=log.file, stopped=watch)
             deadline = None if seconds is None else time.monotonic() + seconds
-            kind, answer = worker.ask(
-                order.spec, order.environment, deadline=deadline, stopped=watch, memory_bytes=order.memory_bytes
-            )
+            job = JobSpec(order.spec, memory_bytes=order.memory_bytes, environment=order.environment, log_bytes=order.log_bytes)
+            kind, answer = worker.ask(job, log=log.file, deadline=deadline, stopped=watch)
         except Died as error:
             return ("F", f"the worker died: {error}".encode()), False
         except TimeoutError:
@@ -166,11 +168,16 @@ class Site:
 
 
 class Log:
-    """What a worker prints from now on, and how it looks, sent to the desk a few times a second."""
+    """What a job prints, sent to the desk a few times a second: its beginning as it comes, the rest of what is kept at the end.
 
-    def __init__(self, job: str, file: Path, desk: Handle) -> None:
-        self._job, self._file, self._desk = job, file, desk
-        self._sent = file.stat().st_size
+    So no more waits at the desk than is kept, however slow the driver is.
+    """
+
+    def __init__(self, order: Order, file: Path, desk: Handle) -> None:
+        self.file = file
+        self.sent = 0
+        self._job, self._desk = order.job, desk
+        self._live = order.log_bytes // 2
         self._sight: Sight | None = None
         self._at = time.monotonic()
 
@@ -186,15 +193,18 @@ class Log:
         if not last and now < self._at + _LOG_SECONDS:
             return
         self._at = now
-        if self._file.stat().st_size == self._sent:
-            return
-        with self._file.open("rb") as file:
-            file.seek(self._sent)
-            data = file.read()
-        self._sent += len(data)
-        arrived = self._desk.print.remote(self._job, data)
-        if last:
+        arrived: Reference = None
+        while last or self.sent < self._live:
+            begin, data = read_printed(self.file, self.sent)
+            if not data or (begin > self.sent and not last):
+                break
+            if arrived is not None:
+                ray.get(arrived)  # the desk need not take two in the order in which they were sent
+            arrived = self._desk.print.remote(self._job, begin, data)
+            self.sent = begin + len(data)
+        if last and arrived is not None:
             ray.get(arrived)  # whoever sees the job's end sees all that it printed
+            remove_printed(self.file)
 
 
 class Relay:

@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 from tidewheel.backends.redis.wire import Argument, Made, Wire, packed
 from tidewheel.errors import Denied, Incompatible, Invalid, TidewheelError, Unavailable
+from tidewheel.url import without_password
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         self._make = _parse(url)
-        self.name = _without_password(url)
+        self.name = without_password(url)
         self._idle: list[Wire] = []
         self._pid = os.getpid()
         self._checked = False
@@ -150,7 +151,7 @@ def send(connection: Wire, *commands: tuple[Argument, ...], seconds: float | Non
 
 def _parse(url: str) -> Callable[[], Made]:
     parts = urlsplit(url)
-    wrong = Invalid(f"{_without_password(url)!r} names no Redis", fix="write redis://host:port/number, or rediss:// for TLS")
+    wrong = Invalid(f"{without_password(url)!r} names no Redis", fix="write redis://host:port/number, or rediss:// for TLS")
     database = parts.path.removeprefix("/")
     if parts.scheme not in _SCHEMES or not parts.netloc or (database and not database.isdigit()):
         raise wrong
@@ -192,11 +193,3 @@ def _refuse_unfit(connection: Wire, name: str) -> None:
             where=name,
             fix="CONFIG SET maxmemory-policy noeviction, or use a server of its own for online rows",
         )
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    if at and ":" in user:
-        return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
-    return url

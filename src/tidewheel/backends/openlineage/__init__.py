@@ -1,0 +1,1 @@
+"""OpenLineage: events of lineage for Marquez, DataHub, Atlan and others, by its own client."""

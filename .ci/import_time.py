@@ -12,7 +12,7 @@ BUDGETS = (
     ("import of what answers online", [sys.executable, "-c", f"import {ONLINE}"], 0.400),
     ("tidewheel --help", [sys.executable, "-m", "tidewheel", "--help"], 0.300),
 )
-RUNS = 7
+RUNS = 15
 
 
 def best_seconds(command: list[str]) -> float:

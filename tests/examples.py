@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-CI_EXAMPLES = 200
+CI_EXAMPLES = 100
 NIGHTLY_EXAMPLES = 20 * CI_EXAMPLES
 """Of the profile ``nightly``: ``pytest --hypothesis-profile=nightly``."""
 

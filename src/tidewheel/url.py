@@ -16,7 +16,7 @@ HIDDEN = "***"
 _SECRET_OPTION = re.compile(
     r"(?i)([?&][^=&#]*(?:secret|password|passwd|token|account_key|access_key|api_key|credential|signature)[^=&#]*=)[^&#]*"
 )
-_PLAIN = re.compile(r"(?<=://)([^/@\s]*?):[^/\s]*(?=@)")
+_PLAIN = re.compile(r"(?<=://)([^/:@\s]*):[^@\s]*(?=@)")
 
 
 def without_password(url: str) -> str:

@@ -169,7 +169,7 @@ stories = given(steps=st.lists(STEPS, max_size=6), at=st.lists(st.integers(0, 60
 @pytest.mark.slow
 @pytest.mark.parametrize("world", EMBEDDED, indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=dear(25))
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=dear(12))
 @stories
 def test_online_answers_have_the_bits_of_offline_ones(
     world: World, kind: str, steps: list[tuple[str, object]], at: list[int]

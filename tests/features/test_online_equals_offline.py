@@ -280,7 +280,7 @@ def test_online_answers_have_the_bits_of_offline_ones(
     story.check(at)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=dear(15))
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=dear(8))
 @pytest.mark.parametrize("world", SERVERS, indirect=True)
 @stories
 def test_online_answers_of_servers_have_the_bits_of_offline_ones(
@@ -299,7 +299,7 @@ def test_online_answers_of_servers_have_the_bits_of_offline_ones(
     story.check(at)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=dear(10))
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=dear(6))
 @given(events=st.lists(EVENTS, min_size=2, max_size=12), numbers=st.booleans(), data=st.data())
 def test_e20_order_of_arrival_does_not_matter(world: World, events: list[Event], numbers: bool, data: st.DataObject) -> None:
     at = NEW_YEAR + 26 * HOUR

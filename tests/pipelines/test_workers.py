@@ -130,7 +130,7 @@ if executor is not None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "both"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize(("workers", "both"), [(True, True), (False, False)])
 def test_a_killed_driver_leaves_no_process_and_finished_steps_are_not_run_twice(
     tmp_path: Path, workers: bool, both: bool
 ) -> None:

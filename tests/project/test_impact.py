@@ -92,12 +92,19 @@ def answers(workspace: Workspace) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     root = tmp_path_factory.mktemp("impact")
     put(root, SHOP)
     with open_workspace(root, actor="tester") as opened:
-        apply(opened, plan(opened))
         yield opened
+
+
+@pytest.fixture
+def shop(opened: Workspace) -> Workspace:
+    """The shop as it was at first, applied, whatever another test has left."""
+    put(opened.root, SHOP)
+    apply(opened, plan(opened))
+    return opened
 
 
 def columns(**edits: str) -> dict[str, str]:
@@ -153,8 +160,6 @@ def test_a_rule_of_one_view_makes_the_column_that_it_looks_at_one_that_the_view_
 
 
 def test_a_column_that_cannot_be_computed_is_refused_though_nobody_uses_it(shop: Workspace) -> None:
-    put(shop.root, SHOP)
-    apply(shop, plan(shop))
     put(shop.root, replace(SHOP, columns=columns(spare="nothing_of_that_name + 1")))
     with pytest.raises(Invalid, match="nothing_of_that_name"):
         apply(shop, plan(shop))
@@ -188,8 +193,6 @@ def test_a_person_is_told_what_a_change_does_not_reach_and_finds_it_as_it_was(tm
 
 
 def test_the_edges_of_lineage_lead_to_every_source_that_gave_the_same(shop: Workspace) -> None:
-    put(shop.root, SHOP)
-    apply(shop, plan(shop))
     before = shop.ledger.environment("dev").pointers
     put(shop.root, replace(SHOP, columns=columns(spare="y + 8")))
     apply(shop, plan(shop))
@@ -214,8 +217,6 @@ def counted_psi(old: list[object], new: list[object]) -> float:
 
 
 def test_what_is_measured_of_a_transform_is_what_the_build_then_gives(shop: Workspace) -> None:
-    put(shop.root, SHOP)
-    apply(shop, plan(shop))
     before = frozen(shop).train.arrow()
     put(shop.root, replace(SHOP, called="None if items == 4 else items + 1 if items else 2"))
     made = plan(shop)
@@ -233,8 +234,6 @@ def test_what_is_measured_of_a_transform_is_what_the_build_then_gives(shop: Work
 
 
 def test_what_is_measured_of_a_window_when_asked_is_what_the_build_then_gives(shop: Workspace) -> None:
-    put(shop.root, SHOP)
-    apply(shop, plan(shop))
     before = frozen(shop).train.arrow()
     put(shop.root, replace(SHOP, window="2d"))
     assert all(one.measured is None for change in plan(shop).changes for one in change.columns)

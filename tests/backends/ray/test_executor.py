@@ -23,6 +23,7 @@ from tests.pipelines.workspace import COMMAND, Workspace, workspace
 from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.backends.ray.executor import RayExecutor, open_executor
 from tidewheel.errors import Invalid, StepFailed
+from tidewheel.ledger.definition import node_id
 from tidewheel.pipelines.definition import map as tw_map
 from tidewheel.ports.executor import Cargo, JobSpec, JobState
 from tidewheel.testing.executor import ExecutorContract, job, wait, wait_for, wait_gone
@@ -218,9 +219,14 @@ def test_after_a_kill_of_driver_and_worker_no_process_is_left_and_the_next_run_g
     repository = str(Path(__file__).parents[3])
     values = {"repository": repository, "root": str(far.root), "address": cluster.address, "folder": str(folder)}
     script.write_text(FAR_DRIVER.format(**values))
+
+    def recorded() -> int:
+        return len(far.session.ledger.list_builds(node_id("step", "slow")))
+
+    earlier, told = recorded(), len(far.told)
     with (tmp_path / "log").open("wb") as log:
         driver = subprocess.Popen([sys.executable, str(script)], stdout=log, stderr=log)
-    while len(ended := set(folder.glob("end-*"))) < 3:
+    while recorded() == earlier:
         assert driver.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.02)
     pids = [int(each.name.split("-")[1]) for each in folder.glob("begin-*")]
@@ -229,12 +235,11 @@ def test_after_a_kill_of_driver_and_worker_no_process_is_left_and_the_next_run_g
     driver.wait()
     for pid in pids:
         wait_gone(pid)
-    before = {each.name.rpartition("-")[2] for each in ended}
+    known, ended = recorded() - earlier, len(list(folder.glob("end-*")))
     with far.session.active():
         assert tw_map(far.steps().slow, x=list(range(8)), folder=str(folder)) == list(range(8))
-    known = [what for what, _, _ in far.told].count("slow: known")
-    assert known >= len(before) - 2  # what had ended and was not yet with the driver, on each of two nodes
-    assert len(list(folder.glob("end-*"))) <= 8 + 2
+    assert [what for what, _, _ in far.told[told:]].count("slow: known") == known
+    assert len(list(folder.glob("end-*"))) == ended + 8 - known
 
 
 def test_what_a_step_reads_on_a_node_and_is_not_there_is_an_error(far: Workspace) -> None:

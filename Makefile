@@ -4,16 +4,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python -m
 
-.PHONY: demo test test-fast lint format docs bench serve clean
+.PHONY: demo test test-fast test-nightly lint format docs bench serve clean
 
 demo: $(VENV)/.ready  ## from raw taxi trips to monitored predictions and a retrained model
 	$(BIN)/python examples/taxi/demo.py
 
-test: $(VENV)/.ready  ## every test
+test: $(VENV)/.ready  ## the tests
+	$(RUN) pytest -n 2 --dist worksteal -m "not nightly" tests
+
+test-nightly: $(VENV)/.ready  ## every test, also those that repeat on other technologies or in finer steps
 	$(RUN) pytest -n 2 --dist worksteal tests
 
 test-fast: $(VENV)/.ready  ## the quick tests, under two minutes
-	$(RUN) pytest -n 2 --dist worksteal -m "not slow" tests
+	$(RUN) pytest -n 2 --dist worksteal -m "not slow and not nightly" tests
 
 lint: $(VENV)/.ready  ## format, lint, types, import layers
 	$(RUN) ruff format --check .

@@ -46,6 +46,7 @@ def test_apply_killed_at_every_stage_and_run_again_loses_and_doubles_nothing(fre
     assert fresh.json("repro", "--here", "basket")["equal"] is True
 
 
+@pytest.mark.nightly
 def test_two_applies_at_once_leave_one_environment_and_no_half(fresh: Project) -> None:
     both = [fresh.start("apply", "--yes") for _ in range(2)]
     codes = []

@@ -10,6 +10,7 @@ from tests.journeys.acting import Project
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.nightly
 def test_plan_apply_plan(fresh: Project) -> None:
     before = fresh.json("plan", code=2)
     changes = before["changes"]
@@ -67,6 +68,7 @@ def rows(path: str) -> int:
 """
 
 
+@pytest.mark.nightly
 def test_metadata_rebuilds_nothing(fresh: Project) -> None:
     fresh.run("apply", "--yes")
     fresh.edit("bakery/definitions.py", 'owner="me"', 'owner="you"')
@@ -93,6 +95,7 @@ def test_a_model_run_on_new_data_leaves_nothing_to_plan(fresh: Project) -> None:
     assert json.loads(fresh.run("why", "amount:1", "zzzz", "--json", code=1))["code"] == "NotFound"
 
 
+@pytest.mark.nightly
 def test_strict_refuses_what_cannot_be_followed_with_file_and_line(fresh: Project) -> None:
     definitions = (fresh.root / "bakery/definitions.py").read_text()
     fresh.edit("bakery/definitions.py", "import tidewheel as tw\n", f"import tidewheel as tw\n{_UNTRACKED}")
@@ -121,6 +124,7 @@ def test_reproduction_gives_the_same_content(bakery: Project) -> None:
     assert bakery.json("repro", "--here", "model:amount")["equal"] is True
 
 
+@pytest.mark.nightly
 def test_show_and_why_answer_for_every_node(bakery: Project) -> None:
     described = bakery.json("show")
     nodes = [node["id"] for node in described["nodes"]]

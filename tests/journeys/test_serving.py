@@ -103,6 +103,7 @@ def test_kill_9_while_it_is_called_loses_no_answered_prediction(fresh: Project) 
     assert fresh.json("check")["clean"] is True
 
 
+@pytest.mark.nightly
 def test_a_rollback_is_followed_by_the_running_server_and_no_request_is_lost(fresh: Project) -> None:
     fresh.run("apply", "--yes")
     fresh.edit("bakery/definitions.py", "SimpleImputer()", 'SimpleImputer(strategy="median")')

@@ -94,6 +94,7 @@ def living(pid: int) -> set[int]:
     return {int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
+@pytest.mark.nightly
 def test_workers_are_killed_and_versions_change_under_fire(fresh: Project) -> None:
     fresh.run("apply", "--yes")
     fresh.edit("bakery/definitions.py", "LinearRegression()", "LinearRegression(positive=True)")

@@ -37,7 +37,7 @@ def check(folder: Path, expected: set[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [7, 4])
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.nightly)])
 def test_a_compaction_killed_at_any_file_operation_loses_and_doubles_nothing(tmp_path: Path, row: Row, step: int) -> None:
     point, complete = 1, False
     while not complete:

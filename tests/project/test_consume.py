@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -19,11 +19,16 @@ from tidewheel.project.open import open_workspace
 pytestmark = pytest.mark.slow
 
 EVENTS = 1_500
+TOPICS: dict[str, Callable[[], AbstractContextManager[Topic]]] = {
+    "redis": redis_topic,
+    "nats": nats_topic,
+    "kafka": kafka_topic,
+}
 
 
-@pytest.fixture(params=[redis_topic, nats_topic, kafka_topic], ids=["redis", "nats", "kafka"])
+@pytest.fixture(params=["redis", *(pytest.param(name, marks=pytest.mark.nightly) for name in list(TOPICS)[1:])])
 def topic(request: pytest.FixtureRequest) -> Iterator[Topic]:
-    opened: AbstractContextManager[Topic] = request.param()
+    opened: AbstractContextManager[Topic] = TOPICS[request.param]()
     with opened as made:
         yield made
 

@@ -22,13 +22,19 @@ from tidewheel.project.open import open_workspace
 
 pytestmark = pytest.mark.slow
 
-TOPICS: list[Callable[[], AbstractContextManager[Topic]]] = [redis_topic, nats_topic, partial(kafka_topic, 4)]
+TOPICS: dict[str, Callable[[], AbstractContextManager[Topic]]] = {
+    "redis": redis_topic,
+    "nats": nats_topic,
+    "kafka of four partitions": partial(kafka_topic, 4),
+}
 EVENTS = 1_400
 
 
-@pytest.fixture(params=TOPICS, ids=["redis", "nats", "kafka of four partitions"])
+@pytest.fixture(
+    params=["redis", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("nats", "kafka of four partitions"))]
+)
 def topic(request: pytest.FixtureRequest) -> Iterator[Topic]:
-    opened: AbstractContextManager[Topic] = request.param()
+    opened: AbstractContextManager[Topic] = TOPICS[request.param]()
     with opened as made:
         yield made
 

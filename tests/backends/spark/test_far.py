@@ -41,6 +41,7 @@ def probe(url: str, folder: Path, *, rows: int) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.nightly
 def test_on_a_cluster_nothing_large_passes_through_the_driver_and_workers_run_its_code(tmp_path: Path) -> None:
     """10,000 rows of answer are 700 KB, and a driver that takes 64 KiB of results answers them; 90 % are of one key."""
     limits = ["spark.driver.maxResultSize=64k", "small_bytes=0", "bucket_rows=2500", "spark.sql.shuffle.partitions=2"]

@@ -23,8 +23,7 @@ from tidewheel.sources.compact_pushes import FORMAT, FRAME_BYTES, Columns, list_
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import PushSnapshot
 
-_ATTEMPTS = 200
-"""Compactions that may come between: one that never pauses, on a machine under load, has come twenty times."""
+_ATTEMPTS = 20
 
 
 class PushLog:

@@ -48,11 +48,13 @@ compiler:
 	      || echo "apt-get failed: the kernel will be interpreted"; \
 	  else echo "no C compiler: the kernel will be interpreted"; fi; }
 
-# One environment with everything that tests, demo and checks need, from uv.lock; the kernels are compiled on the way.
+# One environment with everything that tests, demo and checks need, from uv.lock; the kernels are compiled on the way, and all
+# Python to bytecode, as pip would have done.
 $(VENV)/.ready: pyproject.toml uv.lock setup.py $(wildcard src/tidewheel/features/*kernel.p*)
 	$(MAKE) --no-print-directory compiler
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --all-extras --group dev --inexact
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --all-extras --group dev --inexact --compile-bytecode
+	$(BIN)/python -m compileall -q src/tidewheel
 	$(BIN)/tidewheel --version
 	touch $@

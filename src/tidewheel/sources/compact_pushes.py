@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, groupby, takewhile
 from pathlib import Path
 
 import msgspec
@@ -109,23 +111,39 @@ def list_covers(folder: Path) -> dict[str, Cover]:
     return found
 
 
-def read_cover(cover: Cover, names: Sequence[str], *, start: int, end: int) -> pa.Table:
-    """These columns, as far as there are any, of rows whose records lie between two bytes of their segment.
+def read_covers(covers: Iterable[Cover], names: Sequence[str]) -> Iterator[tuple[pa.Table, dict[str, slice]]]:
+    """These columns, as far as there are any, and :data:`END`, of the rows of segments: a table for each file.
 
-    Values are plain, as the journal has them: times are integers, decimals text.
+    Values are plain, as the journal has them: times are integers, decimals text. Each file is opened once, whatever the number
+    of its segments, and of its row groups only those are read that hold wanted rows.
+
+    Yields
+    ------
+    A table, and where in it each segment's rows are.
     """
-    with pq.ParquetFile(cover.path) as file:
-        groups, low, at = [], None, 0
-        for number in range(file.num_row_groups):
-            size = file.metadata.row_group(number).num_rows
-            if at < cover.first + cover.rows and at + size > cover.first:
-                groups.append(number)
-                low = at if low is None else low
-            at += size
-        held = [name for name in dict.fromkeys([*names, END]) if name in file.schema_arrow.names]
-        table = file.read_row_groups(groups, held).slice(cover.first - (low or 0), cover.rows)
-    ends = table[END].to_numpy()
-    return table.filter(pa.array((ends > start) & (ends <= end))).drop_columns([END])
+    for path, some in groupby(sorted(covers, key=lambda cover: (cover.path, cover.first)), key=lambda cover: cover.path):
+        wanted = list(some)
+        with pq.ParquetFile(path) as file:
+            sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+            bounds = list(accumulate(sizes, initial=0))
+            groups = [
+                number for number, size in enumerate(sizes) if size and _any_within(wanted, bounds[number], bounds[number + 1])
+            ]
+            held = [name for name in dict.fromkeys([*names, END]) if name in file.schema_arrow.names]
+            table = file.read_row_groups(groups, held)
+        starts = dict(zip(groups, accumulate((sizes[number] for number in groups), initial=0), strict=False))
+        places = {}
+        for cover in wanted:
+            group = bisect_right(bounds, cover.first) - 1
+            start = starts[group] + cover.first - bounds[group] if cover.rows else 0
+            places[cover.segment] = slice(start, start + cover.rows)
+        yield table, places
+
+
+def _any_within(covers: Sequence[Cover], low: int, high: int) -> bool:
+    """Whether some of the covers, in the order of their rows, has rows between these two."""
+    at = bisect_right(covers, low, key=lambda cover: cover.first + cover.rows)
+    return any(cover.rows for cover in takewhile(lambda cover: cover.first < high, covers[at:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from tidewheel.artifacts.journal import Journal, Segment, list_segments, read_journal, seal_abandoned
 from tidewheel.digest import Digest, digest_bytes
 from tidewheel.errors import Conflict, Corrupt, Invalid, Unavailable
-from tidewheel.sources.compact_pushes import FORMAT, FRAME_BYTES, Columns, list_covers, read_cover
+from tidewheel.sources.compact_pushes import END, FORMAT, FRAME_BYTES, Columns, Cover, list_covers, read_covers
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import PushSnapshot
 
@@ -104,15 +104,17 @@ def read_pushes(folder: Path, schema: pa.Schema, pushes: Sequence[PushSnapshot] 
     Conflict
         When some are no longer there.
     """
+    covered: dict[str, pa.Table] = {}
     for _ in range(_ATTEMPTS):
         try:
-            return _read(folder, schema, None if pushes is None else {push.segment: push for push in pushes})
+            return _read(folder, schema, None if pushes is None else {push.segment: push for push in pushes}, covered)
         except FileNotFoundError:  # a compaction has moved what was about to be read
             continue
     raise Unavailable(f"{folder} changes faster than it can be read", where=str(folder), fix="try again")
 
 
-def _read(folder: Path, schema: pa.Schema, wanted: Mapping[str, PushSnapshot] | None) -> pa.Table:
+def _read(folder: Path, schema: pa.Schema, wanted: Mapping[str, PushSnapshot] | None, covered: dict[str, pa.Table]) -> pa.Table:
+    """What has been read from compacted files is put into ``covered``, so that the next attempt need not read it again."""
     # The journal first: a segment that is gone by then is covered by a file that the listing afterwards finds.
     found: dict[str, pa.Table] = {}
     starts = {} if wanted is None else {name: push.start for name, push in wanted.items()}
@@ -122,16 +124,28 @@ def _read(folder: Path, schema: pa.Schema, wanted: Mapping[str, PushSnapshot] | 
             table, end = _decoded(folder, schema, (one[1:] for one in records), push)
             if push is None or end == push.size_bytes:
                 found[name] = table
-    for name, cover in list_covers(folder).items():
-        push = None if wanted is None else wanted.get(name)
-        if wanted is None or (push is not None and push.size_bytes <= cover.size_bytes):
-            start, end = (0, cover.size_bytes) if push is None else (push.start, push.size_bytes)
-            found[name] = _of_cover(read_cover(cover, schema.names, start=start, end=end), schema)
+    covers = [
+        one for name, one in list_covers(folder).items() if name not in covered and (wanted is None or _stands_for(one, wanted))
+    ]
+    for table, places in read_covers(covers, schema.names):
+        ends, typed = table[END].to_numpy(), _of_cover(table, schema)
+        for name, place in places.items():
+            rows = typed.slice(place.start, place.stop - place.start)
+            if wanted is not None:
+                own, push = ends[place], wanted[name]
+                rows = rows.filter(pa.array((own > push.start) & (own <= push.size_bytes)))
+            covered[name] = rows
+    found |= covered
     for name, push in (wanted or {}).items():
         if name not in found and push.size_bytes > push.start:
             raise Conflict(f"pushed rows {name} are no longer there", where=str(folder), fix="take a new snapshot")
     nullable = pa.schema([field.with_nullable(True) for field in schema])
     return pa.concat_tables([nullable.empty_table(), *(found[name] for name in sorted(found))]).combine_chunks()
+
+
+def _stands_for(cover: Cover, wanted: Mapping[str, PushSnapshot]) -> bool:
+    push = wanted.get(cover.segment)
+    return push is not None and push.size_bytes <= cover.size_bytes
 
 
 def _decoded(

@@ -17,9 +17,9 @@ Valkey 9.1 has passed them too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, groupby
 from typing import TypeVar, cast
 
 from tidewheel.backends.redis.connection import Connections
@@ -151,11 +151,11 @@ class RedisOnlineStore:
         space, few = self._set, len(sets) <= _FEW
         packet, count = b"", 0
         if rows:
-            packet, count = packed((b"MGET", *[self._row + key for key in rows])), 1
+            packet, count = b"*%d\r\n$4\r\nMGET\r\n%b" % (1 + len(rows), _many(self._row, rows)), 1
         if sets and few:
             packet, count = packet + _ranges(space, sets, first), count + len(sets)
         elif sets:
-            packet += packed((b"EVAL", _SETS, len(sets), *[space + key for key in sets], first))
+            packet += b"*%d\r\n%b%b%b" % (4 + len(sets), _evaluate(len(sets)), _many(space, sets), _bulk(b"%d" % first))
             count += 1
         replies = self._connections.ask(lambda wire: wire.transact(packet, count) if count > 1 else wire.ask(packet, 1))
         values: list[bytes | None] = replies[0] if rows else []  # type: ignore[assignment]  # a cast takes its time
@@ -260,20 +260,33 @@ def open_online_store(url: str, *, namespace: str = NAMESPACE) -> RedisOnlineSto
 
 
 def _ranges(space: bytes, keys: Sequence[bytes], first: int) -> bytes:
-    """What asks for the items of some sets from a place on; most often keys are of one size, and one join makes it."""
-    sizes = set(map(len, keys))
-    if len(sizes) > 1:
-        return b"".join([_ranges(space, [key], first) for key in keys])
-    head, between, tail = _around(space, sizes.pop(), first)
-    return head + between.join(keys) + tail
+    """What asks for the items of some sets from a place on."""
+    tail = b"%b$2\r\n-1\r\n" % _bulk(b"%d" % first)
+    return _joined(keys, lambda size: b"*4\r\n$6\r\nZRANGE\r\n$%d\r\n%b" % (len(space) + size, space), tail)
+
+
+def _many(space: bytes, keys: Sequence[bytes]) -> bytes:
+    """Keys as arguments of one command."""
+    return _joined(keys, lambda size: b"$%d\r\n%b" % (len(space) + size, space), b"")
+
+
+def _joined(keys: Sequence[bytes], head: Callable[[int], bytes], tail: bytes) -> bytes:
+    """Keys, each between what stands before one of its size and what stands behind any; keys of one size are one join."""
+    made: list[bytes] = []
+    for size, some in groupby(keys, len):
+        before = head(size)
+        made += (before, (b"\r\n" + tail + before).join(some), b"\r\n" + tail)
+    return b"".join(made)
 
 
 @lru_cache
-def _around(space: bytes, size: int, first: int) -> tuple[bytes, bytes, bytes]:
-    """What stands before, between and behind keys of one size."""
-    head = b"*4\r\n$6\r\nZRANGE\r\n$%d\r\n%b" % (len(space) + size, space)
-    tail = b"\r\n$%d\r\n%d\r\n$2\r\n-1\r\n" % (len(str(first)), first)
-    return head, tail + head, tail
+def _evaluate(count: int) -> bytes:
+    """What asks for the script of sets, up to its keys."""
+    return b"".join(map(_bulk, (b"EVAL", _SETS, b"%d" % count)))
+
+
+def _bulk(argument: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(argument), argument)
 
 
 def _batches(given: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -15,6 +13,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as TimedOut
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from tidewheel.errors import Invalid, MissingExtra, TidewheelError, Unavailable
@@ -23,9 +22,10 @@ from tidewheel.url import without_password
 BUSY_SECONDS = 30
 """How long a writer waits for its turn before it gives up with ``Unavailable``."""
 
-WRITE = "tidewheel_write"
-"""Execution option of the connection that is about to write."""
+UNREACHABLE = (DBAPIError, sqlite3.Error, TimedOut)
+"""What drivers and the pool raise when they fail to connect, or to get the writer's turn."""
 
+_WRITE = "tidewheel_write"  # execution option of the connection that is about to write
 _WRITER_LOCK = 0x7469_6465  # "tide": class of the advisory lock by which PostgreSQL's writers take turns, as SQLite's do
 _KINDS = "sqlite:////absolute/path.db, or postgresql://user@host/name"
 
@@ -84,13 +84,16 @@ def make_engine(url: URL) -> Engine:
     return engine
 
 
-@contextmanager
-def reachable(url: URL) -> Iterator[None]:
-    """Turn the driver's failure to connect, or to get the writer's turn, into ``Unavailable``."""
-    try:
-        yield
-    except (DBAPIError, sqlite3.Error, sqlalchemy.exc.TimeoutError) as error:
-        raise unavailable(url, error) from error
+def make_modes(engine: Engine) -> tuple[Engine, Engine]:
+    """The engine twice, with the same connections: for those who read, and for those who write.
+
+    To set such options on each connection anew would cost more than an SQLite transaction.
+    """
+    if engine.dialect.name == "postgresql":
+        reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    else:
+        reading = engine.execution_options(**{_WRITE: False})
+    return reading, engine.execution_options(**{_WRITE: True})
 
 
 def unavailable(url: URL, error: Exception | None = None) -> TidewheelError:
@@ -131,7 +134,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry, *, le
 
 def _begin_sqlite(connection: Connection) -> None:
     # pysqlite's own BEGIN comes too late and is never IMMEDIATE; so it is off (isolation_level=None), and here is ours.
-    writing = connection.get_execution_options().get(WRITE, False)
+    writing = connection.get_execution_options().get(_WRITE, False)
     # By the driver itself: both run for every transaction, and SQLAlchemy takes ten times as long about them as SQLite.
     driver = cast(sqlite3.Connection, connection.connection.driver_connection)
     driver.execute(f"PRAGMA query_only={0 if writing else 1}")
@@ -139,6 +142,6 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_postgres(connection: Connection) -> None:
-    if connection.get_execution_options().get(WRITE, False):
+    if connection.get_execution_options().get(_WRITE, False):
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK}, hashtext(current_schema()))")

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from tidewheel.database.connect import BUSY_SECONDS, WRITE, make_engine, parse_url, reachable, shown_url, unavailable
+from tidewheel.database.connect import BUSY_SECONDS, UNREACHABLE, make_engine, make_modes, parse_url, shown_url, unavailable
 from tidewheel.database.migrate import find_revision, head, upgrade
 
 _inherited: list[Engine] = []
@@ -48,6 +48,7 @@ class Database:
             url = url.set(database=str(Path(folder, "private.db")))
         self._url = url
         self._engine = make_engine(url)
+        self._modes = make_modes(self._engine)
         self._pid = os.getpid()
         self._turn = threading.Lock()
         self._local = threading.local()
@@ -165,6 +166,7 @@ class Database:
         if self._pid != os.getpid():
             _inherited.append(self._engine)
             self._engine = make_engine(self._url)
+            self._modes = make_modes(self._engine)
             self._turn = threading.Lock()
             self._local = threading.local()
             self._pid = os.getpid()
@@ -173,13 +175,13 @@ class Database:
 
     @contextmanager
     def _connect(self, *, writing: bool) -> Iterator[Connection]:
-        with reachable(self._url):
-            connection = self._engine.connect()
+        connection = None
+        try:
+            connection = self._modes[writing].connect()
+            connection.begin()
+        except UNREACHABLE as error:
+            if connection is not None:
+                connection.close()
+            raise unavailable(self._url, error) from error
         with connection:
-            if self.dialect == "postgresql" and not writing:
-                options = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            else:
-                options = connection.execution_options(**{WRITE: writing})
-            with reachable(self._url):
-                options.begin()
-            yield options
+            yield connection

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.record import recording, verify
@@ -135,3 +138,28 @@ def test_a_copy_that_keeps_size_and_time_is_another_file(tmp_path: Path) -> None
     path.write_text("two")
     os.utime(path, ns=(long_ago, long_ago))
     assert [read.name for read in verify(list(reads), tmp_path)] == ["a.txt"]
+
+
+@pytest.mark.parametrize("asking", ["a library", "the project"])
+def test_what_is_installed_is_a_read_where_the_project_asks_for_it(tmp_path: Path, asking: str) -> None:
+    installed = tmp_path / "site-packages"
+    (installed / "other-1.2.dist-info").mkdir(parents=True)
+    (installed / "other-1.2.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.2\n")
+    project = tmp_path / "project"
+    project.mkdir()
+    home = installed if asking == "a library" else project
+    (home / "asks.py").write_text("import importlib.metadata\ndef ask(): return importlib.metadata.version('other')\n")
+    code = (
+        "import sys; from pathlib import Path; from tidewheel.fingerprint.record import recording\n"
+        "from asks import ask\n"
+        "with recording(Path('.')) as reads:\n    assert ask() == '1.2'\n"
+        "print(*(f'{read.kind}:{Path(read.name).name}' for read in reads))"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{project}:{installed}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True, check=True
+    )
+    found = done.stdout.split()
+    assert ("file:METADATA" in found) == (asking == "the project")
+    assert asking == "the project" or not found
+    assert not any("python3" in one for one in found), "Python's own folders are no reads"

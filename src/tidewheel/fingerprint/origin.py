@@ -11,7 +11,14 @@ from typing import Literal
 Origin = Literal["project", "library", "standard", "own", "virtual"]
 
 _OWN = str(Path(__file__).resolve().parent.parent) + "/"
-_STANDARD = tuple({str(Path(sysconfig.get_path(name)).resolve()) + "/" for name in ("stdlib", "platstdlib")})
+_STANDARD = tuple(
+    {str(Path(sysconfig.get_path(name)).resolve()) + "/" for name in ("stdlib", "platstdlib")}
+    # The archive that Python looks for beside it, which is rarely there.
+    | {
+        f"{Path(prefix).resolve()}/lib/python{sys.version_info[0]}{sys.version_info[1]}.zip/"
+        for prefix in (sys.prefix, sys.base_prefix)
+    }
+)
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -31,7 +38,7 @@ def origin(filename: str) -> Origin:
         return "standard"
     if filename.startswith("<") or not filename:
         return "virtual"
-    path = str(Path(filename).resolve())
+    path = f"{Path(filename).resolve()}/"  # these folders themselves are whose the files in them are
     if any(part in path for part in _INSTALLED) or any(part in filename for part in _INSTALLED):
         return "library"
     if path.startswith(_OWN):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from stat import S_IFMT, S_ISREG
+from types import FrameType
 from typing import ParamSpec, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
@@ -126,8 +127,8 @@ class Recording:
             return True
         if self._own and any(str(parent) in self._own for parent in Path(path).parents):
             return True
-        # Installed files are known by their version, our own by ours.
-        return origin(path) in ("library", "standard", "own")
+        # Installed files are known by their version, our own by ours; but not which version the code itself asks for.
+        return ".dist-info/" not in path and origin(path) in ("library", "standard", "own")
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -360,7 +361,11 @@ def _watched(plain: Callable[P, R]) -> Callable[P, R]:
         path = args[0] if args else kwargs.get("path")
         if isinstance(path, str | bytes | os.PathLike) and not getattr(_busy, "on", False):
             caller = sys._getframe(1).f_code.co_filename
-            if not caller.startswith("<frozen importlib") and not caller.endswith(_INTERNAL):
+            if (
+                not caller.startswith("<frozen importlib")
+                and not caller.endswith(_INTERNAL)
+                and not _is_search(sys._getframe(1))
+            ):
                 for each in _recordings():
                     each.looked(os.fsdecode(path))
         return plain(*args, **kwargs)
@@ -375,13 +380,35 @@ def _is_import() -> bool:
     """Whether the import system asks, for code: its own frame then calls itself. A resource is asked for from elsewhere."""
     frame = sys._getframe(2)
     name = frame.f_code.co_filename
-    if name.endswith(("/linecache.py", "/tokenize.py", "/inspect.py")):
+    if name.endswith(("/linecache.py", "/tokenize.py", "/inspect.py")) or _is_search(frame):
         return True
     if not name.startswith("<frozen importlib"):
         return False
     return frame.f_back is not None and frame.f_back.f_code.co_filename.startswith("<frozen importlib")
 
 
+def _is_search(frame: FrameType | None) -> bool:
+    """Whether a library, not the project's own code, looks for what is installed: it goes through all folders of ``sys.path``.
+
+    What a library finds there is a library too, and known by its version.
+    """
+    passed = False
+    for _ in range(_DEEPEST):
+        if frame is None:
+            return False
+        name = frame.f_code.co_filename
+        if "/importlib/metadata/" in name:
+            passed = True
+        elif passed and not name.endswith(_BETWEEN):
+            return origin(name) != "project"
+        elif not passed and not name.endswith(_BETWEEN):
+            return False
+        frame = frame.f_back
+    return False
+
+
+_DEEPEST = 32
+_BETWEEN = ("/pathlib.py", "/contextlib.py", "/zipfile.py", "/functools.py", "/email/__init__.py", "/csv.py", "/codecs.py")
 _PLAIN_ENVIRONMENT = type(os.environ)
 
 

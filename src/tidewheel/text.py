@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,31 @@ class Seen:
             ("instant", self.zoned),
         )
         return next((kind for kind, count in told if count == self.values), "string")
+
+
+def type_of_texts(values: Sequence[str]) -> TextType:
+    """The type that some values fit: the same rules as an engine's, for the few values that are looked at without one.
+
+    Examples
+    --------
+    >>> type_of_texts(["1", "2.5"]), type_of_texts(["007"]), type_of_texts(["2026-01-01T10:00Z"])
+    ('double', 'string', 'instant')
+    """
+    seen = Seen(
+        values=len(values),
+        booleans=_matching(BOOLEAN, values),
+        wholes=sum(-(1 << 63) <= int(one) < 1 << 63 for one in values if re.search(WHOLE, one)),
+        digits=_matching(WHOLE, values),
+        numbers=_matching(NUMBER, values) + _matching(NOT_FINITE, values),
+        days=_matching(DAY, values),
+        local=_matching(LOCAL, values),
+        zoned=_matching(ZONED, values),
+    )
+    return seen.type
+
+
+def _matching(pattern: str, values: Sequence[str]) -> int:
+    return sum(re.search(pattern, one) is not None for one in values)
 
 
 @dataclass(frozen=True, slots=True)

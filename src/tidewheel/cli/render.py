@@ -42,14 +42,16 @@ _MEANINGS = {
 
 def render_plan(plan: Plan) -> str:
     """What an apply would do, and why."""
+    warnings = [click.style(f"warning: {one}", fg="yellow") for one in plan.warnings]
     if plan.empty:
-        return f"{plan.environment} is up to date: nothing to do"
+        return "\n".join([f"{plan.environment} is up to date: nothing to do", *warnings])
     lines = [f"plan for {plan.environment}, from version {plan.base_version}", ""]
     for change in plan.changes:
         lines += _change(change, plan)
     builds = [change for change in plan.changes if change.builds]
     known = [change for change in builds if change.estimate_seconds is not None]
     lines += ["", f"{len(plan.changes)} to change, {len(builds)} to build" + _estimate(plan, len(builds), len(known))]
+    lines += ["", *warnings] if warnings else []
     for one in plan.objections:
         lines += ["", click.style(f"{one.code}: {one.what}", fg="red"), f"  {one.fix}", f"  or accept it: --accept {one.node}"]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -105,7 +105,11 @@ def apply(
         click.confirm("apply this plan?", abort=True, err=True)
     with progress() as shown:
         applied = apply_plan(project, opened, made, reason=reason, accept=accepted(), progress=shown)
-    emit(applied_to_json(applied)) if as_json else click.echo(render_applied(applied))
+    if as_json:
+        emit(applied_to_json(applied))
+    else:  # the plan has told its warnings
+        reports = tuple(one for one in applied.reports if one not in made.warnings)
+        click.echo(render_applied(replace(applied, reports=reports)))
     return 3 if applied.gate_failed else 0
 
 

@@ -180,6 +180,9 @@ class _Runner:
         """Stop at rows that are not what was expected, also where nothing is to be built; warnings go to the reports."""
         definition, context = declaration.definition, self._context
         source = definition if isinstance(definition, Source) else getattr(definition, "source", None)
+        if isinstance(definition, Source):
+            snapshot = context.surveyor.snapshots.get(declaration.id)
+            context.reports.extend(context.workspace.sources.compare_files(definition, snapshot))
         if isinstance(source, Source) and source.expect:
             snapshot = context.surveyor.snapshots.get(node_id("source", source.name))
             context.reports.extend(context.workspace.sources.guard(source, snapshot))

@@ -70,13 +70,16 @@ def check_rows(project: Project, workspace: Workspace) -> Iterator[Finding]:
     nodes = project.graph.nodes.values()
     sources = [(where, view.source) for where, view in _views(project)]  # whose own expectations are among those of its source
     sources += [(one.where, one.definition) for one in nodes if isinstance(one.definition, Source)]
+    told_of: set[str] = set()
     for where, source in {(one.name, one.expect): (where, one) for where, one in sources}.values():
         try:
             verdict = workspace.sources.verdict(source)
-            workspace.sources.snapshot(source)
+            compared = workspace.sources.compare_files(source, workspace.sources.snapshot(source))
         except TidewheelError as error:
             yield Finding("error", where, f"source {source.name} cannot be read: {error}")
             continue
+        yield from (Finding("warning", where, one) for one in compared if one not in told_of)
+        told_of.update(compared)
         for one in verdict.findings:
             if one.broken and one.otherwise != "quarantine":
                 yield Finding("error" if one.otherwise == "stop" else "warning", where, told(source.name, one))

@@ -75,6 +75,7 @@ class Plan:
     """The changes that bring an environment to the working tree, in the order in which they are made.
 
     ``objections`` are what an apply refuses until they are accepted; they are found again by every apply.
+    ``warnings`` are what is to be known of the sources, and stops nothing.
     """
 
     environment: str
@@ -83,6 +84,7 @@ class Plan:
     owners: Mapping[NodeId, str]
     objections: tuple[Objection, ...] = ()
     currency: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tidewheel.digest import Digest, digest
-from tidewheel.errors import ImpureTransform
+from tidewheel.errors import ImpureTransform, TidewheelError
 from tidewheel.features.definition import Transform
 from tidewheel.features.transform_check import check_transform, offline_form
 from tidewheel.fingerprint.recipe import Component, Recipe
@@ -217,7 +217,19 @@ def make_plan(
     surveyor = Surveyor(project, workspace)
     plan, survey = plan_and_survey(project, surveyor, ledger=workspace.ledger, environment=environment)
     plan = measure_plan(project, workspace, plan, snapshots=survey.snapshots, thorough=thorough)
-    return restrict(plan, only)
+    return replace(restrict(plan, only), warnings=tuple(_compared(project, workspace, survey.snapshots, only)))
+
+
+def _compared(
+    project: Project, workspace: Workspace, snapshots: Mapping[NodeId, Snapshot], only: Collection[NodeId] | None
+) -> Iterator[str]:
+    """What is to be told of sources whose files do not agree."""
+    for node, declaration in project.graph.nodes.items():
+        if isinstance(declaration.definition, Source) and (only is None or node in only):
+            try:
+                yield from workspace.sources.compare_files(declaration.definition, snapshots.get(node))
+            except TidewheelError:  # said by who needs the rows
+                continue
 
 
 def plan_and_survey(project: Project, surveyor: Surveyor, *, ledger: Ledger, environment: str) -> tuple[Plan, Survey]:

@@ -26,6 +26,7 @@ from tidewheel.errors import (
 from tidewheel.ports.query_engine import Files, InMemory, QueryEngine, Relation
 from tidewheel.schema import Field, Schema, data_type_of_arrow
 from tidewheel.sources.budget import Budget
+from tidewheel.sources.compare_files import compare_files
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
 from tidewheel.sources.dialect import check_dialect, to_dialect
 from tidewheel.sources.expectation import Rule, good_rows
@@ -185,6 +186,20 @@ class Sources:
             except Invalid:
                 unread[column.name] = str(column.type)
         return Schema(tuple(fields), unread)
+
+    def compare_files(self, source: Source, snapshot: Snapshot | None = None) -> tuple[str, ...]:
+        """What is to be told of files that do not agree: columns that some lack, texts among numbers, rounded digits.
+
+        Each file is looked at once, and remembered by its content.
+        """
+        if source.format in ("memory", "table", "query"):
+            return ()
+        taken = snapshot or self.snapshot(source)
+        base = self._base(source, taken)
+        if not isinstance(base, Files) or not taken.files or (source.format == "parquet" and len(taken.files) == 1):
+            return ()
+        united = self.raw_schema(source)
+        return compare_files(source, taken, base, united=united, recall=self.recall, remember=self.remember)
 
     def about(self, source: Source, snapshot: Snapshot | None = None) -> int:
         """About how many rows there are, before ``select``; pushed ones, which are in memory anyway, do not count."""

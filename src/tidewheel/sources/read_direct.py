@@ -160,6 +160,9 @@ def _readable(files: Files, schema: pa.Schema) -> bool:
         except (pa.ArrowInvalid, OSError):
             return False
         here = [name for name in schema.names if name in held.names]
+        capitals = {name.lower() for name in held.names}
+        if any(name.lower() in capitals for name in schema.names if name not in held.names):
+            return False  # to an engine's SQL it is this column, written with other capitals
         if not all(held.names.count(name) == 1 and _same(held, schema, name) for name in here):
             return False
         seen.update(here)

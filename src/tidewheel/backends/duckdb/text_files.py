@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -48,6 +49,9 @@ _WHY = re.compile(
 )
 _PLAIN = {"Invalid unicode": "not UTF-8", "Value with unterminated quote": "a quote that does not end"}
 _JSON = re.compile(r'Malformed JSON in file "(.+)", at byte')
+_TWICE = re.compile(r'Duplicate name "+([^"]+)"+ in struct')
+_RENAMED = re.compile(r"_[0-9]+$")
+_ONE_WRITING = "write the key in one way in all rows: to SQL both are the same column"
 _OBJECT = re.compile(r'JSON transform error in file "(.+)", in line (\d+): (.+)')
 
 
@@ -69,7 +73,14 @@ def _json(cursor: duckdb.DuckDBPyConnection, files: Sequence[str]) -> str:
         fix = "write a row, or name other files"
         raise Invalid(f"there are no rows in {', '.join(files[:3])}", where=files[0], fix=fix)
     lines = f"read_json({paths}, format = 'newline_delimited'"
-    found = cursor.sql(f"SELECT * FROM {lines}, union_by_name = true, sample_size = -1)")
+    try:
+        found = cursor.sql(f"SELECT * FROM {lines}, union_by_name = true, sample_size = -1)")
+    except duckdb.NotImplementedException as error:
+        if (twice := _TWICE.search(str(error))) is None:
+            raise
+        what = f"objects in {', '.join(files[:3])} have the key {twice[1]!r} and the same with other capitals"
+        raise Invalid(what, where=twice[1], fix=_ONE_WRITING) from error
+    _refuse_capitals(cursor, paths, found.columns)
     kinds = dict(zip(found.columns, found.types, strict=True))
     if list(kinds) == ["json"] and (wrong := _first_no_object(files)) is not None:
         fix = 'write one object, such as {"column": value}, in each line'
@@ -82,6 +93,23 @@ def _json(cursor: duckdb.DuckDBPyConnection, files: Sequence[str]) -> str:
     made = {name: converted((name,), _quoted(name), kind=kind, make=partial(_made, seen)) for name, kind in kinds.items()}
     columns = [told if told == _quoted(name) else f"{told} AS {_quoted(name)}" for name, told in made.items()]
     return f"SELECT {', '.join(columns)} FROM {rows}"
+
+
+def _refuse_capitals(cursor: duckdb.DuckDBPyConnection, paths: str, columns: Sequence[str]) -> None:
+    """Keys that differ only in capitals: the engine gives one of them another name, and null for its values.
+
+    Keys are asked for only where a name can be such a one.
+    """
+    lower = [name.lower() for name in columns]
+    if not any(_RENAMED.sub("", name) in lower for name in lower if _RENAMED.search(name)):
+        return
+    each = f"SELECT filename, unnest(json_keys(json)) AS key FROM read_json_objects({paths}, format = 'newline_delimited')"
+    asked = f"SELECT key, min(filename) FROM ({each}) GROUP BY key ORDER BY lower(key), min(filename), key"
+    found = cursor.execute(asked).fetchall()
+    for (one, path), (other, place) in pairwise(found):
+        if one.lower() == other.lower():
+            what = f"the keys {one!r} (first in {path}) and {other!r} (first in {place}) differ only in capitals"
+            raise Invalid(what, where=str(one), fix=_ONE_WRITING)
 
 
 def _refuse_wide(cursor: duckdb.DuckDBPyConnection, rows: str, leaves: Sequence[Leaf], *, files: Sequence[str]) -> None:

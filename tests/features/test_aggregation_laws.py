@@ -33,8 +33,9 @@ from tests.features.test_against_oracle import (
 
 import tidewheel
 from tidewheel.errors import UnboundedState
-from tidewheel.features import aggregations, map_kernel
+from tidewheel.features import aggregations, map_kernel, map_sweep_kernel
 from tidewheel.features.definition import Feature
+from tidewheel.features.maps import MapSweep
 from tidewheel.features.plan import plan_windows
 from tidewheel.features.questions import order_questions
 from tidewheel.features.tile_bytes import pack_many, pack_tiles, unpack_tiles
@@ -242,56 +243,69 @@ def test_compiled_and_interpreted_maps_have_the_same_bits(by_python: ModuleType,
         assert run(map_kernel, seed, most, limit) == run(by_python, seed, most, limit)
 
 
-def swept(form: ModuleType, seed: int, most: bool, limit: int, top: int) -> tuple[object, object]:
-    """The maps of random windows by one form of the kernel; and by looking at every event for every question."""
+PARTS = {"ALL": 0, "SIZE": 0, "RANK": 0, "TOP": 3, "LEVELS": 4}
+"""Of what is wanted of a map its number, where it has one."""
+
+
+def swept(form: ModuleType, seed: int, part: str, limit: int) -> tuple[object, object]:
+    """What is wanted of the maps of random windows by one form of the kernel; and by a look at all events for each question."""
     chance = np.random.default_rng(seed)
-    size, keys, hop, asked, span, offset = 150, 3, 20, 40, 200, seed % 2 * 40
+    size, keys, hop, asked, span, offset, share = 150, 3, 20, 40, 200, seed % 2 * 40, 0.6
     code = np.sort(chance.integers(0, keys, size))
     ts = chance.integers(-500, 500, size)[np.lexsort((np.arange(size), code))]
     ts = ts[np.lexsort((ts, code))]
     known = ts + chance.integers(0, 2, size) * chance.integers(0, 300, size)
-    added, counts = chance.integers(-30, 30, size), chance.integers(1, 4, size)
+    added, counts = chance.integers(0, 40, size), chance.integers(1, 4, size)
     enters = np.maximum(known, ts // hop * hop + hop + offset if offset else ts + 1)
-    told = [
-        sorted({(int(a), int(c) if most else 0) for a, c in zip(added[code == k], counts[code == k], strict=True)})
-        for k in range(keys)
-    ]
-    entry = [told[k].index((int(a), int(c) if most else 0)) for k, a, c in zip(code, added, counts, strict=True)]
-    flat = np.array([pair for one in told for pair in one], dtype=np.int64).reshape(-1, 2)
-    events = form.Numbered(
-        (np.cumsum([0, *map(len, told)]), np.ascontiguousarray(flat[:, 0]), np.ascontiguousarray(flat[:, 1])),
-        (np.searchsorted(code, np.arange(keys + 1)), ts, np.array(entry), np.ones_like(counts) if most else counts),
-        (enters, np.lexsort((enters, code))),
-    )
+    begins, names, entry = MapSweep((added, counts), (np.searchsorted(code, np.arange(keys + 1)), ts, known))._numbered()
+    most = int(np.diff(begins).max())
+    number = PARTS[part] or limit
+    if part == "LEVELS":
+        entry, most = added, 40
+    room = (np.zeros(max(2 << most.bit_length(), most * number), dtype=np.int64), np.zeros(40, dtype=np.int64))
+    wanted = form.Wanted(getattr(form, part), number, share, room=(*room, np.zeros(4, dtype=np.int64)))
+    events = (np.searchsorted(code, np.arange(keys + 1)), ts, entry, counts)
     questions = order_questions(chance.integers(0, keys, asked), chance.integers(-600, 900, asked), keys=keys)
-    room = (np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64))
-    sweep = form.Sweep(events, (questions.offsets, questions.moments), (span, hop, offset), room=room, top=top)
-    found: list[list[tuple[int, int]]] = []
+    sweep = form.Sweep(
+        form.Numbered((begins, names), events, (enters, np.lexsort((enters, code)))),
+        (questions.offsets, questions.moments),
+        (span, hop, offset),
+        wanted,
+    )
+    found: list[object] = []
     while len(found) < asked:
-        made, sizes = form.Bag(most, limit), np.empty(asked - len(found), dtype=np.int64)
-        written = sweep.run(made, sizes, 25)
-        pairs = list(zip(*(np.frombuffer(one, np.int64).tolist() for one in made.taken()), strict=True))
-        for count in sizes[:written].tolist():
-            found.append(pairs[:count])
-            pairs = pairs[count:]
-    wanted = []
+        made = [np.empty(length, dtype=np.int64) for length in (most + 20, most + 20, asked - len(found))]
+        at = 0
+        for count in made[2][: sweep.run(form.Made(*made))].tolist():
+            pairs = list(zip(made[0][at : at + count].tolist(), made[1][at : at + count].tolist(), strict=True))
+            told = {"SIZE": count, "RANK": made[0][at], "LEVELS": made[1][at + 1 : at + count].tolist()}
+            found.append(told.get(part, pairs))
+            at += 0 if part == "SIZE" else count
+    expected = []
     for row in questions.order.tolist():
         k, t = questions.keys[row], int(questions.times[row])
         end = (t - offset) // hop * hop if offset else t
         seen = (code == k) & (ts >= (t - offset - span) // hop * hop) & (ts < end) & (known <= t)
         one: dict[int, int] = {}
         for a, c in zip(added[seen].tolist(), counts[seen].tolist(), strict=True):
-            one[a] = max(one.get(a, 0), c) if most else one.get(a, 0) + c
-        every = sorted(one.items(), key=lambda pair: (-pair[1], pair[0]) if top else (0, pair[0]))
-        wanted.append(every[: top or limit or None])
-    return found, wanted
+            one[a] = max(one.get(a, 0), c) if part == "LEVELS" else one.get(a, 0) + c
+        every = sorted(one.items(), key=lambda pair: (-pair[1], pair[0]) if part == "TOP" else (0, pair[0]))
+        each = [a for a, c in every for _ in range(c)]
+        expected.append(
+            {
+                "ALL": every,
+                "SIZE": min(len(every), limit or size),
+                "RANK": each[int(share * (len(each) - 1))] if each else 0,
+                "TOP": every[:3],
+                "LEVELS": [list(one.values()).count(level) for level in range(1, 4)],
+            }[part]
+        )
+    return found, expected
 
 
-@pytest.mark.parametrize(("most", "limit", "top"), [(False, 0, 0), (True, 0, 0), (True, 5, 0), (False, 0, 3)])
-def test_maps_of_questions_in_order_are_those_of_the_events_that_each_sees(
-    by_python: ModuleType, most: bool, limit: int, top: int
-) -> None:
-    for form in (map_kernel, by_python):
+@pytest.mark.parametrize(("part", "limit"), [*((part, 0) for part in PARTS), ("SIZE", 5)])
+def test_what_is_wanted_of_the_maps_of_questions_in_order_is_that_of_the_events_that_each_sees(part: str, limit: int) -> None:
+    for form in (map_sweep_kernel, interpreted("map_sweep_kernel")):
         for seed in range(4):
-            found, wanted = swept(form, seed, most, limit, top)
-            assert found == wanted
+            found, expected = swept(form, seed, part, limit)
+            assert found == expected

@@ -61,10 +61,15 @@ class Moments:
 @cython.final
 @cython.cclass
 class Bag:
-    """One map that grows, and how: ``most`` takes the greater of two counts, else they add; ``limit`` keeps the least keys."""
+    """Entries of maps, and how two of one key become one: ``most`` takes the greater of their counts, else they add.
+
+    ``limit`` keeps the least keys of a map, so many of them; 0 keeps all.
+    """
 
     keys: cython.longlong[::1]
     counts: cython.longlong[::1]
+    spare_keys: cython.longlong[::1]
+    spare_counts: cython.longlong[::1]
     size: cython.Py_ssize_t
     most: cython.bint
     limit: cython.Py_ssize_t
@@ -72,6 +77,7 @@ class Bag:
     def __init__(self, most: bool = False, limit: int = 0) -> None:
         self.keys = _items(array("q", bytes(8 * 16)))
         self.counts = _items(array("q", bytes(8 * 16)))
+        self.spare_keys = self.spare_counts = self.counts[:0]
         self.size = 0
         self.most = most
         self.limit = limit
@@ -98,35 +104,80 @@ def _room(bag: Bag, size: cython.Py_ssize_t) -> cython.void:
 
 
 @cython.cfunc
+@cython.inline
 def _put(bag: Bag, key: cython.longlong, count: cython.longlong) -> cython.void:
-    """Add one entry."""
-    lo: cython.Py_ssize_t = 0
-    hi: cython.Py_ssize_t = bag.size
-    middle: cython.Py_ssize_t
-    j: cython.Py_ssize_t
-    while lo < hi:
-        middle = (lo + hi) >> 1
-        if bag.keys[middle] < key:
-            lo = middle + 1
-        else:
-            hi = middle
-    if lo < bag.size and bag.keys[lo] == key:
-        if not bag.most:
-            bag.counts[lo] = bag.counts[lo] + count
-        elif count > bag.counts[lo]:
-            bag.counts[lo] = count
-        return
-    if bag.limit > 0 and lo >= bag.limit:
-        return
-    _room(bag, bag.size + 1)
-    if bag.limit > 0 and bag.size == bag.limit:
-        bag.size -= 1
-    for j in range(bag.size, lo, -1):
-        bag.keys[j] = bag.keys[j - 1]
-        bag.counts[j] = bag.counts[j - 1]
-    bag.keys[lo] = key
-    bag.counts[lo] = count
+    """Write one entry behind the others, whatever its key."""
+    if bag.size == bag.keys.shape[0]:
+        _room(bag, bag.size + 1)
+    bag.keys[bag.size] = key
+    bag.counts[bag.size] = count
     bag.size += 1
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _run_end(bag: Bag, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Behind the last of the entries from ``at`` on whose keys ascend."""
+    if at < bag.size:
+        at += 1
+    while at < bag.size and bag.keys[at - 1] < bag.keys[at]:
+        at += 1
+    return at
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _merge_runs(
+    bag: Bag, low: cython.Py_ssize_t, middle: cython.Py_ssize_t, high: cython.Py_ssize_t, to: cython.Py_ssize_t
+) -> cython.Py_ssize_t:
+    """Write the entries of ``low:middle`` and ``middle:high``, both ascending, as one map to the spare room from ``to`` on."""
+    other: cython.Py_ssize_t = middle
+    take: cython.bint
+    while low < middle or other < high:
+        take = other == high or (low < middle and bag.keys[low] <= bag.keys[other])
+        if take and other < high and bag.keys[low] == bag.keys[other]:
+            bag.spare_keys[to] = bag.keys[low]
+            if not bag.most:
+                bag.spare_counts[to] = bag.counts[low] + bag.counts[other]
+            else:
+                bag.spare_counts[to] = bag.counts[low] if bag.counts[low] > bag.counts[other] else bag.counts[other]
+            low += 1
+            other += 1
+        elif take:
+            bag.spare_keys[to] = bag.keys[low]
+            bag.spare_counts[to] = bag.counts[low]
+            low += 1
+        else:
+            bag.spare_keys[to] = bag.keys[other]
+            bag.spare_counts[to] = bag.counts[other]
+            other += 1
+        to += 1
+    return to
+
+
+@cython.cfunc
+def _settle(bag: Bag) -> cython.void:
+    """Make one map of all that was put in: runs of ascending keys are merged two by two, so of n entries in n log n steps."""
+    low: cython.Py_ssize_t
+    middle: cython.Py_ssize_t
+    high: cython.Py_ssize_t
+    to: cython.Py_ssize_t
+    while _run_end(bag, 0) < bag.size:
+        if bag.spare_keys.shape[0] < bag.keys.shape[0]:
+            bag.spare_keys = _items(array("q", bytes(8 * bag.keys.shape[0])))
+            bag.spare_counts = _items(array("q", bytes(8 * bag.keys.shape[0])))
+        low = to = 0
+        while low < bag.size:
+            middle = _run_end(bag, low)
+            high = _run_end(bag, middle)
+            to = _merge_runs(bag, low, middle, high, to)
+            low = high
+        bag.keys, bag.spare_keys = bag.spare_keys, bag.keys
+        bag.counts, bag.spare_counts = bag.spare_counts, bag.counts
+        bag.size = to
+    if bag.limit > 0 and bag.size > bag.limit:  # of the least keys of both, the least are those of all
+        bag.size = bag.limit
 
 
 @cython.cfunc
@@ -187,6 +238,7 @@ def fold_ranges(values: Entries, first: object, made: Bag, *, sizes: object) -> 
         one.size = 0
         for row in range(starts[r], starts[r + 1]):
             _put(one, values.keys[row], values.counts[row])
+        _settle(one)
         size[r] = one.size
         _append(made, one)
 
@@ -248,220 +300,11 @@ def fold_windows(
                 have = -1
                 if moments.first[tile] >= 0:
                     _put_known(shut, values, moments, moments.first[tile], rows, moments.start[tile] + hop, t)
+            _settle(shut)
         one.size = 0
         _append(one, shut)
         if offset == 0:
             _put_known(one, values, moments, _first_at(moments.ts, moments.events[key], rows, end), rows, t, t)
+            _settle(one)
         size[q] = one.size
         _append(made, one)
-
-
-# ── windows of questions in order ────────────────────────────────────────────────────────────────
-
-BLOCK = 32
-"""So many entries are passed over at once where a window has none of them; in the loops this is a shift by 5."""
-
-
-@cython.final
-@cython.cclass
-class Numbered:
-    """Events whose entries are numbered within each key, in ascending order.
-
-    Parameters
-    ----------
-    offsets, keys, counts
-        Key ``k`` has the entries from ``offsets[k]`` up to ``offsets[k + 1]``.
-    events, ts, entry, adds
-        Key ``k`` has the events from ``events[k]`` up to ``events[k + 1]``: their times, entries, and how often each counts.
-    enters, order
-        The first time asked that sees each event, if its window reaches back so far; and each key's events in order of that.
-    """
-
-    offsets: cython.const[cython.longlong][::1]
-    keys: cython.const[cython.longlong][::1]
-    counts: cython.const[cython.longlong][::1]
-    events: cython.const[cython.longlong][::1]
-    ts: cython.const[cython.longlong][::1]
-    entry: cython.const[cython.longlong][::1]
-    adds: cython.const[cython.longlong][::1]
-    enters: cython.const[cython.longlong][::1]
-    order: cython.const[cython.longlong][::1]
-
-    def __init__(self, entries: tuple, events: tuple, seen: tuple) -> None:
-        self.offsets, self.keys, self.counts = [_items(one) for one in entries]
-        self.events, self.ts, self.entry, self.adds = [_items(one) for one in events]
-        self.enters, self.order = [_items(one) for one in seen]
-
-
-@cython.final
-@cython.cclass
-class Sweep:
-    """Maps of windows, question after question in order of key and time: events come in and go out, and nothing is made again.
-
-    Counts are whole numbers, so that taking away gives what adding up the others gives.
-
-    Parameters
-    ----------
-    asked
-        Key ``k`` asks in ``offsets[k]`` up to ``offsets[k + 1]``; and the times, which ascend.
-    window
-        Its length, its hop, and how far it lies in the past.
-    room
-        Numbers, all 0: one for each entry of a key, and one for each block of them.
-    top
-        Only so many entries are wanted, those that count most; 0: all.
-    """
-
-    events: Numbered
-    offsets: cython.const[cython.longlong][::1]
-    times: cython.const[cython.longlong][::1]
-    span: cython.longlong
-    hop: cython.longlong
-    offset: cython.longlong
-    held: cython.longlong[::1]
-    live: cython.longlong[::1]
-    top: cython.Py_ssize_t
-    key: cython.Py_ssize_t
-    q: cython.Py_ssize_t
-    lo: cython.Py_ssize_t
-    hi: cython.Py_ssize_t
-    before: cython.longlong
-
-    def __init__(self, events: Numbered, asked: tuple, window: tuple, *, room: tuple, top: int) -> None:
-        self.events = events
-        self.offsets, self.times = [_items(one) for one in asked]
-        self.span, self.hop, self.offset = window
-        self.held, self.live = [_items(one) for one in room]
-        self.top = top
-        self.key = -1
-        self.q = self.lo = self.hi = 0
-        self.before = 0
-
-    def run(self, made: Bag, sizes: object, enough: int) -> int:
-        """Write the next maps behind those in ``made`` until it holds ``enough`` entries; how many maps were written."""
-        return _run(self, made, _items(sizes), enough)
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _change(sweep: Sweep, entry: cython.Py_ssize_t, by: cython.longlong) -> cython.void:
-    """Count an entry more, or less, often."""
-    was: cython.longlong = sweep.held[entry]
-    sweep.held[entry] = was + by
-    if was == 0:
-        sweep.live[entry >> 5] = sweep.live[entry >> 5] + 1
-    elif was + by == 0:
-        sweep.live[entry >> 5] = sweep.live[entry >> 5] - 1
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _next_key(sweep: Sweep) -> cython.bint:
-    """Begin with the next key that asks, if there is one."""
-    events: Numbered = sweep.events
-    j: cython.Py_ssize_t
-    if sweep.key >= 0:
-        for j in range(events.offsets[sweep.key + 1] - events.offsets[sweep.key]):
-            sweep.held[j] = 0
-            sweep.live[j >> 5] = 0
-    sweep.key += 1
-    while sweep.key + 1 < sweep.offsets.shape[0] and sweep.q == sweep.offsets[sweep.key + 1]:
-        sweep.key += 1
-    if sweep.key + 1 >= sweep.offsets.shape[0]:
-        return False
-    sweep.lo = sweep.hi = events.events[sweep.key]
-    sweep.before = -9223372036854775807
-    return True
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _move(sweep: Sweep, t: cython.longlong) -> cython.void:
-    """Let out what the window at ``t`` has left behind, and in what has come."""
-    events: Numbered = sweep.events
-    rows: cython.Py_ssize_t = events.events[sweep.key + 1]
-    start: cython.longlong = (t - sweep.offset - sweep.span) // sweep.hop * sweep.hop
-    row: cython.Py_ssize_t
-    while sweep.lo < rows and events.ts[sweep.lo] < start:
-        if events.enters[sweep.lo] <= sweep.before:
-            _change(sweep, events.entry[sweep.lo], -events.adds[sweep.lo])
-        sweep.lo += 1
-    while sweep.hi < rows:
-        row = events.order[sweep.hi]
-        if events.enters[row] > t:
-            break
-        if events.ts[row] >= start:
-            _change(sweep, events.entry[row], events.adds[row])
-        sweep.hi += 1
-    sweep.before = t
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _put_top(
-    made: Bag, first: cython.Py_ssize_t, top: cython.Py_ssize_t, key: cython.longlong, count: cython.longlong
-) -> cython.void:
-    """Put an entry among those from ``first`` on that count most; of those alike the ones that came first stay."""
-    at: cython.Py_ssize_t = made.size
-    if at - first == top:
-        if made.counts[at - 1] >= count:
-            return
-        at -= 1
-    else:
-        made.size += 1
-    while at > first and made.counts[at - 1] < count:
-        made.keys[at] = made.keys[at - 1]
-        made.counts[at] = made.counts[at - 1]
-        at -= 1
-    made.keys[at] = key
-    made.counts[at] = count
-
-
-@cython.cfunc
-def _write(sweep: Sweep, made: Bag) -> cython.Py_ssize_t:
-    """Write the map at hand behind the others; its size."""
-    base: cython.Py_ssize_t = sweep.events.offsets[sweep.key]
-    entries: cython.Py_ssize_t = sweep.events.offsets[sweep.key + 1] - base
-    first: cython.Py_ssize_t = made.size
-    block: cython.Py_ssize_t = 0
-    j: cython.Py_ssize_t
-    left: cython.longlong
-    key: cython.longlong
-    _room(made, first + entries)
-    while block << 5 < entries:
-        left = sweep.live[block]
-        j = block << 5
-        block += 1
-        while left > 0:
-            if sweep.held[j] == 0:
-                j += 1
-                continue
-            left -= 1
-            key = sweep.events.keys[base + j]
-            if sweep.top > 0:
-                _put_top(made, first, sweep.top, key, sweep.held[j])
-            elif made.most and made.size > first and made.keys[made.size - 1] == key:
-                made.counts[made.size - 1] = sweep.events.counts[base + j]  # of one key's counts the greatest comes last
-            else:
-                if made.limit > 0 and made.size - first == made.limit:
-                    return made.size - first
-                made.keys[made.size] = key
-                made.counts[made.size] = sweep.events.counts[base + j] if made.most else sweep.held[j]
-                made.size += 1
-            j += 1
-    return made.size - first
-
-
-@cython.cfunc
-def _run(sweep: Sweep, made: Bag, size: cython.longlong[::1], enough: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """As :meth:`Sweep.run` says."""
-    written: cython.Py_ssize_t = 0
-    while made.size < enough and written < size.shape[0]:
-        if (sweep.key < 0 or sweep.q == sweep.offsets[sweep.key + 1]) and not _next_key(sweep):
-            return written
-        _move(sweep, sweep.times[sweep.q])
-        size[written] = _write(sweep, made)
-        sweep.q += 1
-        written += 1
-    return written

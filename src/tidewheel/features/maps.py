@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tidewheel.features import map_kernel
+from tidewheel.features import key_kernel, lookup_kernel, map_kernel, map_sweep_kernel
 from tidewheel.features.questions import Questions
-from tidewheel.features.state import State
+from tidewheel.features.state import Part, State
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _ENOUGH = 1 << 20
 """So many entries are held at once."""
+_NEAR = 1 << 16
+"""Values that lie this close together, or four times closer than they are many, are found by their place, unhashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +141,20 @@ def window_maps(
     return _taken(made, sizes)
 
 
-def sweep_maps(
-    state: State,
-    values: tuple[Integers, Integers],
-    *,
-    events: tuple[Integers, Integers, Integers],
-    questions: Questions,
-    window: tuple[int, int, int],
-    top: int = 0,
-) -> Iterator[Maps]:
-    """The maps of windows of questions in their order, some at a time, so that not all of them need to be held at once.
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What is wanted of the maps of some questions: maps, or numbers, a row per question."""
 
-    Their entries are those that :func:`window_maps` gives over tiles of the same events.
+    rows: int
+    maps: Maps | None = None
+    numbers: Integers | None = None
+
+
+class MapSweep:
+    """The maps of the windows of many questions, over the same events: some at a time, so that not all need to be held at once.
+
+    Their entries are those that :func:`window_maps` gives over tiles of the same events. Maps that keep the greatest count are
+    known by their sizes or levels alone.
 
     Parameters
     ----------
@@ -158,43 +162,142 @@ def sweep_maps(
         Key and count of each event's entry.
     events
         Offsets by key, event times, and the times from which they are known.
-    window
-        Its length, its hop, and how far it lies in the past.
-    top
-        Only so many entries of each map are wanted, those with the greatest counts and of them those with the least keys; they
-        come in this order. 0: all, by key.
+
+    Examples
+    --------
+    >>> from tidewheel.features.questions import order_questions
+    >>> from tidewheel.features.state import Fold
+    >>> events = np.array([0, 3]), np.array([1, 2, 3]), np.array([1, 2, 3])
+    >>> sweep = MapSweep((np.array([7, 5, 7]), np.array([1, 1, 1])), events)
+    >>> state = State(Fold.TOTAL, "entries", 1, 0, "sum")
+    >>> questions = order_questions(np.array([0]), np.array([9]), keys=1)
+    >>> [found.maps.keys.tolist() for found in sweep.run(state, questions, window=(20, 5, 0), part=Part("top", 1))]
+    [[7]]
     """
-    _, hop, offset = window
-    offsets, ts, known = events
-    code = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    keys, counts = values
-    distinct = (keys, code) if state.merge == "sum" else (counts, keys, code)
-    order = np.lexsort(distinct)
-    fresh = np.ones(len(order), dtype=np.bool_)
-    fresh[1:] = np.logical_or.reduce([one[order[1:]] != one[order[:-1]] for one in distinct])
-    first = order[fresh]
-    begins = np.searchsorted(code[first], np.arange(len(offsets)))
-    entry = np.empty(len(order), dtype=np.int64)
-    entry[order] = np.cumsum(fresh) - 1
-    entry -= begins[code]
-    adds = counts if state.merge == "sum" else np.ones(len(counts), dtype=np.int64)
-    enters = np.maximum(known, ts // hop * hop + hop + offset if offset else ts + 1)
-    late = bool(np.any((enters[1:] < enters[:-1]) & (code[1:] == code[:-1])))
-    entering = np.lexsort((enters, code)) if late else np.arange(len(ts))
-    room = int(np.diff(begins).max(initial=0)) + map_kernel.BLOCK
-    sweep = map_kernel.Sweep(
-        map_kernel.Numbered((begins, keys[first], counts[first]), (offsets, ts, entry, adds), (enters, entering)),
-        (questions.offsets, questions.moments),
-        window,
-        room=(np.zeros(room, dtype=np.int64), np.zeros(room, dtype=np.int64)),
-        top=top,
-    )
-    left = len(questions.order)
+
+    def __init__(self, values: tuple[Integers, Integers], events: tuple[Integers, Integers, Integers]) -> None:
+        self._values, self._events = values, events
+        self._entries: tuple[Integers, Integers, Integers] | None = None
+
+    def run(
+        self, state: State, questions: Questions, *, window: tuple[int, int, int], part: Part | None = None
+    ) -> Iterator[Swept]:
+        """What is wanted of the maps of questions, in their order.
+
+        Parameters
+        ----------
+        state
+            How the maps merge, and how many entries they keep.
+        window
+            Its length, its hop, and how far it lies in the past.
+        part
+            What of each map is wanted; ``None``: every entry.
+        """
+        _, hop, offset = window
+        offsets, ts, known = self._events
+        if part is not None and part.kind == "levels":
+            none = np.empty(0, dtype=np.int64)
+            begins, names, entry = none, none, self._values[0]
+        else:
+            assert state.merge == "sum" or (part is not None and part.kind == "size")
+            begins, names, entry = self._entries = self._entries or self._numbered()
+        code = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        enters = np.maximum(known, ts // hop * hop + hop + offset if offset else ts + 1)
+        late = bool(np.any((enters[1:] < enters[:-1]) & (code[1:] == code[:-1])))
+        entering = np.lexsort((enters, code)) if late else np.arange(len(ts))
+        most = int(np.diff(begins).max(initial=0)) if len(begins) else int(entry.max(initial=-1)) + 1
+        sweep = map_sweep_kernel.Sweep(
+            map_sweep_kernel.Numbered((begins, names), (offsets, ts, entry, self._values[1]), (enters, entering)),
+            (questions.offsets, questions.moments),
+            window,
+            _wanted(part, most, limit=state.limit),
+        )
+        return _told(sweep, part, len(questions.order), most)
+
+    def _numbered(self) -> tuple[Integers, Integers, Integers]:
+        """Of each key's events the distinct keys of entries, in order, where they begin, and each event's place there."""
+        offsets = self._events[0]
+        keys = len(offsets) - 1
+        distinct, ranks = dense_ranks(self._values[0])
+        begins, order = np.zeros(len(distinct) + 1, dtype=np.int64), np.empty(len(ranks), dtype=np.int64)
+        lookup_kernel.group(ranks, begins, order)
+        code = np.repeat(np.arange(keys), np.diff(offsets))
+        last, counts = np.full(keys, -1, dtype=np.int64), np.zeros(keys, dtype=np.int64)
+        entry = np.empty(len(ranks), dtype=np.int64)
+        map_sweep_kernel.number_entries(order, ranks, code, last=last, counts=counts, entry=entry)
+        begins = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        names = np.empty(int(begins[-1]), dtype=np.int64)
+        names[begins[code] + entry] = self._values[0]
+        return begins, names, entry
+
+
+_PARTS = {
+    None: map_sweep_kernel.ALL,
+    "size": map_sweep_kernel.SIZE,
+    "rank": map_sweep_kernel.RANK,
+    "top": map_sweep_kernel.TOP,
+    "levels": map_sweep_kernel.LEVELS,
+}
+
+
+def _wanted(part: Part | None, most: int, *, limit: int) -> map_sweep_kernel.Wanted:
+    """Room for the entries of any key."""
+    kind = _PARTS[part.kind if part is not None else None]
+    number = limit if kind == map_sweep_kernel.SIZE else 0 if part is None else part.number
+    held, live, told = most, 0, 0
+    if kind == map_sweep_kernel.ALL:
+        live = most // map_sweep_kernel.BLOCK + 1
+    elif kind == map_sweep_kernel.RANK:
+        held += 1
+    elif kind == map_sweep_kernel.TOP:
+        held = 2 << max(most - 1, 0).bit_length()
+    elif kind == map_sweep_kernel.LEVELS:
+        held, live, told = most * number, most, number
+    room = tuple(np.zeros(size, dtype=np.int64) for size in (held, live, told))
+    return map_sweep_kernel.Wanted(kind, number, 0.0 if part is None else part.share, room=room)
+
+
+def _told(sweep: map_sweep_kernel.Sweep, part: Part | None, left: int, most: int) -> Iterator[Swept]:
+    width = 1 if part is None or part.kind in ("size", "rank") else part.number
     while left:
-        made, sizes = map_kernel.Bag(state.merge == "max", state.limit), np.empty(left, dtype=np.int64)
-        written = sweep.run(made, sizes, _ENOUGH)
+        room = max(_ENOUGH, most) if part is None else min(left, _ENOUGH // width + 1) * width
+        keys, counts, sizes = (np.empty(size, dtype=np.int64) for size in (room, room, min(left, room)))
+        written = sweep.run(map_sweep_kernel.Made(keys, counts, sizes))
         left -= written
-        yield _taken(made, sizes[:written])
+        sizes = sizes[:written]
+        if part is None or part.kind == "top":
+            total = int(sizes.sum())
+            yield Swept(written, Maps.sized(sizes, keys[:total], counts[:total]))
+        else:
+            found = {"size": sizes, "rank": keys, "levels": counts}[part.kind]
+            yield Swept(written, numbers=found[: written * width].reshape(written, width))
+
+
+def dense_ranks(values: Integers) -> tuple[Integers, Integers]:
+    """The distinct values, ascending, and the place of each value among them.
+
+    Examples
+    --------
+    >>> [one.tolist() for one in dense_ranks(np.array([9, -4, 9]))]
+    [[-4, 9], [1, 0, 1]]
+    """
+    if not len(values):
+        return values, values
+    low = int(values.min())
+    span = int(values.max()) - low + 1
+    if span <= max(_NEAR, 4 * len(values)):
+        there = np.zeros(span, dtype=np.bool_)
+        there[values - low] = True
+        distinct = np.flatnonzero(there)
+        place = np.cumsum(there) - 1
+        return distinct + low, place[values - low]
+    table = np.full(1 << max(4, (2 * len(values) - 1).bit_length()), -1, dtype=np.int64)
+    found, codes = np.empty(len(values), dtype=np.int64), np.empty(len(values), dtype=np.int64)
+    found = found[: key_kernel.number_integers(values, table, distinct=found, codes=codes)]
+    order = np.argsort(found)
+    place = np.empty(len(found), dtype=np.int64)
+    place[order] = np.arange(len(found))
+    return found[order], place[codes]
 
 
 def _taken(made: map_kernel.Bag, sizes: Integers) -> Maps:

@@ -56,6 +56,24 @@ Entries = Callable[["pa.Array"], "tuple[npt.NDArray[np.int64], npt.NDArray[np.in
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What of a map an aggregation looks at, where that is not every entry: of many maps nothing else is made then.
+
+    Parameters
+    ----------
+    kind
+        ``"size"``: how many entries there are. ``"rank"``: the key of the entry in which the count number
+        ``floor(share * (total - 1))`` lies, counted from the least key on. ``"top"``: the ``number`` entries that count most,
+        of those alike the ones with the least keys, in this order. ``"levels"``, of maps that keep the greatest: of each
+        count below ``number`` how many keys have it, except for 0.
+    """
+
+    kind: Literal["size", "rank", "top", "levels"]
+    number: int = 0
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Layout of one state: ``ints`` integers, the first the count of values, and ``floats`` floats; and a map, or none.
 

@@ -24,11 +24,11 @@ from tidewheel.features import kernel, sweep_kernel
 from tidewheel.features.aggregations import Ended
 from tidewheel.features.encoding import Encoded, decode_lists, decode_values, encode_column, ranks, sorted_unique
 from tidewheel.features.events import Events
-from tidewheel.features.maps import Maps, When, sweep_maps, tile_maps, window_maps
+from tidewheel.features.maps import Maps, MapSweep, Swept, When, tile_maps, window_maps
 from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
 from tidewheel.features.prompt_windows import is_prompt, most_tiles, sweep_prompt
 from tidewheel.features.questions import Questions, order_questions
-from tidewheel.features.state import COUNT, State
+from tidewheel.features.state import COUNT, Part, State
 from tidewheel.features.windows import FOREVER
 
 if TYPE_CHECKING:
@@ -378,6 +378,7 @@ def fold_questions(plan: WindowPlan, events: Events, questions: Questions) -> li
     wanted, valued = (*plan.windows, *plan.parts), _values(plan, events)
     columns = _prompt_columns(plan, wanted, valued, questions)
     passes: dict[tuple[int, ...], list[int]] = {}
+    sweeps: dict[int, MapSweep] = {}
     for place, window in enumerate(wanted):
         if not window.parts and place not in columns:
             mine = valued[window.group]
@@ -389,8 +390,13 @@ def fold_questions(plan: WindowPlan, events: Events, questions: Questions) -> li
         for number, (ints, floats) in zip(numbers, states, strict=True):
             here = [place for place in places if wanted[place].group == number]
             windows = [wanted[place] for place in here]
-            if valued[number].values.counts is not None:
-                made = _map_columns(plan.groups[number], valued[number], windows, questions, (ints, floats))
+            counts = valued[number].values.counts
+            if counts is not None:
+                mine = valued[number]
+                if id(mine) not in sweeps:  # windows of all lengths number the same entries
+                    sweeps[id(mine)] = MapSweep((mine.values.ints, counts), (mine.offsets, mine.ts, mine.known))
+                dictionary = mine.values.dictionary
+                made = _map_columns(plan.groups[number], windows, sweeps[id(mine)], questions, ints, dictionary)
             else:
                 folded = (ints, floats, None)
                 dictionary = valued[number].values.dictionary
@@ -496,38 +502,46 @@ def _sweep(
 
 def _map_columns(
     group: TileGroup,
-    valued: _Valued,
     windows: Sequence[PlannedWindow],
+    sweep: MapSweep,
     questions: Questions,
-    states: tuple[Integers, Floats],
+    ints: Integers,
+    dictionary: pa.Array | None,
 ) -> list[pa.Array]:
     """The columns of windows of one length whose states have maps: these are made and ended some at a time."""
-    ints, floats = states
-    feature, values = windows[0].feature, valued.values
-    assert values.counts is not None
-    tops = [0 if one.aggregation.top is None else one.aggregation.top(one.feature) for one in windows]
-    swept = sweep_maps(
-        group.state,
-        (values.ints, values.counts),
-        events=(valued.offsets, valued.ts, valued.known),
-        questions=questions,
-        window=(feature.window, group.hop, feature.offset),
-        top=max(tops) if all(tops) else 0,
-    )
+    span = (windows[0].feature.window, group.hop, windows[0].feature.offset)
     rest = np.flatnonzero(questions.keys < 0)
-    nothing = np.empty(0, dtype=np.int64)
-    columns: list[list[pa.Array]] = [[] for _ in windows]
-    at = 0
-    for maps in chain([Maps.sized(np.zeros(len(rest), dtype=np.int64), nothing, nothing)], swept):
-        count = len(maps.offsets) - 1
-        rows = questions.order[at : at + count] if columns[0] else rest
-        at += count if columns[0] else 0
-        for column, window in zip(columns, windows, strict=True):
-            folded = (ints[rows], floats[rows], maps)
-            column.append(_finished(window, group, folded, questions.keys[rows], values.dictionary))
     back = np.empty(len(questions.keys), dtype=np.int64)
     back[np.concatenate([rest, questions.order])] = np.arange(len(back))
-    return [pa.concat_arrays(column).take(pa.array(back)) for column in columns]
+    wanted = [None if one.aggregation.part is None else one.aggregation.part(one.feature) for one in windows]
+    columns: dict[int, pa.Array] = {}
+    for part in dict.fromkeys(wanted):
+        here = [place for place, one in enumerate(wanted) if one == part]
+        pieces: dict[int, list[pa.Array]] = {place: [] for place in here}
+        at = -1
+        for found in chain([_no_maps(len(rest), part)], sweep.run(group.state, questions, window=span, part=part)):
+            rows = rest if at < 0 else questions.order[at : at + found.rows]
+            at = 0 if at < 0 else at + found.rows
+            for place in here:
+                folded = Ended(
+                    windows[place].feature,
+                    group.state,
+                    ints[rows],
+                    np.empty((len(rows), group.state.floats)),
+                    found.maps,
+                    found.numbers,
+                )
+                pieces[place].append(_ended(windows[place], group, folded, questions.keys[rows], dictionary))
+        columns |= {place: pa.concat_arrays(made).take(pa.array(back)) for place, made in pieces.items()}
+    return [columns[place] for place in range(len(windows))]
+
+
+def _no_maps(rows: int, part: Part | None) -> Swept:
+    """What is wanted of maps without entries."""
+    if part is None or part.kind == "top":
+        nothing = np.empty(0, dtype=np.int64)
+        return Swept(rows, Maps.sized(np.zeros(rows, dtype=np.int64), nothing, nothing))
+    return Swept(rows, numbers=np.zeros((rows, part.number if part.kind == "levels" else 1), dtype=np.int64))
 
 
 def _run(
@@ -579,14 +593,18 @@ def _finished(
     dictionary: pa.Array | None,
 ) -> pa.Array:
     """States to a column of the feature's type: an empty state takes the default, a null key is null."""
-    values, there = window.aggregation.finish(Ended(window.feature, group.state, *folded))
+    return _ended(window, group, Ended(window.feature, group.state, *folded), keys, dictionary)
+
+
+def _ended(window: PlannedWindow, group: TileGroup, folded: Ended, keys: Integers, dictionary: pa.Array | None) -> pa.Array:
+    values, there = window.aggregation.finish(folded)
     ranked = dictionary if window.type.element is group.kind else None
     if window.type.is_list:
         column = decode_lists(values, there.astype(np.int64), kind=window.type, dictionary=ranked)
         return _null_where(column, keys)
     valid = there.astype(np.bool_)
     if window.default is not None:
-        valid = valid & (folded[0][:, 0] > 0)
+        valid = valid & (folded.ints[:, 0] > 0)
     column = decode_values(values, valid, kind=window.type, dictionary=ranked)
     if window.default is not None:
         column = column.fill_null(window.default)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.errors import TypeMismatch, UnknownFeature, near_miss
 from tidewheel.features.feature import Feature
-from tidewheel.features.state import Ending, State
+from tidewheel.features.state import Ending, Part, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class Ended:
         Shapes (rows, state.ints) and (rows, state.floats).
     maps
         Of states that have a map.
+    numbers
+        Instead of maps: the aggregation's ``part`` of each. A row has one number, or as many as there are levels. The top of
+        maps are maps.
     """
 
     feature: Feature
@@ -47,6 +50,7 @@ class Ended:
     ints: Integers
     floats: Floats
     maps: Maps | None = None
+    numbers: Integers | None = None
 
 
 Finish = Callable[[Ended], "tuple[Values, There]"]
@@ -70,8 +74,8 @@ class Aggregation:
     ending
         Which of the kernel's endings makes the same of a state of plain numbers. Without one the columns of windows are made of
         all keys at once online, too, which takes longer for a few.
-    top
-        How many entries of a map, those that count most, are all that ``finish`` looks at; ``None``: every one.
+    part
+        What ``finish`` looks at of a map, where that is not every entry.
     """
 
     name: str
@@ -79,7 +83,7 @@ class Aggregation:
     result: Callable[[DataType | None], DataType]
     finish: Finish
     ending: Ending | None = None
-    top: Callable[[Feature], int] | None = None
+    part: Callable[[Feature], Part] | None = None
 
     def state_of(self, kind: DataType | None, feature: Feature, *, where: str) -> State:
         """State for a column's type.

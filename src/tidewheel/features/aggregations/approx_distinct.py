@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.aggregations.distinct import codes
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import Fold, State
+from tidewheel.features.state import Fold, Part, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _REST = 52
 """Bits of a hash that do not choose the register. Part of what stored tiles mean, and so are the hashes."""
 
 _REGISTERS = 1 << (64 - _REST)
+_LEVELS = _REST + 2
+"""A register holds 0 up to one more than there are bits."""
 
 
 def approx_distinct(
@@ -125,12 +127,16 @@ def _lower(x: Floats) -> Floats:
 def _finish(one: Ended) -> tuple[Values, There]:
     import numpy as np
 
-    maps = one.maps
-    assert maps is not None
-    width, rows = _REST + 2, len(one.ints)
-    filled = np.bincount(maps.rows * width + maps.counts, minlength=rows * width).reshape(rows, width)
-    filled[:, 0] = _REGISTERS - maps.sizes
+    maps, rows = one.maps, len(one.ints)
+    if one.numbers is not None:
+        filled = one.numbers
+    else:
+        assert maps is not None
+        filled = np.bincount(maps.rows * _LEVELS + maps.counts, minlength=rows * _LEVELS).reshape(rows, _LEVELS)
+    filled[:, 0] = _REGISTERS - filled[:, 1:].sum(axis=1)
     return np.rint(estimate(filled)).astype(np.int64), one.ints[:, 0] >= 0
 
 
-AGGREGATION = Aggregation("approx_distinct", _state, lambda _kind: DataType.INT64, _finish)
+AGGREGATION = Aggregation(
+    "approx_distinct", _state, lambda _kind: DataType.INT64, _finish, part=lambda _feature: Part("levels", _LEVELS)
+)

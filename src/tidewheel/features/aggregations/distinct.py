@@ -8,7 +8,7 @@ from tidewheel.clock import DAY, format_duration
 from tidewheel.errors import Invalid, UnboundedState
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import RANKED, Fold, State
+from tidewheel.features.state import RANKED, Fold, Part, State
 from tidewheel.features.windows import FOREVER
 from tidewheel.schema import DataType
 
@@ -98,8 +98,10 @@ def _state(kind: DataType | None, feature: Feature) -> State | None:
 
 
 def _finish(one: Ended) -> tuple[Values, There]:
+    if one.numbers is not None:
+        return one.numbers[:, 0], one.ints[:, 0] >= 0
     assert one.maps is not None
     return one.maps.sizes, one.ints[:, 0] >= 0
 
 
-AGGREGATION = Aggregation("distinct", _state, lambda _kind: DataType.INT64, _finish)
+AGGREGATION = Aggregation("distinct", _state, lambda _kind: DataType.INT64, _finish, part=lambda _feature: Part("size"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tidewheel.errors import Invalid
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
-from tidewheel.features.state import FLOATS, Fold, State
+from tidewheel.features.state import FLOATS, Fold, Part, State
 from tidewheel.schema import DataType
 
 if TYPE_CHECKING:
@@ -82,13 +82,21 @@ def _state(kind: DataType | None, _feature: Feature) -> State | None:
     return State(Fold.TOTAL, "entries", 1, 0, "sum", 0, bins) if kind in numbers else None
 
 
+def _share(feature: Feature) -> float:
+    q = feature.option("q")
+    assert isinstance(q, float)
+    return q
+
+
 def _finish(one: Ended) -> tuple[Values, There]:
     import numpy as np
 
-    maps, q = one.maps, one.feature.option("q")
-    assert maps is not None and isinstance(q, float)
+    maps, q = one.maps, _share(one.feature)
     count = one.ints[:, 0]
     there = count > 0
+    if one.numbers is not None:
+        return middles(one.numbers[:, 0]), there
+    assert maps is not None
     until = np.concatenate([[0], np.cumsum(maps.counts)])
     rank = np.floor(q * (np.maximum(count, 1) - 1)).astype(np.int64)
     place = np.searchsorted(until[1:], until[maps.offsets[:-1]] + rank, side="right")
@@ -97,4 +105,6 @@ def _finish(one: Ended) -> tuple[Values, There]:
     return found, there
 
 
-AGGREGATION = Aggregation("quantile", _state, lambda _kind: DataType.FLOAT64, _finish)
+AGGREGATION = Aggregation(
+    "quantile", _state, lambda _kind: DataType.FLOAT64, _finish, part=lambda one: Part("rank", share=_share(one))
+)

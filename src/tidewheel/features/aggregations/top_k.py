@@ -8,7 +8,7 @@ from tidewheel.features.aggregations import Aggregation, Ended, column_type
 from tidewheel.features.aggregations.distinct import check_bounded, keeping
 from tidewheel.features.aggregations.first_k import room, some
 from tidewheel.features.feature import Duration, Feature, window_feature
-from tidewheel.features.state import FLOATS, State
+from tidewheel.features.state import FLOATS, Part, State
 from tidewheel.schema import LISTS, DataType
 
 if TYPE_CHECKING:
@@ -57,4 +57,8 @@ def _finish(one: Ended) -> tuple[Values, There]:
     return maps.keys[order[among < kept]], np.minimum(maps.sizes, kept)
 
 
-AGGREGATION = Aggregation("top_k", _state, lambda kind: LISTS[column_type(kind)], _finish, top=room)
+def _part(feature: Feature) -> Part:
+    return Part("top", room(feature))
+
+
+AGGREGATION = Aggregation("top_k", _state, lambda kind: LISTS[column_type(kind)], _finish, part=_part)

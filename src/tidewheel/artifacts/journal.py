@@ -233,6 +233,23 @@ def list_segments(folder: Path) -> list[Segment]:
     return [found[name] for name in sorted(found)]
 
 
+def list_abandoned(folder: Path) -> list[Segment]:
+    """The segments that grow no more because their writers died; nothing is changed.
+
+    Examples
+    --------
+    >>> list_abandoned(Path("/nowhere"))
+    []
+    """
+    found = []
+    for segment in list_segments(folder):
+        if not segment.sealed:
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), segment.path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # raises where the writer lives
+                found.append(segment)
+    return found
+
+
 def seal_abandoned(folder: Path) -> list[Segment]:
     """Seal the segments whose writers are gone, without what a killed writer left half-written; answer those segments."""
     sealed = []

@@ -1,7 +1,7 @@
 """Push rows: checked, kept in the source's journal, then applied to every view of the source that is online.
 
 A row is accepted when the journal has it. When the call returns it is in the online store too; if the process dies
-in between, the next materialisation brings it there.
+in between, the next server that starts brings it there, or the next materialisation.
 """
 
 from __future__ import annotations

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tidewheel.clock import Micros
-from tidewheel.errors import NotFound, TidewheelError, near_miss
+from tidewheel.errors import NotFound, TidewheelError, Unavailable, near_miss
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.push import Pusher
 from tidewheel.ledger.environment import is_node
 from tidewheel.predictions import Label
 from tidewheel.predictions.row import PredictionRow
+from tidewheel.project.catch_up import catch_up, catch_up_with_the_dead
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.pinned import PinnedProjects
@@ -88,6 +89,7 @@ def assemble(
     with contextlib.suppress(TidewheelError):  # of code that is lost, which is said where it is served
         for views in list_needed(workspace, pinned).values():
             pushes.serve(views)
+    pushes.catch_up_with_the_dead()
     loader = ServiceLoader(project, workspace, pinned, pushes.serve, here)
     features = FeatureAnswerer(
         loader.load,
@@ -166,6 +168,7 @@ class _Pushes:
         self._sources: dict[str, Source] = {}
         self._views: dict[str, FeatureView] = {}
         self._pushers: Mapping[str, Pusher] = {}
+        self._behind: set[str] = set()
         for declaration in project.graph.nodes.values():
             if isinstance(declaration.definition, Source):
                 self._sources[declaration.name] = declaration.definition
@@ -182,11 +185,20 @@ class _Pushes:
             made[name] = Pusher(ws.sources, ws.push_log(name), ws.online, fed, ws.database, ws.clock, allowance)
         self._pushers = made
 
+    def catch_up_with_the_dead(self) -> None:
+        catch_up_with_the_dead(self._workspace, self._views.values())
+
     def push(self, source: str, rows: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
         pusher = self._pushers.get(source)
         if pusher is None:
             raise NotFound(f"no source {source!r}", where=source, fix=near_miss(source, self._sources))
-        receipt = pusher.push(self._sources[source], rows)
+        try:
+            receipt = pusher.push(self._sources[source], rows)
+        except Unavailable:  # its rows may be kept, and not online
+            self._behind.add(source)
+            raise
+        if source in self._behind and catch_up(self._workspace, pusher.views):
+            self._behind.discard(source)
         return {
             "accepted": receipt.accepted,
             "applied": receipt.applied,

@@ -18,7 +18,11 @@ and never changes. The message says what happened and to which named thing; ``wh
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_PLACE = re.compile(r"/|:\d+$|\.(py|toml|csv|jsonl|parquet)\b")
+"""What a file, a line of one, or an address has in it, and a bare name has not."""
 
 
 class TidewheelError(Exception):
@@ -52,6 +56,21 @@ class TidewheelError(Exception):
     def code(self) -> str:
         """Stable name of the error, for programs."""
         return type(self).__name__
+
+    def at(self, place: str) -> None:
+        """Say the file and line too, where whoever raised it could not know them.
+
+        Examples
+        --------
+        >>> error = Invalid("view Fares reads 'amout'", where="amout")
+        >>> error.at("taxi/features.py:12")
+        >>> error.where
+        'taxi/features.py:12 (amout)'
+        """
+        if self.where is None:
+            self.where = place
+        elif not _PLACE.search(self.where):
+            self.where = f"{place} ({self.where})"
 
     def as_dict(self) -> dict[str, str]:
         """The error as it goes over the wire: ``code``, ``error``, and ``field`` and ``fix`` when known."""

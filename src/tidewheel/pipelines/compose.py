@@ -155,9 +155,10 @@ def _read(pipeline: Pipeline[..., object], text: str, hint: Any, parameter: insp
     except msgspec.ValidationError as error:
         try:
             return cast(object, msgspec.json.decode(text, type=hint, strict=False))
-        except msgspec.DecodeError:
+        except msgspec.DecodeError as deeper:
+            told = deeper if text.lstrip()[:1] in ("[", "{") else error  # a list or a dict is known by its first character
             raise Invalid(
-                f"{parameter.name}={text!r} of pipeline {pipeline.name}: {error}",
+                f"{parameter.name}={text!r} of pipeline {pipeline.name}: {told}",
                 where=pipeline.where,
                 fix=f"give a value of {parameter.annotation if parameter.annotation is not parameter.empty else hint}",
             ) from error

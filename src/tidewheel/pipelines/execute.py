@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import signal
+import sysconfig
 import threading
 import time
 import traceback
@@ -650,9 +651,15 @@ def _pause(tries: int) -> float:
     return min(_FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1), _LONGEST_PAUSE_SECONDS) * _CHANCE.uniform(0.5, 1.0)
 
 
+_LIBRARIES = tuple({Path(__file__).parents[1], *(Path(sysconfig.get_path(one)) for one in ("stdlib", "purelib", "platlib"))})
+
+
 def _place(error: BaseException) -> str | None:
+    """The innermost line that is neither ours nor a library's, where there is one: what a person can mend."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+    own = [one for one in frames if not any(Path(one.filename).is_relative_to(folder) for folder in _LIBRARIES)]
+    found = own or frames
+    return f"{found[-1].filename}:{found[-1].lineno}" if found else None
 
 
 @contextmanager

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
-from tidewheel.errors import Conflict, StalePlan
+from tidewheel.errors import Conflict, StalePlan, TidewheelError
 from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Build
 from tidewheel.project.build import BUILDERS, CHAMPION, BuildContext, Built, let_answer
 from tidewheel.project.emit_lineage import Job, Lineage, dataset_of, lineage, upstream_of
 from tidewheel.project.keep_views import collect_in_time, refresh_pinned
-from tidewheel.project.load import Project
+from tidewheel.project.load import Project, own_code
 from tidewheel.project.open import Workspace
 from tidewheel.project.plan import BUILT_KINDS, CONTENT_KINDS, Plan
 from tidewheel.project.pointed import (
@@ -142,6 +142,14 @@ class _Runner:
         self.job: Job | None = None
 
     def bring_up(self, declaration: Declaration) -> None:
+        """Build a node, or find it; an error that does not know where the node stands is told."""
+        try:
+            self._bring_up(declaration)
+        except TidewheelError as error:
+            error.at(declaration.where)
+            raise
+
+    def _bring_up(self, declaration: Declaration) -> None:
         context, ledger = self._context, self._context.workspace.ledger
         recipe = context.surveyor.recipe(declaration, context.contents)
         self._recipes[declaration.id] = recipe
@@ -194,7 +202,8 @@ class _Runner:
         workspace.ledger.put_recipe(declaration.id, recipe)
         started, used = workspace.clock(), _cpu_seconds()
         with context.progress.doing(declaration.id), self._telling(declaration) as job:
-            built: Built = BUILDERS[declaration.kind](context, declaration, recipe)
+            with own_code(workspace.root, declaration.id):
+                built: Built = BUILDERS[declaration.kind](context, declaration, recipe)
             if job is not None:
                 job.outputs.append(dataset_of(declaration, workspace, built.content))
         ended, used = workspace.clock(), _cpu_seconds() - used

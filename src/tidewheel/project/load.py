@@ -159,17 +159,21 @@ def _import_all(root: Path, name: str) -> Iterator[ModuleType]:
 def _import(root: Path, name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except TidewheelError:
+    except TidewheelError as error:
+        place = place_of(root, error)
+        if place is not None:
+            error.at(place)
         raise
     except (Exception, SystemExit) as error:  # the user's module may raise anything; it is told with its place
         raise Invalid(
             f"{name} does not import: {type(error).__name__}: {error}",
-            where=_place_of(root, error) or name,
+            where=place_of(root, error) or name,
             fix="mend that line; nothing was planned or changed",
         ) from error
 
 
-def _place_of(root: Path, error: BaseException) -> str | None:
+def place_of(root: Path, error: BaseException) -> str | None:
+    """The innermost line of the project that an error came through; ``None`` when it came through none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     place, trace = None, error.__traceback__
@@ -179,6 +183,28 @@ def _place_of(root: Path, error: BaseException) -> str | None:
             place = f"{Path(file).relative_to(root)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
+
+
+@contextmanager
+def own_code(root: Path, name: str) -> Iterator[None]:
+    """Tell what the project's own code raises in the block with its place, as an error of Tidewheel.
+
+    Raises
+    ------
+    Invalid
+        Instead of what came through a line of the project. What did not is ours, and is raised as it is.
+    """
+    try:
+        yield
+    except TidewheelError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        place = place_of(root, error)
+        if place is None:
+            raise
+        told = f": {error}" if str(error) else ""
+        fix = "mend it and run again: what was finished is found, and not done twice"
+        raise Invalid(f"{name} failed: {type(error).__name__}{told}", where=place, fix=fix) from error
 
 
 def _gated(declared: list[Declaration]) -> list[Declaration]:

@@ -17,6 +17,7 @@ from tidewheel.pipelines.execute import Session
 from tidewheel.pipelines.printing import Printing
 from tidewheel.ports.lineage_sink import DatasetFacts
 from tidewheel.project.emit_lineage import lineage
+from tidewheel.project.load import own_code
 from tidewheel.project.open import Workspace
 from tidewheel.project.progress import Progress, silent
 
@@ -134,7 +135,8 @@ def run_pipeline(
         ):
             progress.note(f"run {run.id}")
             try:
-                result = pipeline(**arguments)
+                with own_code(workspace.root, str(declaration.id)):
+                    result = pipeline(**arguments)
             finally:
                 if job is not None:
                     job.inputs.extend(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import ImpureTransform, TidewheelError
-from tidewheel.features.definition import Transform
+from tidewheel.features.columns import check_columns, feature_type
+from tidewheel.features.definition import Transform, view_of
 from tidewheel.features.transform_check import check_transform, offline_form
 from tidewheel.fingerprint.recipe import Component, Recipe
 from tidewheel.ledger.definition import Declaration, NodeId
@@ -216,8 +218,30 @@ def make_plan(
     """
     surveyor = Surveyor(project, workspace)
     plan, survey = plan_and_survey(project, surveyor, ledger=workspace.ledger, environment=environment)
+    for change in plan.changes:
+        declaration = project.graph.nodes.get(change.node)
+        if change.builds and declaration is not None and (only is None or change.node in only):
+            _check_view(workspace, declaration)
     plan = measure_plan(project, workspace, plan, snapshots=survey.snapshots, thorough=thorough)
     return replace(restrict(plan, only), warnings=tuple(_compared(project, workspace, survey.snapshots, only)))
+
+
+def _check_view(workspace: Workspace, declaration: Declaration) -> None:
+    """Refuse a view over columns that its source does not have, or that have the wrong types, before anything runs."""
+    if declaration.kind != "view":
+        return
+    view = view_of(cast("type", declaration.definition))
+    try:
+        schema = workspace.sources.schema(view.source)
+    except TidewheelError:  # said by who needs the rows
+        return
+    try:
+        check_columns(view, schema)
+        for feature in view.features:
+            feature_type(feature, schema)
+    except TidewheelError as error:
+        error.at(declaration.where)
+        raise
 
 
 def _compared(

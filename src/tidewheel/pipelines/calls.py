@@ -86,6 +86,7 @@ class CallLog:
         self._flushing = threading.Lock()
         self._calls: list[Call] = []
         self._changed: set[int] = set()
+        self._written: set[int] = set()
         self._made: dict[Digest, int] = {}
         self._caller: int | None = None
 
@@ -149,12 +150,16 @@ class CallLog:
                 with self._database.write() as connection:
                     for start in range(0, len(rows), _BATCH):
                         part = changed[start : start + _BATCH]
-                        connection.execute(sa.delete(calls_table).where(mine, calls_table.c.ordinal.in_(part)))
+                        again = [ordinal for ordinal in part if ordinal in self._written]
+                        if again:
+                            connection.execute(sa.delete(calls_table).where(mine, calls_table.c.ordinal.in_(again)))
                         connection.execute(sa.insert(calls_table), rows[start : start + _BATCH])
             except BaseException:
                 with self._lock:  # the database is away for a moment: they are written next time
                     self._changed.update(changed)
                 raise
+            finally:  # also when it failed: it may have done so after the database had them
+                self._written.update(changed)
 
     def close(self) -> None:
         """Say of calls that have no end that they were stopped, and write the rest."""

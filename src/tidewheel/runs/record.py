@@ -118,10 +118,7 @@ class Run:
             held = tags_table.c
             connection.execute(sa.delete(tags_table).where(held.run_id == self.id, held.key.in_(list(values))))
             if values:
-                connection.execute(
-                    sa.insert(tags_table),
-                    [{"run_id": self.id, "key": key, "value": str(value)} for key, value in values.items()],
-                )
+                connection.execute(sa.insert(tags_table), _tags(self.id, values))
 
     def artifact(self, name: str, data: bytes | Path) -> Digest:
         """Keep bytes, or a file's bytes, with the run; the same name again replaces them.
@@ -330,8 +327,8 @@ class Runs:
             rows = [_parameter(run.id, key, value) for key, value in (parameters or {}).items()]
             if rows:
                 connection.execute(sa.insert(parameters_table), rows)
-        if tags:
-            run.tag(**tags)
+            if tags:
+                connection.execute(sa.insert(tags_table), _tags(run.id, tags))
         self._pulse.add(run)
         return run
 
@@ -477,6 +474,10 @@ class Runs:
 
 def _process_columns(process: Process) -> dict[str, object]:
     return {"host": process.host, "boot": process.boot, "pid": process.pid, "process_started": process.started}
+
+
+def _tags(run_id: str, values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"run_id": run_id, "key": key, "value": str(value)} for key, value in values.items()]
 
 
 def _parameter(run_id: str, name: str, value: object) -> dict[str, object]:

@@ -13,7 +13,7 @@ from tidewheel.errors import AmbiguousRows
 from tidewheel.features.columns import row_schema
 from tidewheel.features.definition import FeatureView
 from tidewheel.features.events import Ordered, order_rows
-from tidewheel.features.intervals import FOREVER, Segments, replaced_until, standing_segments
+from tidewheel.features.intervals import FOREVER, find_standing, replaced_until
 from tidewheel.features.lookups import LookedUp, Rows, take_column
 from tidewheel.features.questions import Questions
 from tidewheel.features.tiles import NULL_KEY
@@ -73,7 +73,7 @@ class StandingLookUps:
         until = table.column(UNTIL).fill_null(FOREVER).to_numpy()[order]
         if view.source.valid_to is not None:
             until = replaced_until(ordered.offsets, ts[order], known=known[order], until=until)
-        fresh, too_old = self._fresh(_answers(standing_segments(ordered.offsets, since, until=until), asked), order, ts)
+        fresh, too_old = self._fresh(find_standing(ordered.offsets, since, until=until, asked=asked), order, ts)
         null = asked.keys == NULL_KEY
         columns = []
         for one in view.lookups:
@@ -82,9 +82,7 @@ class StandingLookUps:
             if one.fill == "last_known" and column.null_count:
                 there = column.is_valid().to_numpy()[order]
                 known_until = np.where(there, until, since)
-                picked, _ = self._fresh(
-                    _answers(standing_segments(ordered.offsets, since, until=known_until), asked), order, ts
-                )
+                picked, _ = self._fresh(find_standing(ordered.offsets, since, until=known_until, asked=asked), order, ts)
             columns.append(take_column(view, one, column, schema=self._schema, picked=picked, null=null))
         return LookedUp(columns, int(np.count_nonzero(fresh >= 0)), too_old, len(ordered.ambiguous))
 
@@ -103,19 +101,3 @@ class StandingLookUps:
             where=self._view.name,
             fix="declare created= on the source, remove the duplicates, or drop strict_ties",
         )
-
-
-def _answers(segments: Segments, asked: Questions) -> Integers:
-    """Of each spine row the place of the row that stands, or -1."""
-    found = np.full(len(asked.keys), -1, dtype=np.int64)
-    if not len(segments.rows):
-        return found
-    times = asked.times[asked.order]
-    moments = np.unique(np.concatenate([segments.since, times]))
-    keys = np.arange(asked.size, dtype=np.int64) * (len(moments) + 1)  # so that one search is by key, then by time
-    starts = np.repeat(keys, np.diff(segments.offsets))
-    begun = starts + np.searchsorted(moments, segments.since)
-    own = np.repeat(np.arange(asked.size), np.diff(asked.offsets))
-    at = np.searchsorted(begun, keys[own] + np.searchsorted(moments, times), side="right") - 1
-    found[asked.order] = np.where(at >= segments.offsets[own], segments.rows[np.maximum(at, 0)], -1)
-    return found

@@ -213,7 +213,7 @@ def test_a_file_and_a_push_are_judged_alike(
     if pushed:
         moved = sources.transform(declared, rides(*pushed))
         assert sorted(moved["__ts"].to_pylist()) == sorted(t for t, _ in good(rides(*pushed)))
-        assert sources.quarantined(declared, rides(*pushed)) == len(pushed) - moved.num_rows
+        assert len(sources.aside(declared, rides(*pushed))) == len(pushed) - moved.num_rows
 
 
 def test_local_times_in_a_rule_are_as_they_stand_in_the_file(sources: Sources) -> None:
@@ -221,3 +221,32 @@ def test_local_times_in_a_rule_are_as_they_stand_in_the_file(sources: Sources) -
     rule = expect("t", between=(datetime(2026, 1, 1, 9), None), otherwise="quarantine")
     declared = source("rides", table, time="t", timezone="America/New_York", expect=[rule])
     assert sources.scan(declared, [])["__ts"].to_pylist() == [parse_instant("2026-01-01T14:00:00Z")]
+
+
+@pytest.mark.parametrize(
+    "select", [None, "SELECT t, 2 * fare AS fare, zone FROM this WHERE fare IS NULL OR fare <> 9", "SELECT * FROM this"]
+)
+def test_a_push_names_every_row_that_fails_and_why(sources: Sources, select: str | None) -> None:
+    rules = [
+        expect("fare", between=(0, None), otherwise="quarantine"),
+        expect("zone", null=False, otherwise="quarantine"),
+        expect("fare", between=(None, 500)),
+        expect("zone", unique=True),
+    ]
+    table = pa.table({"t": [1, 1, 1, 1], "fare": [1.0, -1.0, 9.0, None], "zone": [1, None, 1, 3]})
+    declared = source("rides", table.slice(0, 1), time="t", select=select, expect=rules)
+    (aside,) = sources.aside(declared, table)
+    assert (aside.row, aside.rules) == (1, ("fare is at least 0", "zone is not null"))
+    if select is None or "<> 9" not in select:
+        with pytest.raises(ExpectationFailed, match=r"1 of 4 rows .* row 2 fails 'zone is unique'") as caught:
+            sources.refuse(declared, table)
+        assert caught.value.where == "rows[2]"
+    sources.refuse(declared, table.slice(0, 2))
+    bad = pa.table({"t": [1, 1, 1], "fare": [1.0, 700.0, 800.0], "zone": [1, 2, 3]})
+    with pytest.raises(ExpectationFailed, match=r"2 of 3 rows of the push to rides .*row 1 fails.*at most 500'; row 2 fails"):
+        sources.refuse(declared, bad)
+
+
+def test_a_push_of_what_is_tolerated_is_taken(sources: Sources) -> None:
+    declared = source("rides", rides(1, 2), time="t", expect=[expect("fare >= 0", tolerate=0.5)])
+    sources.refuse(declared, rides(-1))

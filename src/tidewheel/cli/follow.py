@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,11 @@ from tidewheel.clock import format_instant
 from tidewheel.errors import Invalid
 from tidewheel.features.consume import Consumer
 from tidewheel.features.take_again import Place
-from tidewheel.project.consume import StreamMetrics, consume, drain, list_streams, quarantine, take_quarantined
+from tidewheel.project.consume import StreamMetrics, consume, drain, list_streams, quarantine, rows_aside, take_quarantined
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.sources.quarantine import Refused
+from tidewheel.sources.validate import REASON
 
 _TELL_SECONDS = 10.0
 
@@ -77,6 +79,30 @@ def show_quarantine(project: Project, workspace: Workspace, names: Sequence[str]
     for name, event in found:
         click.echo(f"{name} {event.position}  {event.code}: {event.error}\n    {event.body[:200].decode(errors='replace')}")
     click.echo(f"{len(found)} events in quarantine", err=True)
+    aside = {name: rows.num_rows for name, rows in rows_aside(project, workspace, names).items()}
+    if aside:
+        told = ", ".join(f"{count} rows of {name}" for name, count in aside.items())
+        click.echo(f"rules put aside {told}: tidewheel quarantine --rows shows them", err=True)
+
+
+def show_rows(project: Project, workspace: Workspace, names: Sequence[str], *, as_json: bool) -> None:
+    """The rows that rules put aside, with the rules that each fails."""
+    found = rows_aside(project, workspace, names)
+    told = [
+        {"source": name, "rules": str(row.pop(REASON)).split("; "), "row": {key: _plain(value) for key, value in row.items()}}
+        for name, rows in found.items()
+        for row in rows.to_pylist()
+    ]
+    if as_json:
+        emit(told)
+        return
+    for one in told:
+        click.echo(f"{one['source']}  {'; '.join(one['rules'])}\n    {json.dumps(one['row'], ensure_ascii=False)}")
+    click.echo(f"{len(told)} rows put aside; they count once the rule, the file or the row is mended", err=True)
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def push_quarantine(

@@ -135,15 +135,18 @@ def consume(
 @click.option(
     "--mended", type=click.Path(path_type=Path), help="Push these: what --json printed, bodies put right; null drops."
 )
+@click.option("--rows", is_flag=True, help="Show the rows, of files and pushes, that rules put aside, and the rules.")
 @project_options
 def quarantine(
-    source: tuple[str, ...], push: bool, mended: Path | None, folder: Path, workspace: str | None, as_json: bool
+    source: tuple[str, ...], push: bool, mended: Path | None, rows: bool, folder: Path, workspace: str | None, as_json: bool
 ) -> None:
     """Show the events of SOURCE's stream that were refused (of all streams when none is named), or push them again."""
-    from tidewheel.cli.follow import push_quarantine, show_quarantine
+    from tidewheel.cli.follow import push_quarantine, show_quarantine, show_rows
 
     project, opened = open_project(folder, workspace)
-    if push or mended is not None:
+    if rows:
+        show_rows(project, opened, source, as_json=as_json)
+    elif push or mended is not None:
         push_quarantine(project, opened, source, mended=mended, as_json=as_json)
     else:
         show_quarantine(project, opened, source, as_json=as_json)

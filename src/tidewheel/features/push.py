@@ -29,6 +29,7 @@ from tidewheel.sources.definition import Source
 from tidewheel.sources.push import ALLOWANCE, Row
 from tidewheel.sources.push_log import PushLog
 from tidewheel.sources.read import Sources
+from tidewheel.sources.validate import Failed
 
 _NEWEST = 16
 """Open events of a key that a push reads at first: what happens now equals none that lie further back."""
@@ -49,12 +50,15 @@ class PushReceipt:
         row that is closed into them, or tie with a version of the event at another key.
     quarantined
         Of the accepted rows, how many fail a rule that puts rows aside: they are kept, and no view sees them.
+    aside
+        Which rows these are, by their places in the push, with the rules that they fail.
     """
 
     accepted: int
     applied: Mapping[str, int]
     late: Mapping[str, int]
     quarantined: int = 0
+    aside: tuple[Failed, ...] = ()
 
 
 @dataclass(slots=True)
@@ -112,6 +116,8 @@ class Pusher:
         for view in self.views:
             if view.source.name == source.name:
                 check_widths(view, seen.by(view))
+                if view.source.expect != source.expect:  # kept, they would stop the view from then on
+                    self.sources.refuse(view.source, table)
         with self._turn:  # equal events are numbered by how many there are: see OnlineLayout.numbered
             if self._layouts is None:
                 self._layouts = self._current(source)
@@ -124,11 +130,13 @@ class Pusher:
             self.store.write([], [item for one in ready for item in (*one.items, *one.entries)])
             for one in ready:
                 one.settle(self.store)
+        aside = self.sources.aside(source, table)
         return PushReceipt(
             table.num_rows,
             {one.layout.view.name: len(one.items) for one in ready},
             {one.layout.view.name: one.late for one in ready},
-            quarantined=self.sources.quarantined(source, table),
+            quarantined=len(aside),
+            aside=aside,
         )
 
     def _current(self, source: Source) -> list[OnlineLayout]:

@@ -11,6 +11,8 @@ from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -100,6 +102,36 @@ def _open(project: Project, workspace: Workspace, source: Source, url: str) -> C
 def quarantine(workspace: Workspace, source: str) -> Quarantine:
     """Events of a source's stream that were refused."""
     return Quarantine(workspace.home / "quarantine" / source)
+
+
+def rows_aside(project: Project, workspace: Workspace, names: Sequence[str] = ()) -> dict[str, pa.Table]:
+    """Rows of sources that rules put aside, with the rules that each fails in a column ``__reason``, by source and by view.
+
+    A view's own rules put rows aside for it alone; those that its source puts aside are told of the source.
+
+    Raises
+    ------
+    NotFound
+        When the project declares no such source.
+    """
+    nodes = project.graph.nodes.values()
+    sources = {d.name: d.definition for d in nodes if isinstance(d.definition, Source)}
+    for name in names:
+        if name not in sources:
+            raise NotFound(f"the project declares no source {name!r}", where=name, fix=near_miss(name, sources))
+    views = [view_of(d.definition) for d in nodes if isinstance(d.definition, FeatureView | type)]
+    asked = {name: source for name, source in sources.items() if not names or name in names}
+    asked |= {
+        f"view:{view.name}": view.source
+        for view in views
+        if view.source.name in asked and view.source.quarantine != asked[view.source.name].quarantine
+    }
+    found = {}
+    for name, source in asked.items():
+        verdict = workspace.sources.verdict(source) if source.quarantine else None
+        if verdict is not None and verdict.kept is not None:
+            found[name] = pq.read_table(str(verdict.kept))
+    return found
 
 
 def take_quarantined(

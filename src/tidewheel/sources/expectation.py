@@ -45,6 +45,11 @@ class Rule:
     type: DataType | None = None
     newest: Micros | None = None
 
+    @property
+    def is_unique(self) -> bool:
+        """Whether it is about no value of a column standing twice."""
+        return self.column is not None and self.condition is None and self.type is None
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:

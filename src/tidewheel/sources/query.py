@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tidewheel.clock import DAY, Micros, to_datetime
 from tidewheel.sources.changes import Changes
 from tidewheel.sources.definition import GONE, UNTIL, Source
-from tidewheel.sources.expectation import good_rows
+from tidewheel.sources.expectation import Rule, condition_of, good_rows
 from tidewheel.sources.select import parse_select
 from tidewheel.sources.sql import quoted
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TS, CREATED, AVAILABLE = "__ts", "__created", "__avail"
 SYSTEM = (TS, CREATED, AVAILABLE)
 NAN = "__nan"
+PLACE = "__place"
+"""Column with the place of each raw row, where :func:`failing_query` asks for it."""
 _ZONES_REACH = 2 * DAY
 _MOST_ASKED = 1_000_000
 ONLY = "__only"
@@ -121,6 +123,31 @@ def time_query(source: Source) -> str:
     tree.set("where", None)
     assert isinstance(tree, exp.Select)
     return f"SELECT {quoted(source.time)} FROM ({tree.sql(dialect='duckdb', comments=False)}) AS rows"
+
+
+def failing_query(source: Source, rules: Sequence[Rule], floats: Sequence[str], *, also: str | None = None) -> str:
+    """Which raw rows in ``this`` fail which rules: the ``__place`` of each that fails one, and a flag for each rule.
+
+    Of rows that the source puts aside nothing is told.
+
+    Parameters
+    ----------
+    also
+        A column after ``select`` to give beside them.
+    """
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(_selected(source), read="duckdb")
+    assert isinstance(tree, exp.Select)
+    if not parse_select(source.select, source.where).star:
+        tree = tree.select(PLACE)
+    flags = ", ".join(f"(({condition_of(rule, floats)}\n) IS FALSE) AS f{number}" for number, rule in enumerate(rules))
+    more = "" if also is None else f", {quoted(also)}"
+    rest = f" WHERE {good_rows(source.quarantine, floats)}" if source.quarantine else ""
+    inside = f"SELECT {PLACE}, {flags}{more} FROM ({tree.sql(dialect='duckdb', comments=False)}) AS rows{rest}"
+    failing = " OR ".join(f"f{number}" for number in range(len(rules)))
+    return f"SELECT * FROM ({inside}) AS judged WHERE {failing}"
 
 
 def _rows(source: Source, described: pa.Schema, wanted: Sequence[str], raw: Sequence[str], only: Only | None = None) -> str:

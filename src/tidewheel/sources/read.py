@@ -16,7 +16,6 @@ from tidewheel.digest import Digest, digest
 from tidewheel.errors import (
     AmbiguousTime,
     Conflict,
-    ExpectationFailed,
     Invalid,
     MixedTimezones,
     TypeMismatch,
@@ -29,7 +28,7 @@ from tidewheel.sources.budget import Budget
 from tidewheel.sources.compare_files import compare_files
 from tidewheel.sources.definition import ENDS, GONE, UNTIL, Source
 from tidewheel.sources.dialect import check_dialect, to_dialect
-from tidewheel.sources.expectation import Rule, good_rows
+from tidewheel.sources.expectation import Rule
 from tidewheel.sources.fault import fault_of_query, fault_of_rows
 from tidewheel.sources.fetch import Fetcher, Outside
 from tidewheel.sources.find_files import FileFinder, check_zones
@@ -40,10 +39,12 @@ from tidewheel.sources.query import (
     CREATED,
     NAN,
     ONLY,
+    PLACE,
     SYSTEM,
     TS,
     Only,
     conditions_of,
+    failing_query,
     float_names,
     scan_query,
     select_query,
@@ -54,7 +55,7 @@ from tidewheel.sources.rows import between, resolved, scanned, with_system_colum
 from tidewheel.sources.select import parse_select
 from tidewheel.sources.snapshot import PushSnapshot, Snapshot
 from tidewheel.sources.sql import DIALECT, quoted
-from tidewheel.sources.validate import Validator, Verdict, enforce, without_rules
+from tidewheel.sources.validate import Failed, Validator, Verdict, enforce, refused_push, without_rules
 from tidewheel.sources.watch import Watch, unwatched
 
 
@@ -364,32 +365,50 @@ class Sources:
         """
         return enforce(source, self.verdict(source, snapshot))
 
-    def quarantined(self, source: Source, rows: pa.Table) -> int:
-        """How many raw rows, which are being pushed, a rule of the source puts aside."""
-        return self._count_bad(without_rules(source), rows, source.quarantine) if source.quarantine else 0
+    def aside(self, source: Source, rows: pa.Table) -> tuple[Failed, ...]:
+        """Those of the raw rows, which are being pushed, that a rule of the source puts aside."""
+        return self._failing(without_rules(source), rows, source.quarantine) if source.quarantine else ()
 
     def refuse(self, source: Source, rows: pa.Table) -> None:
-        """Refuse raw rows of a push where one fails a rule that stops: in the journal it would stop all that follows.
+        """Refuse raw rows of a push where some fail a rule that stops: in the journal they would stop all that follows.
 
         Raises
         ------
         ExpectationFailed
-            Naming the row and the rule.
+            Naming the rows and the rules.
         """
-        stops = [rule for one in source.expect if one.otherwise == "stop" for rule in one.rules if rule.condition is not None]
-        if not stops or not self._count_bad(source, rows, stops):
-            return
-        for place in range(rows.num_rows):
-            for rule in stops:
-                if self._count_bad(source, rows.slice(place, 1), [rule]):
-                    what = f"row {place} of the push to {source.name} fails {rule.text!r}"
-                    raise ExpectationFailed(what, where=f"rows[{place}]", fix="send rows that meet it")
+        stops = [rule for one in source.expect if one.otherwise == "stop" and not one.tolerate for rule in one.rules]
+        failing = self._failing(source, rows, [rule for rule in stops if rule.condition is not None])
+        for rule in stops:
+            if rule.is_unique:
+                failing += self._twice(source, rows, rule)
+        if failing:
+            raise refused_push(source.name, rows.num_rows, failing)
 
-    def _count_bad(self, source: Source, rows: pa.Table, rules: Sequence[Rule]) -> int:
+    def _twice(self, source: Source, rows: pa.Table, rule: Rule) -> tuple[Failed, ...]:
+        """Raw rows with a value that an earlier one of the same push has."""
+        everything = replace(rule, condition=f"{quoted(str(rule.column))} IS NULL")
+        found: dict[str, int] = {}
+        held = self._failing(source, rows, [everything], also=str(rule.column))
+        return tuple(Failed(one.row, (rule.text,)) for one in held if found.setdefault(repr(one.value), one.row) != one.row)
+
+    def _failing(self, source: Source, rows: pa.Table, rules: Sequence[Rule], *, also: str | None = None) -> tuple[Failed, ...]:
+        """Rows that fail rules over single rows, by their places, with the value of a column where one is asked for."""
+        if not rules or not rows.num_rows:
+            return ()
         floats = float_names(source, self._describe(source, select_query(source)))
-        bad = f"WHERE NOT ({good_rows(rules, floats)})"
-        sql = to_dialect(f"SELECT 1 AS bad FROM ({select_query(source, floats=floats)}\n) AS rows {bad}", self.engine.dialect)
-        return int(self.engine.stream(sql, {"this": InMemory(rows)}).read_all().num_rows)
+        sql = to_dialect(failing_query(source, rules, floats, also=also), self.engine.dialect)
+        placed = rows.append_column(PLACE, pa.array(range(rows.num_rows), pa.int64()))
+        found = self.engine.stream(sql, {"this": InMemory(placed)}).read_all().to_pylist()
+        told = [
+            Failed(
+                row[PLACE],
+                tuple(rule.text for place, rule in enumerate(rules) if row[f"f{place}"]),
+                row[also] if also else None,
+            )
+            for row in found
+        ]
+        return tuple(sorted(told, key=lambda one: one.row))
 
     # ── how ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -29,7 +29,10 @@ from tidewheel.sources.write_rows import write_rows
 Ask = Callable[[str, Mapping[str, Relation] | None], pa.RecordBatchReader]
 """Answers SQL over ``rows``, the source's rows after ``select`` with nothing put aside, of all relations or of some."""
 
+REASON = "__reason"
+"""Column of rows in quarantine with the rules that they fail."""
 _EXAMPLES = 3
+_SHOWN_ROWS = 10
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -86,6 +89,21 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     quarantined: int = 0
     kept: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A raw row of a push that fails rules: its place among the rows, from 0, the rules, and a value that was asked for.
+
+    Examples
+    --------
+    >>> Failed(3, ("fare is at least 0",)).row
+    3
+    """
+
+    row: int
+    rules: tuple[str, ...]
+    value: object = None
 
 
 class _Remembered(msgspec.Struct, frozen=True):
@@ -202,7 +220,7 @@ class Validator:
             for rule, text in zip(rules, texts, strict=True)
         )
         reader = self.ask(
-            f"SELECT *, substr({reasons}, 3) AS __reason FROM rows WHERE NOT ({good_rows(rules, self._floats)})", None
+            f"SELECT *, substr({reasons}, 3) AS {REASON} FROM rows WHERE NOT ({good_rows(rules, self._floats)})", None
         )
         with kept.writing(".parquet") as path:
             content, _ = write_rows(path, reader.schema, reader)
@@ -234,6 +252,23 @@ class Validator:
 def replace_finding(found: Finding, *, examples: tuple[str, ...], place: str | None = None) -> Finding:
     """A finding with what is shown of it."""
     return msgspec.structs.replace(found, examples=examples, place=place)
+
+
+def refused_push(name: str, rows: int, failing: Sequence[Failed]) -> ExpectationFailed:
+    """The error that a push is refused with.
+
+    Examples
+    --------
+    >>> refused_push("trips", 8, [Failed(3, ("fare >= 0",))]).what
+    "1 of 8 rows of the push to trips fail what is expected: row 3 fails 'fare >= 0'"
+    """
+    by_row: dict[int, list[str]] = {}
+    for one in failing:
+        by_row.setdefault(one.row, []).extend(repr(rule) for rule in one.rules)
+    shown = [f"row {row} fails {' and '.join(by_row[row])}" for row in sorted(by_row)[:_SHOWN_ROWS]]
+    more = [f"and {len(by_row) - _SHOWN_ROWS} more"] if len(by_row) > _SHOWN_ROWS else []
+    what = f"{len(by_row)} of {rows} rows of the push to {name} fail what is expected: {'; '.join(shown + more)}"
+    return ExpectationFailed(what, where=f"rows[{min(by_row)}]", fix="send rows that meet it")
 
 
 def enforce(source: Source, verdict: Verdict) -> tuple[str, ...]:

@@ -31,6 +31,10 @@ from tidewheel.web.application import AlertLine, Application, EnvironmentLine, M
 COMPACT_SECONDS = 300.0
 
 
+_MOST_ASIDE = 100
+"""Rows in quarantine that the receipt of a push names; the others are counted."""
+
+
 def assemble(
     project: Project,
     workspace: Workspace,
@@ -199,12 +203,14 @@ class _Pushes:
             raise
         if source in self._behind and catch_up(self._workspace, pusher.views):
             self._behind.discard(source)
-        return {
+        told = {
             "accepted": receipt.accepted,
             "applied": receipt.applied,
             "late": {view: rows for view, rows in receipt.late.items() if rows},
             "quarantined": receipt.quarantined,
         }
+        aside = [{"row": one.row, "rules": one.rules} for one in receipt.aside[:_MOST_ASIDE]]
+        return told | {"aside": aside} if aside else told
 
 
 def overview(project: Project, workspace: Workspace) -> Overview:

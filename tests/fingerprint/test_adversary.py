@@ -9,17 +9,19 @@ import json
 import shutil
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.fingerprint import edits, edits_of_files
+from tests.fingerprint import edits, edits_again, edits_of_files
 from tests.fingerprint.edits import Case
 
 from tidewheel.database.open import Database
 
-CASES: dict[str, Case] = {**edits.CASES, **edits_of_files.CASES}
+NIGHTLY: dict[str, Case] = {**edits.CASES, **edits_of_files.CASES}
+CASES: dict[str, Case] = {**NIGHTLY, **edits_again.CASES}
 
 
 class Runner:
@@ -82,8 +84,7 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in NIGHTLY else ()) for name in CASES])
 def test_a_cached_run_answers_what_a_fresh_one_does(tmp_path: Path, empty_ledger: Path, runner: Runner, name: str) -> None:
     case = CASES[name]
     _write(tmp_path, case.files)
@@ -103,3 +104,67 @@ def test_a_cached_run_answers_what_a_fresh_one_does(tmp_path: Path, empty_ledger
     assert wanted != first, "the edit of this case must change the answer"
     again, _ = runner.run(tmp_path, cached=True)
     assert again == wanted
+
+
+@pytest.mark.parametrize("name", edits_again.UNTRACKED)
+def test_what_is_not_the_same_twice_is_not_kept(tmp_path: Path, empty_ledger: Path, runner: Runner, name: str) -> None:
+    _write(tmp_path, {"steps.py": edits_again.UNTRACKED[name]})
+    shutil.copy(empty_ledger, tmp_path / ".tidewheel" / "ledger.db")
+    assert [runner.run(tmp_path, cached=True)[1] for _ in range(2)] == [True, True]
+
+
+@pytest.mark.parametrize("name", edits_again.HITS)
+def test_what_cannot_change_the_answer_runs_nothing(tmp_path: Path, empty_ledger: Path, runner: Runner, name: str) -> None:
+    case = edits_again.HITS[name]
+    _write(tmp_path, case.files)
+    shutil.copy(empty_ledger, tmp_path / ".tidewheel" / "ledger.db")
+    first, ran = runner.run(tmp_path, cached=True)
+    assert ran
+    path = tmp_path / case.edited
+    text = path.read_text()
+    assert case.new is not None
+    assert case.old in text
+    path.write_text(text.replace(case.old, case.new))
+    assert runner.run(tmp_path, cached=True) == (first, False)
+
+
+COMPILED = """
+#include <Python.h>
+static PyObject *answer(PyObject *self, PyObject *none) { return PyLong_FromLong(ANSWER); }
+static PyMethodDef methods[] = {{"answer", answer, METH_NOARGS, ""}, {0}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "fast", 0, -1, methods};
+PyMODINIT_FUNC PyInit_fast(void) { return PyModule_Create(&module); }
+int plain(void) { return ANSWER; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from pkg.fast import answer\ndef run(): return answer()",
+        "import pkg.fast\nF = [pkg.fast.answer]\ndef run(): return F[0]()",
+        "import ctypes, pkg.fast\nL = ctypes.CDLL(pkg.fast.__file__)\ndef run(): return L.plain()",
+    ],
+)
+def test_what_the_project_has_compiled_is_followed(tmp_path: Path, empty_ledger: Path, runner: Runner, text: str) -> None:
+    _write(tmp_path, {"steps.py": text, "pkg/__init__.py": ""})
+    shutil.copy(empty_ledger, tmp_path / ".tidewheel" / "ledger.db")
+    found = []
+    for answer in (1, 1, 2):
+        (tmp_path / "fast.c").write_text(COMPILED)
+        target = tmp_path / "pkg" / f"fast{sysconfig.get_config_var('EXT_SUFFIX')}"
+        command = [
+            "cc",
+            "-shared",
+            "-fPIC",
+            f"-DANSWER={answer}",
+            "-I",
+            sysconfig.get_path("include"),
+            "fast.c",
+            "-o",
+            str(target),
+        ]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        found.append(runner.run(tmp_path, cached=True))
+    assert found == [("1", True), ("1", False), ("2", True)]

@@ -42,6 +42,15 @@ GOLDEN: dict[int, dict[str, str]] = {
         "const:steps.LIMIT": "9f094fca1f09",
         "const:steps.helper": "b1fb889bfdba",
     },
+    2: {
+        "code:steps.Base": "e42138498042",
+        "code:steps.Base.scale": "cd0ebd156578",
+        "code:steps.helper": "1693661ae76b",
+        "code:steps.run": "59551ae16a44",
+        "const:steps.Base.rate": "adc4b63e6eeb",
+        "const:steps.LIMIT": "9f094fca1f09",
+        "const:steps.helper": "b1fb889bfdba",
+    },
 }
 
 
@@ -52,7 +61,7 @@ def test_components_of_the_sample_are_those_of_the_algorithms_version(tmp_path: 
     assert found == GOLDEN[ALGORITHM]
 
 
-RECIPES: dict[int, str] = {1: "tw1-4387d5f27f84"}
+RECIPES: dict[int, str] = {1: "tw1-4387d5f27f84", 2: "tw1-b3eb8ec19fd5"}
 """Beginning of the digest of one recipe under every version that there has been: what was recorded stays found."""
 
 
@@ -72,7 +81,11 @@ def test_another_algorithm_does_not_look_like_another_code() -> None:
     ledger = Ledger(Database.open("sqlite://"), lambda: Micros(0))
     same, edited = Component("v1", "f.py:1", "def a(): ..."), Component("w1", "f.py:5", "def b(): 1")
     old = Recipe("step", {"code:a": same, "code:b": edited})
-    new = Recipe("step", {"code:a": Component("v2", "f.py:1", same.note), "code:b": Component("w2", "f.py:5", "def b(): 2")}, 2)
+    new = Recipe(
+        "step",
+        {"code:a": Component("v2", "f.py:1", same.note), "code:b": Component("w2", "f.py:5", "def b(): 2")},
+        ALGORITHM + 1,
+    )
     for recipe in (old, new):
         ledger.put_recipe(node_id("step", "a"), recipe)
         assert ledger.get_recipe(recipe.digest) == recipe

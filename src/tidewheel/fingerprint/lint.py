@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import types
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import Literal
 
 from tidewheel.artifacts.file import File
-from tidewheel.fingerprint.normal import Chain, Normal
+from tidewheel.fingerprint.normal import ANY_NAME, Chain, Normal
+from tidewheel.fingerprint.patterns import ADDRESS, ATTACH, ENGINE, HARMLESS, NOW, SEEDERS, UNSEEDED, Kind, kind_of
 from tidewheel.fingerprint.reach import Reached, Unloaded
-
-Kind = Literal["reader", "network", "process", "clock", "time", "random", "opaque", "state", "file", "environment", "identity"]
-"""The last four only count where an answer must come from arguments alone, see :mod:`tidewheel.fingerprint.purity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +48,6 @@ _MESSAGES: Mapping[Kind, str] = {
     "environment": "reads settings of the process, which differ where it trains and where it serves",
     "identity": "is another one in each process",
 }
-_PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("reader", re.compile(r"duckdb(\.\w+)*\.(connect|sql|query|execute|read_\w+|from_\w+)")),
-    ("reader", re.compile(r"_?polars(\.\w+)*\.(read|scan)_\w+")),
-    (
-        "reader",
-        re.compile(r"pyarrow\.(parquet|dataset|csv|json|feather|orc|_\w+)(\.\w+)*\.(read_\w+|dataset|open_\w+|ParquetFile)"),
-    ),
-    ("reader", re.compile(r"pandas(\.\w+)*\.read_(parquet|feather|orc)")),
-    ("reader", re.compile(r"(xgboost(\.\w+)*\.\w*DMatrix|lightgbm(\.\w+)*\.Dataset\.from_file)")),
-    ("reader", re.compile(r"(xgboost|lightgbm)(\.\w+)*\.Booster|onnxruntime(\.\w+)*\.InferenceSession|catboost(\.\w+)*\.Pool")),
-    ("reader", re.compile(r"(h5py|netCDF4|tables|rasterio|fiona|pyogrio|geopandas|cv2|soundfile|lmdb|dbm|shelve)\.\w.*")),
-    ("reader", re.compile(r"posix\.(stat|lstat|access|scandir)")),
-    ("network", re.compile(r"(requests|httpx|aiohttp|urllib3|socket|http\.client|ftplib|smtplib)\.\w.*")),
-    ("network", re.compile(r"urllib\.request\.(urlopen|urlretrieve)")),
-    ("process", re.compile(r"(subprocess\.\w+|(os|posix)\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*))")),
-    ("process", re.compile(r"multiprocessing(\.\w+)*\.(Pool|Process|Manager|get_context)|joblib(\.\w+)*\.Parallel")),
-    ("process", re.compile(r"concurrent\.futures(\.\w+)*\.ProcessPoolExecutor|asyncio(\.\w+)*\.create_subprocess_\w+")),
-    ("time", re.compile(r"os\.stat_result\.\w+|(os\.path|genericpath|posixpath)\.get[acm]time")),
-    ("clock", re.compile(r"time\.(time|time_ns|localtime|gmtime|ctime)|datetime\.(datetime|date)\.(now|utcnow|today)")),
-    (
-        "random",
-        re.compile(r"random\.(?!Random$|seed$|getstate$|setstate$)[a-z]\w*|(numpy|numpy\.random\.mtrand)\.random\.[a-z]\w*"),
-    ),
-    ("random", re.compile(r"uuid\.uuid[14]|secrets\.\w+|os\.urandom|random\.SystemRandom.*")),
-)
-_HARMLESS = frozenset({"numpy.random.seed", "numpy.random.default_rng", "numpy.random.get_state", "subprocess.PIPE"})
 
 
 def findings(reached: Reached) -> list[Finding]:
@@ -88,24 +58,82 @@ def findings(reached: Reached) -> list[Finding]:
     names = [
         (name, line, unit.where)
         for _, unit, spaces in reached.units
-        for name, line in names_of(_not_handed(unit.normal, spaces), spaces)
+        for name, line in names_of(_not_handed(unit.normal, spaces), spaces, of_instances=True)
     ]
     used = {name for name, _, _ in names}
-    bare = {name for _, unit, spaces in reached.units for name, _ in names_of(dict.fromkeys(unit.normal.bare_calls, 1), spaces)}
+    bare = _bare(reached)
     names += [(name, 0, unit.where) for _, unit, _ in reached.units for name in _times(unit.normal.attributes)]
-    seeded = {name.rpartition(".")[0] for name in used if name in ("random.seed", "numpy.random.seed")}
+    names += [(name, 0, unit.where) for _, unit, _ in reached.units for name in _models(unit.normal.attributes, used)]
+    seeded = {name.rpartition(".")[0] for name in used if name in ("random.seed", "numpy.random.seed") and name not in bare}
+    names += [(name, 0, where) for value, where in reached.met for name in _full_names(value)]
+    if "polars" in reached.libraries or any("polars" in unit.normal.attributes for _, unit, _ in reached.units):
+        names += [
+            (f"polars.{draw}", line, unit.where) for _, unit, _ in reached.units for draw, line in unit.normal.draws.items()
+        ]
     found = {Finding("opaque", name, where) for name, where in reached.opaque}
+    for _, unit, spaces in reached.units:
+        found.update(Finding(kind, name, _place(unit.where, line)) for kind, name, line in _texts(unit.normal, spaces))
     for name, line, where in names:
-        place = f"{where.rpartition(':')[0]}:{line}" if where and line else where
-        if name == "numpy.random.default_rng" and name in bare:
-            found.add(Finding("random", name, place))
-        if name in _HARMLESS or name.rpartition(".")[0] in seeded:
+        if name in UNSEEDED and name in bare:
+            found.add(Finding("random", name, _place(where, line)))
+        if name in HARMLESS or name.rpartition(".")[0] in seeded:
             continue
-        for kind, pattern in _PATTERNS:
-            if pattern.fullmatch(name):
-                found.add(Finding(kind, name, place))
-                break
+        kind = kind_of(name)
+        if kind is not None:
+            found.add(Finding(kind, name.replace(f".{ANY_NAME}", "'s getattr"), _place(where, line)))
     return sorted(found, key=lambda each: (each.where or "", each.name))
+
+
+def seeds(reached: Reached) -> bool:
+    """Whether some of the code gives a seed to a generator that all code shares."""
+    bare = _bare(reached)
+    found = (
+        name
+        for _, unit, spaces in reached.units
+        for name, _ in names_of(dict.fromkeys(unit.normal.handed, 1), spaces)
+        if name.rpartition(".")[2] in SEEDERS
+    )
+    return any(name not in bare for name in found)
+
+
+def _bare(reached: Reached) -> frozenset[str]:
+    """What is called without an argument, or with ``None``."""
+    calls = ((unit.normal.bare_calls, spaces) for _, unit, spaces in reached.units)
+    return frozenset(name for bare, spaces in calls for name, _ in names_of(dict.fromkeys(bare, 1), spaces))
+
+
+def _place(where: str | None, line: int) -> str | None:
+    return f"{where.rpartition(':')[0]}:{line}" if where and line else where
+
+
+def _models(attributes: Set[str], used: Set[str]) -> list[str]:
+    """Methods that read a model from a path, of libraries that are written in C++."""
+    boosted = any(name.startswith(("xgboost.", "catboost.")) for name in used)
+    return ["xgboost.load_model"] if boosted and "load_model" in attributes else []
+
+
+def _texts(normal: Normal, spaces: tuple[Mapping[str, object], ...]) -> Iterator[tuple[Kind, str, int]]:
+    """Names and texts that are given to a call: a library by its name, the time by the word, a database by its address."""
+    called = {chain: name for chain in normal.literals for name, _ in names_of({chain: 1}, spaces)}
+    for chain, name in called.items():
+        line = normal.lines.get(chain, 0)
+        for text in sorted(normal.literals[chain]):
+            if name in ("importlib.import_module", "builtins.__import__") and kind_of(f"{text}.{ANY_NAME}") is not None:
+                yield "reader", text, line
+            elif NOW.fullmatch(name) and text.lower() in ("now", "today"):
+                yield "clock", f"{name}({text!r})", line
+    for chain, line in normal.lines.items():
+        name = next((name for name, _ in names_of({chain: 1}, spaces)), "")
+        if ENGINE.fullmatch(name):
+            given = normal.literals.get(chain, set())
+            if chain in normal.dynamic or not given or not all(text.startswith("sqlite") for text in given):
+                yield "network", name, line
+    constants = {value for value in (_value(chain, spaces) for chain in normal.chains) if isinstance(value, str)}
+    for text in sorted(normal.strings | constants):
+        if ADDRESS.match(text):
+            yield "network", f"the address {text.partition(':')[0]}://...", 0
+        elif ATTACH.search(text):
+            yield "reader", "ATTACH", 0
 
 
 _FILE_TIMES = frozenset(f"st_{which}time{unit}" for which in "amc" for unit in ("", "_ns"))
@@ -149,21 +177,46 @@ def _value(chain: Chain, spaces: tuple[Mapping[str, object], ...]) -> object:
     return None
 
 
-def names_of(lines: Mapping[Chain, int], spaces: tuple[Mapping[str, object], ...]) -> list[tuple[str, int]]:
+def names_of(
+    lines: Mapping[Chain, int], spaces: tuple[Mapping[str, object], ...], *, of_instances: bool = False
+) -> list[tuple[str, int]]:
     """Full names of what some code uses, with the lines.
+
+    Parameters
+    ----------
+    of_instances
+        Name a method by the type of its object, where that is an object of the module.
 
     Examples
     --------
-    >>> names_of({("re", "compile"): 3}, ({"re": re},))
-    [('re.compile', 3)]
+    >>> names_of({("types", "ModuleType"): 3}, ({"types": types},))
+    [('types.ModuleType', 3)]
     """
     found = []
     for chain, line in lines.items():
         for space in spaces:
             if chain[0] in space:
-                found.append((".".join([_full_name(space[chain[0]]) or chain[0], *chain[1:]]), line))
+                value, rest = space[chain[0]], chain[1:]
+                name = _full_name(value)
+                if rest and isinstance(value, type):
+                    name = _name_of(next((base for base in value.__mro__ if rest[0] in vars(base)), value))
+                elif rest and name is None and of_instances:
+                    name = _name_of(type(value))
+                found.append((".".join([name or chain[0], *rest]), line))
                 break
     return found
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _full_names(value: object) -> list[str]:
+    """Name of a function or class that was met inside of a value; none for the project's own."""
+    if not isinstance(value, types.FunctionType | types.BuiltinFunctionType | types.MethodType | type):
+        return []
+    name = _full_name(value)
+    return [] if name is None else [name]
 
 
 def _full_name(value: object) -> str | None:
@@ -172,11 +225,11 @@ def _full_name(value: object) -> str | None:
     if isinstance(value, Unloaded):
         return value.name
     owner = getattr(value, "__self__", None)
-    if isinstance(value, types.BuiltinFunctionType | types.MethodType) and type(owner).__module__ in (
-        "random",
-        "numpy.random.mtrand",
-    ):
-        # Functions of the random modules are methods of a hidden generator.
-        return f"{type(owner).__module__.removesuffix('.mtrand')}.{value.__name__}"
+    if isinstance(value, types.BuiltinFunctionType | types.MethodType):
+        if type(owner).__module__ in ("random", "numpy.random.mtrand"):
+            # Functions of the random modules are methods of a hidden generator.
+            return f"{type(owner).__module__.removesuffix('.mtrand')}.{value.__name__}"
+        if isinstance(owner, type):
+            return f"{_name_of(owner)}.{value.__name__}"
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None

@@ -10,10 +10,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 Chain = tuple[str, ...]
 """A dotted name: ``("np", "random", "seed")``."""
+
+ANY_NAME = "*"
+"""Last part of a name that is only known when the code runs."""
 
 INERT = frozenset(
     (
@@ -41,10 +44,10 @@ class Normal:
 
     ``text`` leaves annotations out and ``annotated`` holds them; the walk takes the second when something in the closure reads
     annotations. ``literals`` are first arguments and subscripts that are constant strings, by the name that is called or
-    subscripted; ``bare_calls`` are calls without arguments; ``lines`` says where a name is first used; ``strings`` are all
-    constant strings; ``imports`` the import statements inside functions. ``handed`` tells of each call what its first argument
-    is, when that is a name or the ``path`` of one; ``mentions`` how often a name occurs; ``typed`` what makes or annotates a
-    local name.
+    subscripted; ``bare_calls`` are calls with no first argument, or ``None``; ``lines`` says where a name is first used;
+    ``strings`` are all constant strings; ``imports`` the import statements inside functions. ``handed`` tells of each call
+    what its first argument is, when that is a name or the ``path`` of one; ``mentions`` how often a name occurs; ``typed``
+    what makes or annotates a local name; ``draws`` are lines of calls of methods that draw by chance, and are given no seed.
     """
 
     text: str = ""
@@ -61,6 +64,7 @@ class Normal:
     handed: dict[Chain, list[Chain]] = field(default_factory=dict)
     mentions: dict[Chain, int] = field(default_factory=dict)
     typed: dict[str, set[Chain]] = field(default_factory=dict)
+    draws: dict[str, int] = field(default_factory=dict)
 
 
 def chain_of(node: ast.AST) -> Chain | None:
@@ -158,6 +162,8 @@ class _Writer:
             if isinstance(statement, ast.Pass):
                 continue
             if isinstance(statement, ast.AnnAssign):
+                if statement.value is None and not reads_annotations and not self.annotations:
+                    continue
                 self._annotated_assignment(statement, bool(reads_annotations))
             else:
                 self.write(statement)
@@ -238,12 +244,29 @@ class _Writer:
 
     def _call(self, node: ast.Call) -> None:
         chain = chain_of(node.func)
-        if chain is not None and not node.args and not node.keywords:
+        given = [*node.args[:1], *(each.value for each in node.keywords if each.arg in ("seed", "x", "a"))]
+        nothing = not given and not any(each.arg is None for each in node.keywords)
+        if chain is not None and (nothing or any(isinstance(each, ast.Constant) and each.value is None for each in given)):
             self.normal.bare_calls.add(chain)
         if chain is not None and node.args:
             self.normal.handed.setdefault(chain, []).append(_handle_of(node.args[0]))
         self._literal(chain, node.args[0] if node.args else None)
+        drawn = isinstance(node.func, ast.Attribute) and node.func.attr in ("sample", "shuffle") and len(node.args) < 2
+        if drawn and not any(each.arg in (None, "seed", "random_state") for each in node.keywords):
+            self.normal.draws.setdefault(cast(ast.Attribute, node.func).attr, node.lineno)
+        if chain == ("getattr",) and len(node.args) > 1:
+            self._getattr(node)
         self._generic(node)
+
+    def _getattr(self, node: ast.Call) -> None:
+        """``getattr(time, "time")`` is ``time.time``; with a name that is not known yet it may be anything of it."""
+        of, name = chain_of(node.args[0]), node.args[1]
+        if of is None:
+            return
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            self._chain((*of, name.value), node.lineno)
+        elif not isinstance(name, ast.Constant):
+            self.normal.lines.setdefault((*of, ANY_NAME), node.lineno)
 
     def _assign(self, node: ast.Assign) -> None:
         for target in node.targets:
@@ -261,8 +284,9 @@ class _Writer:
     def _literal(self, chain: Chain | None, node: ast.expr | None) -> None:
         if chain is None or node is None:
             return
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            self.normal.literals.setdefault(chain, set()).add(node.value)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("utf-8", "replace")
+            self.normal.literals.setdefault(chain, set()).add(text)
         else:
             self.normal.dynamic.add(chain)
 

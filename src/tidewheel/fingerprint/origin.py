@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import sysconfig
 from functools import lru_cache
+from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 Origin = Literal["project", "library", "standard", "own", "virtual"]
@@ -61,11 +63,24 @@ def module_origin(name: str) -> Origin:
         return "own"
     if top in sys.stdlib_module_names:
         return "standard"
-    module = sys.modules.get(name)
+    module: object = sys.modules.get(name)
     file = getattr(module, "__file__", None)
+    if module is not None and not isinstance(module, ModuleType):  # an object that has taken its module's place
+        file = _file_of(name)
     if file is None:
         places = list(getattr(module, "__path__", ()))  # a namespace package
         file = f"{places[0]}/__init__.py" if places else ""
     if not file:
         return "project" if name == "__main__" else "library"
     return origin(file)
+
+
+def _file_of(name: str) -> str | None:
+    """The file that a module comes from, by what the import path says now."""
+    top, _, rest = name.partition(".")
+    spec = PathFinder.find_spec(top)
+    while spec is not None and rest:
+        part, _, rest = rest.partition(".")
+        top = f"{top}.{part}"
+        spec = PathFinder.find_spec(top, list(spec.submodule_search_locations or ()))
+    return spec.origin if spec is not None else None

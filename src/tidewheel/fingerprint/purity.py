@@ -13,9 +13,11 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tidewheel.fingerprint.lint import Finding, Kind, findings, names_of
+from tidewheel.fingerprint.lint import Finding, findings, names_of
+from tidewheel.fingerprint.live import Cells
 from tidewheel.fingerprint.origin import module_origin
-from tidewheel.fingerprint.reach import Cells, Reached
+from tidewheel.fingerprint.patterns import Kind
+from tidewheel.fingerprint.reach import Reached
 from tidewheel.fingerprint.units import Unit
 
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import abc
 import builtins
+import code as interactive
 import functools
 import importlib
 import importlib.machinery
 import importlib.util
 import os
 import pkgutil
+import posix
 import re
+import runpy
 import sys
 import types
-from abc import ABCMeta
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from tidewheel.digest import digest, digest_bytes
+from tidewheel.fingerprint.known import Cache
+from tidewheel.fingerprint.live import MISSING, Cells, functions_of, is_loaded_library, is_made, name_of, registered
 from tidewheel.fingerprint.normal import Chain, Normal
 from tidewheel.fingerprint.origin import module_origin, origin
 from tidewheel.fingerprint.recipe import Component
+from tidewheel.fingerprint.record import plain_of
 from tidewheel.fingerprint.units import Text, Unit, Units
 from tidewheel.fingerprint.values import CODE as _CODE
 from tidewheel.fingerprint.values import Opaque, describe, is_plain
 
 Space = Mapping[str, object]
 
-_MISSING = object()
 _ANNOTATION_READERS = frozenset(
     {"get_type_hints", "__annotations__", "get_annotations", "signature", "getfullargspec", "fields"}
 )
@@ -41,10 +45,14 @@ _SOURCE_READERS = frozenset(
 )
 _WHOLE_MODULE: tuple[object, ...] = (globals, eval, exec)
 _IMPORTERS: tuple[object, ...] = (importlib.import_module, __import__)
-_LOADERS: tuple[object, ...] = (importlib.util.spec_from_file_location, importlib.machinery.SourceFileLoader)
-"""Load a file as a module by its path, which may be any."""
+_EVERYTHING: tuple[object, ...] = (
+    *(importlib.util.spec_from_file_location, importlib.machinery.SourceFileLoader),  # load a file by its path
+    *(pkgutil.iter_modules, pkgutil.walk_packages, pkgutil.resolve_name),
+    *(runpy.run_module, runpy.run_path, eval, exec),
+    *(interactive.InteractiveInterpreter, interactive.InteractiveConsole, interactive.interact),
+)
+"""Reach any code by a name or a text that is only known when they are called."""
 
-_EVERYTHING: tuple[object, ...] = (pkgutil.iter_modules, pkgutil.walk_packages)
 _STATELESS = frozenset(
     {"_thread", "threading", "contextvars", "_contextvars", "weakref", "logging", "queue", "_queue", "asyncio"}
 )
@@ -81,6 +89,9 @@ class Reached:
     mutable: list[tuple[object, bytes]] = field(default_factory=list)
     codes: list[tuple[types.FunctionType, types.CodeType]] = field(default_factory=list)
     opaque: list[tuple[str, str | None]] = field(default_factory=list)
+    met: list[tuple[object, str | None]] = field(default_factory=list)
+    modules: set[str] = field(default_factory=set)
+    caches: list[Cache] = field(default_factory=list)
     reads_annotations: bool = False
     reads_text: Text = "code"
     whole_project: str | None = None
@@ -99,8 +110,10 @@ class Reach:
         self.reached = Reached()
         self._seen: dict[int, object] = {}
         self._queue: list[Callable[[], None]] = []
-        self._touched: set[str] = set()
+        self._touched = self.reached.modules
         self._identifying: set[int] = set()
+        self._imported: set[str] = set()
+        self._place: str | None = None
 
     def run(self, functions: Iterable[object]) -> Reached:
         """Follow all functions to the end."""
@@ -160,6 +173,12 @@ class Reach:
                     self.visit(accessor, label)
         elif isinstance(value, types.BuiltinFunctionType):
             self._builtin(value)
+        elif isinstance(value, functools.cached_property):
+            self.visit(value.func, label)
+        elif isinstance(value, functools.singledispatchmethod):
+            self.visit(value.func, label)
+            self.visit(value.dispatcher, label)
+            self._registry(value.dispatcher, label)
         elif not self._ours(value, label):
             self._constant(value, label, home)
 
@@ -174,7 +193,8 @@ class Reach:
         return True
 
     def _follow(self, value: object) -> str:
-        self.visit(value, _name(value))
+        self.reached.met.append((value, self._place))
+        self.visit(value, name_of(value))
         return self._identify(value)
 
     def _link(self, label: str, name: str, value: object) -> None:
@@ -184,7 +204,7 @@ class Reach:
 
     def _identify(self, value: object) -> str:
         """Name of a function, class or module, with its content where a name is not enough: lambdas, closures, methods."""
-        name = _name(value)
+        name = name_of(value)
         # Of a method, its object: that holds methods again, and each asks for the object anew.
         key = id(value.__self__ if isinstance(value, types.MethodType) else value)
         if key in self._identifying:
@@ -208,12 +228,23 @@ class Reach:
 
     def _constant(self, value: object, label: str, home: str | None) -> None:
         self._library_of(type(value))
+        if is_loaded_library(value):
+            self._loaded(value)
+            return
+        home_of = getattr(value, "__module__", None)
+        if isinstance(home_of, str) and not is_plain(value) and module_origin(home_of) == "project":
+            self._touch(home_of)  # a compiled function, perhaps
         where, note = self.units.binding(home, label)
+        before, self._place = self._place, where or self._place
         try:
             content = digest_bytes(describe(value, self._follow, roots=self._roots))
         except Opaque:
             self._opaque(value, label, home)
             return
+        finally:
+            self._place = before
+        if isinstance(value, functools._lru_cache_wrapper):
+            self.reached.caches.append(value)
         if not is_plain(value):
             self.reached.mutable.append((value, describe(value, _identity)))
         self.reached.add(f"const:{label}", content, where=where, note=note or repr(value)[:200] if is_plain(value) else note)
@@ -228,9 +259,20 @@ class Reach:
             return
         self._unit(label, unit, (vars(sys.modules[cast(str, home)]),))
 
+    def _loaded(self, library: object) -> None:
+        """A shared library that ``ctypes`` has loaded: the bytes of its file."""
+        name = str(getattr(library, "_name", None))
+        if Path(name).is_file() and origin(name) == "project":
+            self.reached.add(f"code:{self.units.shown(name)}", self.units.bytes_of(name), where=name)
+
     def _builtin(self, value: types.BuiltinFunctionType) -> None:
-        module = value.__module__ or type(value.__self__).__module__
+        if self._special((value.__name__,), value, Normal()):
+            return
+        owner = value.__self__
+        module = owner.__name__ if isinstance(owner, types.ModuleType) else value.__module__ or type(owner).__module__
         self._library(module or "")
+        if module_origin(module or "") == "project":
+            self._touch(module)
         if value.__self__ is not None and not isinstance(value.__self__, types.ModuleType):
             self.visit(value.__self__, value.__qualname__)
 
@@ -244,8 +286,10 @@ class Reach:
         if wrapped is not None:
             self.visit(wrapped, f"{home}.{code.co_qualname}")
         if whose in ("library", "standard", "own"):
-            self._library(home)
-            self._inside(function)
+            if not self._special((function.__name__,), function, Normal()):
+                self._library(home)
+                self._inside(function)
+                self._registry(function, f"{home}.{code.co_qualname}")
             return
         label = f"{home}.{code.co_qualname}"
         self._touch(home)
@@ -284,6 +328,16 @@ class Reach:
             for item in list(value.values() if isinstance(value, Mapping) else value)[:10_000]:
                 self._inside(item, depth + 1)
 
+    def _registry(self, function: object, label: str) -> None:
+        """Which type a single dispatch takes to which function."""
+        registry = getattr(function, "registry", None)
+        if isinstance(registry, Mapping) and hasattr(function, "dispatch"):
+            for kind, implementation in list(registry.items()):
+                self._link(f"{label}:dispatch", name_of(kind), implementation)
+                self._inside(implementation)
+            if label + ":dispatch" in self.reached.links:
+                self.reached.add(f"const:{label}:dispatch", digest(self.reached.links.pop(f"{label}:dispatch")))
+
     def _unit(self, label: str, unit: Unit, spaces: tuple[Space, ...]) -> None:
         if _names_one_of(unit, _ANNOTATION_READERS):
             self.reached.reads_annotations = True
@@ -311,9 +365,11 @@ class Reach:
             elif name == "*":
                 overlay.update({key: value for key, value in vars(module).items() if not key.startswith("_")})
             else:
-                self._resolve((module_name, name), module, Normal())
-                overlay[alias or name] = vars(module).get(name, sys.modules.get(f"{module_name}.{name}", _MISSING))
-        return {key: value for key, value in overlay.items() if value is not _MISSING}
+                value = self._attribute(module, name, module_origin(module_name) == "project")
+                if not isinstance(value, types.ModuleType):  # of a module only what the code uses counts
+                    self._resolve((module_name, name), module, Normal())
+                overlay[alias or name] = value
+        return {key: value for key, value in overlay.items() if value is not MISSING}
 
     def _import(self, name: str) -> types.ModuleType | None:
         if name.partition(".")[0] in sys.stdlib_module_names:
@@ -340,10 +396,10 @@ class Reach:
             if root in unit.imported:
                 self._library(unit.imported[root])
             for space in spaces:
-                value = space.get(root, _MISSING)
+                value = space.get(root, MISSING)
                 if isinstance(value, Unloaded):
                     break
-                if value is not _MISSING:
+                if value is not MISSING:
                     self.reached.bindings.append((space, root, value))
                     found = self._resolve(chain, value, unit.normal, home=cast("str | None", space.get("__name__")))
                     if isinstance(value, types.ModuleType) and module_origin(value.__name__) != "project":
@@ -351,17 +407,22 @@ class Reach:
                     self._link(label, ".".join(chain), found)
                     break
             else:
-                self._unknown(chain, unit, spaces)
+                self._unknown(label, chain, unit, spaces)
 
-    def _unknown(self, chain: Chain, unit: Unit, spaces: tuple[Space, ...]) -> None:
+    def _unknown(self, label: str, chain: Chain, unit: Unit, spaces: tuple[Space, ...]) -> None:
         home = cast(str, spaces[-1].get("__name__", ""))
-        value = getattr(builtins, chain[0], _MISSING)
-        if value is _MISSING:
-            self.reached.bindings.append((spaces[-1], chain[0], _MISSING))
-        elif value in _WHOLE_MODULE and home in sys.modules:
-            self.visit(sys.modules[home], home)
-        elif value in _IMPORTERS:
+        value = getattr(builtins, chain[0], MISSING)
+        if value is MISSING:
+            self.reached.bindings.append((spaces[-1], chain[0], MISSING))
+        elif any(value is each for each in _WHOLE_MODULE):
+            if home in sys.modules:
+                self.visit(sys.modules[home], home)
+            self._special(chain, value, unit.normal)
+        elif value is __import__:
             self._dynamic_import(chain, unit.normal, unit.where)
+        elif isinstance(value, types.FunctionType | type) and module_origin(value.__module__) == "project":
+            self._link(label, chain[0], value)  # put there by the project
+            self.visit(value, chain[0])
 
     def _resolve(self, chain: Chain, value: object, normal: Normal, *, home: str | None = None) -> object:
         """Go down a dotted name as far as modules go, visit what is there, and answer it."""
@@ -377,9 +438,11 @@ class Reach:
                 return value
             if whose == "project":
                 self._touch(value.__name__)
-            home, name = value.__name__, rest.pop(0)
+            module, home, name = value, value.__name__, rest.pop(0)
             value = self._attribute(value, name, whose == "project")
-            if value is _MISSING:
+            if value is MISSING:
+                if whose == "project" and name.startswith("__"):
+                    self.visit(module, module.__name__)  # its dict, perhaps, through which any name is reached
                 return None
         if self._special(chain, value, normal):
             return value
@@ -403,26 +466,32 @@ class Reach:
             if "__getattr__" in space:
                 self.visit(space["__getattr__"], f"{module.__name__}.__getattr__")
                 self.visit(module, module.__name__)
-        value = space.get(name, _MISSING)
+        value = plain_of(space.get(name, MISSING))
         if project:
             self.reached.bindings.append((space, name, value))
         return value
 
     def _special(self, chain: Chain, value: object, normal: Normal) -> bool:
-        if value is os.environ or value is os.environb or value is os.getenv:
+        if value is getattr(posix, "environ", None):
+            self.reached.environment.add("*")
+            return True
+        if any(value is each for each in (os.environ, os.environb, os.getenv, os.getenvb)):
             for used, names in normal.literals.items():
                 if used[: len(chain)] == chain or chain[: len(used)] == used:
                     self.reached.environment.update(names)
             return True
-        if value is sys.modules or any(value is each for each in (*_EVERYTHING, *_LOADERS)):
+        if value is sys.modules or any(value is each for each in _EVERYTHING):
             self.reached.whole_project = ".".join(chain)
+            return True
+        if value is importlib.util.find_spec:
+            self._dynamic_import(chain, normal, ".".join(chain), load=False)
             return True
         if any(value is each for each in _IMPORTERS):
             self._dynamic_import(chain, normal, ".".join(chain))
             return True
         return False
 
-    def _dynamic_import(self, chain: Chain, normal: Normal, where: str | None) -> None:
+    def _dynamic_import(self, chain: Chain, normal: Normal, where: str | None, *, load: bool = True) -> None:
         names = set(normal.literals.get(chain, ()))
         if chain in normal.dynamic or not names:
             self.reached.whole_project = where or ".".join(chain)
@@ -432,6 +501,11 @@ class Reach:
         for name in sorted(names):
             if name.startswith("."):
                 self.reached.whole_project = where or ".".join(chain)
+                continue
+            if not load:
+                found = self.units.is_project_module(name) or module_origin(name) in ("standard", "own")
+                self._library(name)
+                self.reached.add(f"module:{name}", "there" if found else "no such module of the project")
                 continue
             module = self._import(name)
             if module is not None:
@@ -446,7 +520,7 @@ class Reach:
     # ── classes ──────────────────────────────────────────────────────────────────────────────────
 
     def _class(self, kind: type) -> None:
-        if module_origin(kind.__module__) != "project":
+        if module_origin(kind.__module__) != "project" and not is_made(kind):
             self._library(kind.__module__)
             return
         self._touch(kind.__module__)
@@ -458,21 +532,21 @@ class Reach:
         for name, value in vars(kind).items():
             if name in _CLASS_NOISE or name == "_abc_impl" or re.fullmatch(r"_[a-z][a-z0-9_]*_", name):
                 continue
-            found = list(_functions_of(value))
+            found = list(functions_of(value))
             functions.extend(found)
             for function in found:
                 self.visit(function, f"{label}.{name}")
             self.reached.bindings.append((vars(kind), name, value))
             self._link(label, name, value)
-            if not isinstance(value, types.FunctionType | staticmethod | classmethod | property):
+            if not (found or isinstance(value, types.FunctionType | property)):
                 state.append((name, value))
         for name, value in state:
             if isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
                 continue
             self.visit(value, f"{label}.{name}")
-        for registered in _registered(kind):
-            self._link(label, f"registered {_name(registered)}", registered)
-            self._follow(registered)
+        for one in registered(kind):
+            self._link(label, f"registered {name_of(one)}", one)
+            self._follow(one)
         module = sys.modules.get(kind.__module__)
         space = vars(module) if module is not None else {}
         unit = self.units.of_class(kind, functions, space)
@@ -502,13 +576,25 @@ class Reach:
         self._touched.add(name)
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
-        if module is None or file is None:
+        if not isinstance(module, types.ModuleType) or file is None or module_origin(name) != "project":
             return
         if not file.endswith((".py", ".pyc")):
             self.reached.add(f"code:{name}", self.units.bytes_of(file), where=file)
             return
         for unit in self.units.effects(module):
             self._unit(f"{name}:statements", unit, (vars(module),))
+        self._on_import(module)
+
+    def _on_import(self, module: types.ModuleType) -> None:
+        """What the modules that a module imports do when they are imported, such as a patch of a library."""
+        for name in self.units.imported_modules(module):
+            imported = sys.modules.get(name)
+            if name not in self._imported and isinstance(imported, types.ModuleType) and module_origin(name) == "project":
+                self._imported.add(name)
+                if name not in self._touched:
+                    for unit in self.units.effects(imported):
+                        self._unit(f"{name}:statements", unit, (vars(imported),))
+                self._on_import(imported)
 
     def _library_of(self, kind: type) -> None:
         whose = module_origin(kind.__module__)
@@ -526,29 +612,10 @@ class Reach:
         self.reached.libraries.update(self.units.distributions.reached(module))
 
 
-class Cells(Mapping[str, object]):
-    """What a function closes over, by name, as it is at the moment of asking."""
-
-    def __init__(self, function: types.FunctionType) -> None:
-        self._cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-
-    def __getitem__(self, name: str) -> object:
-        value = _content(self._cells[name])
-        if value is _MISSING:
-            raise KeyError(name)
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, cell in self._cells.items() if _content(cell) is not _MISSING)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
 def still_holds(reached: Reached) -> bool:
     """Whether every name that a walk went through still means the same object, and every mutable constant the same value."""
     for space, name, value in reached.bindings:
-        if space.get(name, _MISSING) is not value:
+        if space.get(name, MISSING) is not value:
             return False
     for function, code in reached.codes:
         if function.__code__ is not code:
@@ -563,40 +630,8 @@ def _names_one_of(unit: Unit, names: frozenset[str]) -> bool:
     return bool(unit.normal.attributes & names) or any(chain[-1] in names for chain in unit.normal.chains)
 
 
-def _name(value: object) -> str:
-    return f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', None) or getattr(value, '__name__', '')}"
-
-
 def _identity(value: object) -> str:
-    return f"{_name(value)}#{id(getattr(value, '__func__', value))}"
-
-
-def _content(cell: types.CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return _MISSING
-
-
-def _functions_of(value: object) -> Iterable[types.FunctionType]:
-    """Plain functions inside of the usual wrappers of a class's attribute."""
-    if isinstance(value, types.FunctionType):
-        yield value
-    elif isinstance(value, staticmethod | classmethod):
-        yield from _functions_of(value.__func__)
-    elif isinstance(value, property):
-        for accessor in (value.fget, value.fset, value.fdel):
-            yield from _functions_of(accessor)
-    elif isinstance(value, functools.partialmethod | functools.cached_property):
-        yield from _functions_of(value.func)
-
-
-def _registered(kind: type) -> list[type]:
-    """Classes that were registered with an abstract one, in order of their names."""
-    if not isinstance(kind, ABCMeta):
-        return []
-    found = [reference() for reference in abc._get_dump(kind)[0]]  # type: ignore[attr-defined]  # the only way to see them
-    return sorted((each for each in found if each is not None), key=_name)
+    return f"{name_of(value)}#{id(getattr(value, '__func__', value))}"
 
 
 def combine(values: Mapping[str, Component]) -> Component:

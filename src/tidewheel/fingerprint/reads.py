@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ReadKind = Literal["file", "listing", "env", "state"]
+ReadKind = Literal["file", "listing", "env", "state", "link", "code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,11 @@ class Read:
     ----------
     kind
         ``file`` for the bytes of a file, ``listing`` for the names in a directory, ``env`` for an environment variable,
-        ``state`` for what was asked about a path without opening it: whether it is there, its type and its size.
+        ``state`` for what was asked about a path without opening it: whether it is there, its type, its size and whether it
+        may be run, ``link`` for where a link leads, ``code`` for all code of the project, after a module that could not be
+        foreseen was loaded.
     name
-        The path, relative to the project's root where it lies under it, or the variable's name.
+        The path, relative to the project's root where it lies under it, or the variable's name; ``*`` for all.
     value
         Digest of what was read; ``None`` when it was not there. Never the content itself, which may be a secret.
 
@@ -38,9 +40,9 @@ class Read:
     @property
     def component(self) -> str:
         """Name of the recipe's component that holds this read."""
-        if self.kind == "env":
-            return f"env:{self.name}"
+        if self.kind in ("env", "code"):
+            return f"{self.kind}:{self.name}"
         return f"read:{self.name}" + _SUFFIXES.get(self.kind, "")
 
 
-_SUFFIXES: Mapping[ReadKind, str] = {"listing": "/", "state": "?"}
+_SUFFIXES: Mapping[ReadKind, str] = {"listing": "/", "state": "?", "link": "@"}

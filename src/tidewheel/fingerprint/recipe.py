@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tidewheel.digest import Digest, digest
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Version of the fingerprint's algorithm; a change of meaning raises it, and every recipe with it."""
 
 

@@ -7,22 +7,33 @@ seen by giving ``os.environ`` a class of ours for the time. What a library opens
 from __future__ import annotations
 
 import functools
+import linecache
 import os
+import random
+import re
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.machinery import BYTECODE_SUFFIXES
+from importlib.util import source_from_cache
 from pathlib import Path
-from stat import S_IFMT, S_ISREG
+from stat import S_IFMT, S_ISREG, S_IXUSR
 from types import FrameType
-from typing import ParamSpec, TypeVar, cast
+from typing import Literal, ParamSpec, TypeVar, cast
 from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
 
 from tidewheel.artifacts.file import FileState, digest_file, find_state, is_settled
 from tidewheel.digest import PREFIX, digest, digest_bytes
+from tidewheel.fingerprint.chance import chance_state, drew
+from tidewheel.fingerprint.distributions import Distributions
+from tidewheel.fingerprint.known import NOTHING, Cache, Known
 from tidewheel.fingerprint.origin import origin
 from tidewheel.fingerprint.reads import Read, ReadKind
+from tidewheel.fingerprint.units import Units
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,19 +45,23 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 class Recording:
     """Reads of one run. Iterating gives them in order of kind and name, each once.
 
-    ``hidden`` are environment variables that hold secrets: their values are no part of what is recorded. ``unstable`` names
-    what changed between its first read and the end of the run: no value can be told for it, so the run's result must not be
-    kept.
+    ``hidden`` are environment variables that hold secrets: their values are no part of what is recorded, and ``known`` is what
+    the fingerprint of the code has told before. ``unstable`` names what changed between its first read and the end of the run:
+    no value can be told for it, so the run's result must not be kept. Neither must it after something ``untracked``, unless
+    the code's author has said for how long it holds.
     """
 
-    def __init__(self, root: Path, hidden: frozenset[str] = frozenset()) -> None:
+    def __init__(self, root: Path, hidden: frozenset[str] = frozenset(), known: Known = NOTHING) -> None:
         self.root = _resolved(root.absolute())
         self.hidden = hidden
+        self.known = known
         self.unstable: list[str] = []
+        self.untracked: dict[str, None] = {}
         self._values: dict[tuple[ReadKind, str], str | None] = {}
         self._states: dict[str, FileState | None] = {}
         self._own: set[str] = set()
         self._lock = threading.RLock()
+        self._chance = chance_state()
 
     def __iter__(self) -> Iterator[Read]:
         for (kind, name), value in sorted(self._values.items()):
@@ -55,19 +70,65 @@ class Recording:
     def __len__(self) -> int:
         return len(self._values)
 
-    def opened(self, path: str, writing: bool) -> None:
+    def doubts(self, *, trusted: bool) -> list[str]:
+        """Why the result must not be kept; ``trusted`` code has said itself for how long, or that there is nothing."""
+        changed = [f"{name} changed while it was read" for name in self.unstable]
+        return changed if trusted else [*changed, *self.untracked]
+
+    def opened(self, path: str, flags: int) -> None:
         """Note that a file was opened; one that the run itself wrote first is no input."""
         path = _absolute(path)
         with self._quiet():
             if self._is_ours(path):
-                return
+                path = os.path.realpath(path)  # a link in a folder of the run's own may lead to what is not
+                if self._is_ours(path):
+                    return
             key: tuple[ReadKind, str] = ("file", self._name(path))
-            if writing:
-                if key not in self._values:
-                    self._own.add(path)
-            elif key not in self._values:
+            if key in self._values:
+                return
+            writes = bool(flags & _WRITING)
+            if writes and (flags & os.O_TRUNC or not os.path.lexists(path)):
+                self._own.add(path)
+            elif not flags & os.O_WRONLY:  # one that is opened for both keeps what is in it
                 self._states[path] = find_state(path)
                 self._values[key] = file_value(path)
+
+    def appended(self, path: str) -> None:
+        """Note what of a database is not in its file yet."""
+        with self._quiet():
+            if not self._is_ours(_absolute(path.removesuffix("-wal"))):
+                self._values.setdefault(("file", self._name(_absolute(path))), file_value(path))
+
+    def linked(self, path: str) -> None:
+        """Note that it was asked where a link leads."""
+        path = _absolute(path)
+        with self._quiet():
+            key: tuple[ReadKind, str] = ("link", self._name(path))
+            if not self._is_ours(path) and key not in self._values:
+                self._values[key] = link_value(path)
+
+    def loaded(self, path: str) -> None:
+        """Note that a module was imported, which the fingerprint has not met: it may reach any other of the project."""
+        with self._quiet():
+            if path.endswith(tuple(BYTECODE_SUFFIXES)) and "__pycache__" in path:
+                path = source_from_cache(path)
+            if origin(path) != "project":
+                return
+            self._values.setdefault(("code", "*"), code_value(str(self.root)))
+            if not path.startswith(str(self.root) + os.sep) and not self._is_ours(path):
+                self._values.setdefault(("file", self._name(path)), file_value(path))
+
+    def unpickled(self, module: str, name: str) -> None:
+        """Note that something was looked up by its name to unpickle it."""
+        if f"{module}.{name}" in self.known.names or module == "__main__":
+            return
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file is not None:
+            self.loaded(file)
+
+    def doubt(self, reason: str) -> None:
+        """Note that something was read that has no value to compare with later."""
+        self.untracked.setdefault(reason)
 
     def listed(self, path: str) -> None:
         """Note that a directory was listed."""
@@ -110,8 +171,10 @@ class Recording:
                 self._values.setdefault((read.kind, read.name), read.value)
 
     def close(self) -> None:
-        """Find what changed under the run's hands."""
+        """Find what changed under the run's hands, and whether chance had a part in it."""
         with self._quiet():
+            if not self.known.seeds and drew(self._chance):
+                self.doubt("it is random without a seed")
             for path, state in self._states.items():
                 if find_state(path) != state:
                     self.unstable.append(self._name(path))
@@ -121,20 +184,33 @@ class Recording:
         return path[len(root) :] if path.startswith(root) else ("." if path == str(self.root) else path)
 
     def _is_ours(self, path: str) -> bool:
-        if os.path.basename(path).startswith(PREFIX):  # noqa: PTH119 - a hot path; a content's digest is its value
-            return True
+        name = os.path.basename(path)  # noqa: PTH119 - a hot path
+        if name.startswith(PREFIX) and _CONTENT.match(name):
+            return True  # a content's digest is its value
         if path in self._own or path.startswith(_IGNORED) or "/.tidewheel/" in path or "/__pycache__" in path:
             return True
         if self._own and any(str(parent) in self._own for parent in Path(path).parents):
             return True
-        # Installed files are known by their version, our own by ours; but not which version the code itself asks for.
-        return ".dist-info/" not in path and origin(path) in ("library", "standard", "own")
+        # Installed files are known by their version, our own by ours;
+        # but not which version the code itself asks for.
+        whose = origin(path)
+        return whose in ("standard", "own") or (whose == "library" and _is_installed(path) and ".dist-info/" not in path)
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
         # Recording reads files itself; those events must not come back here.
         with unheard(), self._lock:
             yield
+
+
+_CONTENT = re.compile(PREFIX + r"[0-9a-f]{64}")
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_installed(path: str) -> bool:
+    """Whether a file lies where this process imports libraries from, and not only in a folder of such a name."""
+    places = [each for each in sys.path if each.rstrip("/").endswith(("site-packages", "dist-packages"))]
+    return any(f"{path}/".startswith(each.rstrip("/") + "/") for each in (*places, sys.prefix, sys.base_prefix))
 
 
 @functools.lru_cache(maxsize=64)
@@ -184,13 +260,14 @@ _hooked = False
 
 
 @contextmanager
-def recording(root: Path, *, hidden: frozenset[str] = frozenset()) -> Iterator[Recording]:
+def recording(root: Path, *, hidden: frozenset[str] = frozenset(), known: Known = NOTHING) -> Iterator[Recording]:
     """Record reads of files, listings and environment variables inside the block, also those in threads it starts.
 
     What is asked about a path without opening it counts too (``os.stat``, ``os.path.exists``, ``Path.is_file``); the time of
     its last change does not, and the lint finds who reads it. Left out are files of the standard library, of installed
     packages, under ``.tidewheel/``, those that the block wrote itself, and Python source that is imported, which the
-    fingerprint follows; and the environment variables that are ``hidden``.
+    fingerprint follows; and the environment variables that are ``hidden``. What an ``lru_cache`` of the code that is ``known``
+    has kept from before counts as read; where it cannot be told what that was, the cache is emptied first.
 
     Examples
     --------
@@ -200,23 +277,43 @@ def recording(root: Path, *, hidden: frozenset[str] = frozenset()) -> Iterator[R
     >>> [read.component for read in reads]
     ['env:TIDEWHEEL_DOCTEST']
     """
-    made = Recording(root, hidden)
+    made = Recording(root, hidden, known)
+    begun = [(cache, _remember(cache, made)) for cache in known.caches]
     token = _current.set(made)
     with _switch:
         _hook()
         _active.append(made)
-        os.environ.__class__ = _Environment
-        os.stat, os.lstat, os.access = _watched_stat, _watched_lstat, _watched_access
+        _watch(True)
     try:
         yield made
     finally:
         with _switch:
             _active.remove(made)
             if not _active:
-                os.environ.__class__ = _PLAIN_ENVIRONMENT
-                os.stat, os.lstat, os.access = _stat, _lstat, _access
+                _watch(False)
         _current.reset(token)
         made.close()
+        for cache, misses in begun:
+            if cache.cache_info().misses != misses:
+                _kept[cache] = (cache.cache_info().misses, (*_kept.get(cache, (0, ()))[1], *made))
+
+
+_kept: WeakKeyDictionary[Cache, tuple[int, tuple[Read, ...]]] = WeakKeyDictionary()
+"""What was read while a cache was filled, and how often it had been filled by then."""
+
+
+def _remember(cache: Cache, made: Recording) -> int:
+    """Take over what a cache's content was made of; answers how often it was filled."""
+    misses = cache.cache_info().misses
+    if cache.cache_info().currsize:
+        known = _kept.get(cache)
+        if known is not None and known[0] == misses:
+            made.include(known[1])
+        else:
+            cache.cache_clear()
+            _kept.pop(cache, None)
+            return 0
+    return misses
 
 
 def current_recording() -> Recording | None:
@@ -238,7 +335,7 @@ def current_value(read: Read, root: Path) -> str | None:
     """What a read would give now."""
     if read.kind == "env":
         return environment_value(read.name)
-    path = str(Path(root, read.name))
+    path = str(root) if read.kind == "code" else str(Path(root, read.name))
     return _VALUES[read.kind](path)
 
 
@@ -248,8 +345,8 @@ _files: dict[str, tuple[FileState, str]] = {}
 def file_value(path: str) -> str | None:
     """Digest of a file's bytes; ``None`` when it cannot be read. Kept in this process once the file has settled."""
     state = find_state(path)
-    if state is None:
-        return None
+    if state is None or (path.endswith("-wal") and state[2] == 0):
+        return None  # SQLite leaves an empty one, or none, when all of it is in the database
     known = _files.get(path)
     if known is not None and known[0] == state:
         return known[1]
@@ -263,27 +360,49 @@ def file_value(path: str) -> str | None:
 
 
 def listing_value(path: str) -> str | None:
-    """Digest of the names in a directory; ``None`` when there is none. Python's own cache folders do not count."""
+    """Digest of names and types in a directory; ``None`` when there is none. Python's own cache folders do not count."""
     try:
-        return digest(sorted(entry.name for entry in Path(path).iterdir() if entry.name not in ("__pycache__", ".tidewheel")))
+        with os.scandir(path) as entries:
+            found = [entry for entry in entries if entry.name not in ("__pycache__", ".tidewheel")]
+            return digest(sorted([entry.name, entry.is_dir(), entry.is_symlink()] for entry in found))
     except OSError:
         return None
 
 
 def state_value(path: str) -> str | None:
-    """Digest of a path's type, and of its size when it is a file; ``None`` when it is not there."""
+    """Digest of a path's type, and of a file's size and whether it may be run; ``None`` when it is not there."""
     try:
         stat = _stat(path)
     except OSError:
         return None
     is_file = S_ISREG(stat.st_mode)
-    return digest([S_IFMT(stat.st_mode), stat.st_size if is_file else 0])
+    return digest([S_IFMT(stat.st_mode), stat.st_size if is_file else 0, is_file and bool(stat.st_mode & S_IXUSR)])
+
+
+def link_value(path: str) -> str | None:
+    """Digest of where a link leads; ``None`` when it is none."""
+    try:
+        return digest(_readlink(path))
+    except OSError:
+        return None
+
+
+_units: dict[str, Units] = {}
+
+
+def code_value(root: str) -> str:
+    """Digest of all code of a project."""
+    if root not in _units:
+        _units[root] = Units(Path(root), Distributions())
+    return _units[root].whole_project()
 
 
 _VALUES: Mapping[ReadKind, Callable[[str], str | None]] = {
     "file": file_value,
     "listing": listing_value,
     "state": state_value,
+    "link": link_value,
+    "code": code_value,
 }
 
 
@@ -320,26 +439,75 @@ def _audit(event: str, args: tuple[object, ...]) -> None:
         return
     if event == "open":
         path, _, flags = args
-        if isinstance(path, str | bytes | os.PathLike) and not _is_import():
+        if isinstance(path, str | bytes | os.PathLike):
+            name, importing = os.fsdecode(path), _is_import(os.fsdecode(path))
             for each in _recordings():
-                each.opened(os.fsdecode(path), isinstance(flags, int) and bool(flags & _WRITING))
+                if importing == "module":
+                    each.loaded(_absolute(name))
+                elif not importing:
+                    each.opened(name, flags if isinstance(flags, int) else 0)
     elif event in ("os.listdir", "os.scandir"):
-        path = args[0]
-        if (path is None or isinstance(path, str | bytes | os.PathLike)) and not _is_import():
+        path = "." if args[0] is None else _of_descriptor(args[0]) if isinstance(args[0], int) else args[0]
+        if isinstance(path, str | bytes | os.PathLike) and not _is_import(""):
             for each in _recordings():
-                each.listed(os.fsdecode(path) if path is not None else ".")
-    elif event == "os.mkdir" and isinstance(args[0], str | bytes | os.PathLike):
+                each.listed(os.fsdecode(path))
+    elif event in _EVENTS:
+        _EVENTS[event](args)
+
+
+def _on_move(args: tuple[object, ...]) -> None:
+    if isinstance(args[0], str | bytes | os.PathLike) and Path(os.fsdecode(args[0])).is_file():
+        for each in _recordings():
+            each.opened(os.fsdecode(args[0]), os.O_RDONLY)
+
+
+def _on_connect(args: tuple[object, ...]) -> None:
+    if isinstance(args[1], tuple):  # not a path: those are of this machine
+        for each in _recordings():
+            each.doubt("it reads the network")
+
+
+def _on_unpickle(args: tuple[object, ...]) -> None:
+    for each in _recordings():
+        each.unpickled(str(args[0]), str(args[1]))
+
+
+def _on_mkdir(args: tuple[object, ...]) -> None:
+    if isinstance(args[0], str | bytes | os.PathLike):
         for each in _recordings():
             each.made(os.fsdecode(args[0]))
-    elif event == "sqlite3.connect" and isinstance(args[0], str | bytes | os.PathLike):
-        path = _sqlite_file(os.fsdecode(args[0]))
-        if path:
-            absent = state_value(path) is None
-            for each in _recordings():
-                each.opened(path, absent)
-    elif event == "ctypes.dlopen" and isinstance(args[0], str) and os.sep in args[0]:
+
+
+def _on_sqlite(args: tuple[object, ...]) -> None:
+    path = _sqlite_file(os.fsdecode(args[0])) if isinstance(args[0], str | bytes | os.PathLike) else ""
+    for each in _recordings() if path else ():
+        each.opened(path, os.O_RDWR | os.O_CREAT)
+        each.appended(path + "-wal")
+
+
+def _on_library(args: tuple[object, ...]) -> None:
+    if isinstance(args[0], str) and os.sep in args[0]:
         for each in _recordings():
-            each.opened(args[0], False)
+            each.opened(args[0], os.O_RDONLY)
+
+
+_EVENTS: Mapping[str, Callable[[tuple[object, ...]], None]] = {
+    "os.mkdir": _on_mkdir,
+    "os.rename": _on_move,
+    "os.link": _on_move,
+    "sqlite3.connect": _on_sqlite,
+    "ctypes.dlopen": _on_library,
+    "socket.connect": _on_connect,
+    "pickle.find_class": _on_unpickle,
+}
+
+
+def _of_descriptor(number: int) -> str | None:
+    """The path that a descriptor was opened by, where the system tells."""
+    try:
+        return _readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return None
 
 
 def _sqlite_file(name: str) -> str:
@@ -349,16 +517,19 @@ def _sqlite_file(name: str) -> str:
     return "" if name in ("", ":memory:") else name
 
 
-_stat, _lstat, _access = os.stat, os.lstat, os.access
+_stat, _lstat, _access, _readlink, _open, _urandom = os.stat, os.lstat, os.access, os.readlink, os.open, os.urandom
 _INTERNAL = ("/linecache.py", "/tokenize.py", "/inspect.py", "/traceback.py", "/warnings.py", "/zipimport.py", "/pkgutil.py")
 
 
-def _watched(plain: Callable[P, R]) -> Callable[P, R]:
+def _watched(plain: Callable[P, R], note: Callable[[Recording, str], None]) -> Callable[P, R]:
     """A function of ``os`` that asks about a path, which tells the recordings first."""
 
     @functools.wraps(plain)
     def watched(*args: P.args, **kwargs: P.kwargs) -> R:
         path = args[0] if args else kwargs.get("path")
+        folder = kwargs.get("dir_fd")
+        if isinstance(folder, int) and isinstance(path, str | bytes):
+            path = f"{_of_descriptor(folder) or '.'}/{os.fsdecode(path)}"
         if isinstance(path, str | bytes | os.PathLike) and not getattr(_busy, "on", False):
             caller = sys._getframe(1).f_code.co_filename
             if (
@@ -367,24 +538,95 @@ def _watched(plain: Callable[P, R]) -> Callable[P, R]:
                 and not _is_search(sys._getframe(1))
             ):
                 for each in _recordings():
-                    each.looked(os.fsdecode(path))
+                    note(each, os.fsdecode(path))
         return plain(*args, **kwargs)
 
     return watched
 
 
-_watched_stat, _watched_lstat, _watched_access = _watched(os.stat), _watched(os.lstat), _watched(os.access)
+_watched_stat, _watched_lstat, _watched_access = (_watched(each, Recording.looked) for each in (os.stat, os.lstat, os.access))
+_watched_readlink = _watched(os.readlink, Recording.linked)
 
 
-def _is_import() -> bool:
-    """Whether the import system asks, for code: its own frame then calls itself. A resource is asked for from elsewhere."""
-    frame = sys._getframe(2)
-    name = frame.f_code.co_filename
-    if name.endswith(("/linecache.py", "/tokenize.py", "/inspect.py")) or _is_search(frame):
+def _watched_open(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+    """``os.open``, whose audit event does not tell of a folder that is given as a descriptor."""
+    if dir_fd is None or getattr(_busy, "on", False):
+        return _open(path, flags, mode, dir_fd=dir_fd)
+    for each in _recordings():
+        each.opened(f"{_of_descriptor(dir_fd) or '.'}/{os.fsdecode(path)}", flags)
+    with unheard():
+        return _open(path, flags, mode, dir_fd=dir_fd)
+
+
+def _watched_urandom(size: int) -> bytes:
+    """What ``secrets`` and generators of NumPy take that were given no seed; a module that is imported may make one."""
+    if not getattr(_busy, "on", False):
+        with unheard():
+            unseeded = not _is_seeded(sys._getframe(1))
+        for each in _recordings() if unseeded else ():
+            each.doubt("it is random without a seed")
+    return _urandom(size)
+
+
+def _is_seeded(frame: FrameType | None) -> bool:
+    """Whether what is taken from the system is not used: NumPy's ``RandomState(seed)`` does so before it takes its seed."""
+    while frame is not None and frame.f_code.co_filename in (random.__file__, secrets.__file__):
+        frame = frame.f_back
+    if frame is None or re.search(r"\bRandomState\((?!\)|None\))", linecache.getline(frame.f_code.co_filename, frame.f_lineno)):
         return True
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
+
+
+_TAKEN: tuple[tuple[object, str, object, object], ...] = (
+    (os, "stat", _stat, _watched_stat),
+    (os, "lstat", _lstat, _watched_lstat),
+    (os, "access", _access, _watched_access),
+    (os, "readlink", _readlink, _watched_readlink),
+    (os, "open", _open, _watched_open),
+    (random, "_urandom", _urandom, _watched_urandom),  # where SystemRandom finds it
+)
+"""Functions that raise no audit event, or tell too little in it, and ours, which take their places while somebody records."""
+
+
+def plain_of(value: object) -> object:
+    """What a function is when nobody records: a recipe must not depend on that.
+
+    >>> plain_of(_watched_open) is _open, plain_of(len) is len
+    (True, True)
+    """
+    return next((plain for _, _, plain, watched in _TAKEN if value is watched), value)
+
+
+def _watch(on: bool) -> None:
+    os.environ.__class__ = _Environment if on else _PLAIN_ENVIRONMENT
+    setattr(os.environb, "__class__", _BytesEnvironment if on else _PLAIN_ENVIRONMENT)  # noqa: B010 - of another type
+    for module, name, plain, watched in _TAKEN:
+        setattr(module, name, watched if on else plain)
+
+
+def _is_import(path: str) -> Literal["", "module", "text"]:
+    """Whether the import system asks, for code: its own frame then calls itself. A resource is asked for from elsewhere.
+
+    So do those who show the text of code in a traceback.
+    """
+    frame: FrameType | None = sys._getframe(2)
+    if _is_search(frame):
+        return "text"
+    while frame is not None and frame.f_code.co_filename.endswith(("/linecache.py", "/tokenize.py", "/inspect.py")):
+        frame = frame.f_back
+    if frame is None:
+        return ""
+    name = frame.f_code.co_filename
+    if frame is not sys._getframe(2) and path.endswith((".py", ".pyi")):
+        with unheard():
+            if origin(name) in ("standard", "library"):
+                return "text"
     if not name.startswith("<frozen importlib"):
-        return False
-    return frame.f_back is not None and frame.f_back.f_code.co_filename.startswith("<frozen importlib")
+        return ""
+    caller = frame.f_back.f_code.co_filename if frame.f_back is not None else ""
+    return "module" if caller.startswith("<frozen importlib") else ""
 
 
 def _is_search(frame: FrameType | None) -> bool:
@@ -400,7 +642,8 @@ def _is_search(frame: FrameType | None) -> bool:
         if "/importlib/metadata/" in name:
             passed = True
         elif passed and not name.endswith(_BETWEEN):
-            return origin(name) != "project"
+            with unheard():
+                return origin(name) != "project"
         elif not passed and not name.endswith(_BETWEEN):
             return False
         frame = frame.f_back
@@ -431,3 +674,17 @@ class _Environment(_PLAIN_ENVIRONMENT):  # type: ignore[misc, valid-type]  # the
         for each in _recordings():
             each.asked("*")
         return cast("Iterator[str]", super().__iter__())
+
+
+class _BytesEnvironment(_PLAIN_ENVIRONMENT):  # type: ignore[misc, valid-type]  # as above
+    """``os.environb`` while somebody records; only what is asked for by bytes comes by here."""
+
+    def __getitem__(self, key: bytes) -> bytes:
+        for each in _recordings():
+            each.asked(os.fsdecode(key))
+        return cast(bytes, super().__getitem__(key))
+
+    def __iter__(self) -> Iterator[bytes]:
+        for each in _recordings():
+            each.asked("*")
+        return cast("Iterator[bytes]", super().__iter__())

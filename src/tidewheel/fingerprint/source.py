@@ -87,7 +87,7 @@ class SourceFile:
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Statements that run when a module is imported, those inside of compound statements too; not the script part."""
     for statement in body:
-        if isinstance(statement, ast.If) and _is_script_test(statement.test):
+        if isinstance(statement, ast.If) and (_is_script_test(statement.test) or _is_checker_test(statement.test)):
             yield from statements(statement.orelse)
             continue
         yield statement
@@ -100,6 +100,13 @@ def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _is_script_test(test: ast.expr) -> bool:
     return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
+
+
+def _is_checker_test(test: ast.expr) -> bool:
+    """``TYPE_CHECKING``: what stands under it never runs."""
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
 
 
 def _classes(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.ClassDef]]:

@@ -80,7 +80,9 @@ class Units:
         self._codes: dict[types.CodeType, Unit] = {}
         self._classes: dict[tuple[int, frozenset[int]], tuple[ast.ClassDef, Unit]] = {}
         self._effects: dict[int, tuple[SourceFile, list[Unit]]] = {}
+        self._imports: dict[int, tuple[SourceFile, list[str]]] = {}
         self._names: dict[tuple[int, str], tuple[SourceFile, Unit]] = {}
+        self._normals: dict[int, tuple[SourceFile, Digest]] = {}
         self._files: dict[str, tuple[tuple[int, int], Digest]] = {}
         self._tops: dict[str, bool] = {}
 
@@ -137,6 +139,26 @@ class Units:
             self._effects[id(source)] = known
         return known[1]
 
+    def imported_modules(self, module: types.ModuleType) -> Sequence[str]:
+        """Modules that a module's own statements import, by name; not those for type checkers only."""
+        source = self.source(module.__file__ or "")
+        if source is None:
+            return ()
+        known = self._imports.get(id(source))
+        if known is None:
+            found: list[str] = []
+            for node in statements(source.tree.body):
+                if isinstance(node, ast.Import):
+                    found += [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    package = str(vars(module).get("__package__") or "")
+                    name = node.module or ""
+                    if node.level and package:
+                        name = importlib.util.resolve_name("." * node.level + name, package)
+                    found += [name, *(f"{name}.{alias.name}" for alias in node.names)]
+            known = self._imports[id(source)] = (source, found)
+        return known[1]
+
     def binding(self, home: str | None, label: str) -> tuple[str | None, str | None]:
         """Where a top-level name is bound, and the statement."""
         source = self.source(getattr(sys.modules.get(home or ""), "__file__", None) or "")
@@ -150,6 +172,11 @@ class Units:
         path = source.path
         shown = path.relative_to(self.root) if path.is_relative_to(self.root) else path
         return f"{shown}:{getattr(node, 'lineno', 1)}"
+
+    def shown(self, filename: str) -> str:
+        """A file's name, relative to the project's root where it lies in it."""
+        path = Path(filename).resolve()
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     def source(self, filename: str) -> SourceFile | None:
         """A parsed file, as it is on disk now; ``None`` when it is not there or is not Python's text."""
@@ -202,10 +229,17 @@ class Units:
                 path = str(Path(folder, file))
                 source = self.source(path)
                 if source is not None:
-                    found[path] = normalise([source.tree], transparent=lambda _: False).text
+                    found[path] = self._normal_file(source)
                 elif file.endswith((".py", ".so", ".pyd")):
                     found[path] = self.bytes_of(path)
         return digest({os.path.relpath(path, self.root): text for path, text in found.items()})
+
+    def _normal_file(self, source: SourceFile) -> Digest:
+        known = self._normals.get(id(source))
+        if known is None:
+            text = normalise([source.tree], transparent=lambda _: False).text
+            known = self._normals[id(source)] = (source, digest_bytes(text.encode("utf-8", "surrogatepass")))
+        return known[1]
 
     @staticmethod
     def _is_foreign(folder: Path) -> bool:

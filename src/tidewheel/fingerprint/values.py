@@ -51,6 +51,8 @@ CODE = (
 )
 """Types of what is followed rather than described."""
 _LONG = 4096
+_LAZY = ("polars.lazyframe.", "pyarrow._dataset.", "pyarrow.parquet.", "pyarrow._parquet.", "pyarrow.lib.NativeFile")
+"""Beginnings of the names of types that hold a path, and read what is there when they are used."""
 
 
 class Opaque(Exception):
@@ -144,6 +146,12 @@ class _Describer:
 
     def _state(self, value: object) -> None:
         kind = type(value)
+        if f"{kind.__module__}.{kind.__qualname__}".startswith(_LAZY):
+            raise Opaque(f"{kind.__name__}: it is read when it is used")
+        ctypes = sys.modules.get("ctypes")
+        if ctypes is not None and isinstance(value, ctypes.CDLL):
+            self._items("loaded", [str(value._name), self.follow(value)])  # its state holds an address
+            return
         version = getattr(value, "version", None) if kind.__module__.partition(".")[0] == "tidewheel" else None
         if isinstance(version, str):
             self._items("definition", [kind.__qualname__, version])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tidewheel.digest import digest
 from tidewheel.fingerprint.distributions import Distributions
-from tidewheel.fingerprint.lint import Finding, findings
+from tidewheel.fingerprint.known import Known
+from tidewheel.fingerprint.lint import Finding, findings, seeds
 from tidewheel.fingerprint.purity import impurities
 from tidewheel.fingerprint.reach import Reach, Reached, combine, still_holds
 from tidewheel.fingerprint.recipe import Component
@@ -52,6 +53,7 @@ class Fingerprinter:
         self._roots = sorted({str(root.absolute()), str(root.resolve())}, key=len, reverse=True) if movable else []
         self._units = Units(root, Distributions(lock))
         self._findings: dict[int, tuple[Reached, list[Finding]]] = {}
+        self._known: dict[int, tuple[Reached, Known]] = {}
         self._kept: dict[tuple[int, ...], tuple[tuple[object, ...], Reached, dict[str, Component]]] = {}
 
     def components(self, functions: Sequence[object]) -> dict[str, Component]:
@@ -67,6 +69,7 @@ class Fingerprinter:
             if len(self._kept) >= _MOST_KEPT:  # each keeps its modules alive, also those that were loaded afresh since
                 self._kept.clear()
                 self._findings.clear()
+                self._known.clear()
             reached = Reach(self._units, roots=self._roots).run(functions)
             kept = self._kept[key] = (tuple(functions), reached, self._static(reached))
         _, reached, static = kept
@@ -92,6 +95,15 @@ class Fingerprinter:
         if known is None or known[0] is not reached:
             known = self._findings[id(reached)] = (reached, findings(reached))
         return known[1]
+
+    def known(self, functions: Sequence[object]) -> Known:
+        """What those who watch the functions run must know of them."""
+        reached = self.reached(functions)
+        told = self._known.get(id(reached))
+        if told is None or told[0] is not reached:
+            names = frozenset(label for label, _, _ in reached.units)
+            told = self._known[id(reached)] = (reached, Known(names, seeds(reached), tuple(reached.caches)))
+        return told[1]
 
     def impurities(self, functions: Sequence[object]) -> list[Finding]:
         """What they depend on besides their arguments, the findings too: see :mod:`tidewheel.fingerprint.purity`."""

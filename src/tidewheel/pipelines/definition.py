@@ -97,6 +97,11 @@ class Policy:
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     secrets: Mapping[str, Secret] = field(default_factory=dict, hash=False)
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the step has said itself for how long its result holds, or what it reads that cannot be followed."""
+        return self.fresh is not None or self.reads is not None
+
 
 class Runner(Protocol):
     """What runs steps while it is active: see :func:`running`."""

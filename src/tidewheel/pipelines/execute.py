@@ -346,7 +346,7 @@ class Session:
         packed = {name: _pack(codec, step, name, value) for name, value in arguments.items()}
         recipe = call_recipe(step, packed, self.fingerprinter, shown=arguments, now=self._clock())
         untracked = ""
-        if step.policy.fresh is None and step.policy.reads is None:
+        if not step.policy.trusted:
             found = self.fingerprinter.findings([step.function])
             untracked = str(found[0]) if found else ""
         logged = None if self._calls is None else self._calls.begin(step.name, packed)
@@ -398,10 +398,10 @@ class Session:
             self._note(calls[index], "done" if index == indexes[0] else "known", done=done)
         tally.tell(calls[indexes[0]], "done", finished=len(indexes))
 
-    def _record(self, call: _Call, packed: Packed, trace: Sequence[Read], unstable: Sequence[str]) -> _Done:
+    def _record(self, call: _Call, packed: Packed, trace: Sequence[Read], doubts: Sequence[str]) -> _Done:
         recipe = call.recipe
-        if unstable:
-            recipe = with_nonce(recipe, f"{', '.join(unstable)} changed while it was read", uuid.uuid4().hex)
+        if doubts and not call.untracked:
+            recipe = with_nonce(recipe, "; ".join(doubts), uuid.uuid4().hex)
         build = Build(
             recipe.digest,
             call.step.node,
@@ -421,6 +421,7 @@ class Session:
     def _run_here(self, call: _Call, tally: _Tally) -> _Done:
         policy = call.step.policy
         codec = self._codecs[policy.pickle]
+        known = self.fingerprinter.known([call.step.function])
         self._go_on()
         while True:
             call.tries += 1
@@ -435,7 +436,7 @@ class Session:
                     heard(),
                     self._inside(call),
                     self._kept(call, opened),
-                    recording(self.fingerprinter.root, hidden=opened.names) as reads,
+                    recording(self.fingerprinter.root, hidden=opened.names, known=known) as reads,
                     _limit(policy.timeout),
                 ):
                     value = call_hidden(call.step.function, call.arguments, opened)
@@ -456,7 +457,7 @@ class Session:
             if leaked is not None:
                 del value, packed
                 raise secret_in_answer(leaked, step=call.step.name)
-            done = self._record(call, packed, list(reads), reads.unstable)
+            done = self._record(call, packed, list(reads), reads.doubts(trusted=policy.trusted))
         return _Done(value, done.trace, done.content)
 
     def _open_secrets(self, step: Step[..., object]) -> Opened:

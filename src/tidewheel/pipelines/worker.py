@@ -124,14 +124,17 @@ def run_spec(spec: bytes, *, root: Path | None = None, artifacts: str | None = N
             database = _database(outside.reveal(root, told.trial.database))
             perform(told.trial, found.function, arguments=arguments, codec=codec, root=root, database=database, opened=opened)
             return b""
-        with recording(root, hidden=opened.names) as reads:
+        known = _fingerprinter(root, told.movable).known([found.function])
+        with recording(root, hidden=opened.names, known=known) as reads:
             value = call_hidden(found.function, arguments, opened)
     packed = codec.pack(value)
     leaked = opened.holds(packed.data)
     if leaked is not None:
         raise secret_in_answer(leaked, step=found.name)
     listed = [(read.kind, read.name, read.value) for read in reads]
-    return msgspec.json.encode(Answer(msgspec.Raw(packed.data), packed.content, listed, reads.unstable))
+    return msgspec.json.encode(
+        Answer(msgspec.Raw(packed.data), packed.content, listed, reads.doubts(trusted=found.policy.trusted))
+    )
 
 
 def serve_specs(

@@ -63,7 +63,7 @@ def messages(found: CheckReport, level: str) -> list[str]:
 def test_rows_that_went_or_were_damaged_are_named_and_written_anew(project: Project, workspace: Workspace) -> None:
     found = check_project(project, workspace)
     (one,) = found.online
-    assert (found.clean, one.keys, one.values, one.mismatches) == (True, 2, 8, 0)
+    assert (found.clean, one.keys, one.values, one.mismatches) == (True, 2, 24, 0)
     rows = dict(workspace.online.scan(view_prefix(1)))
     key = next(key for key in rows if key.endswith(b"\x02"))
     workspace.online.delete(key)
@@ -82,6 +82,22 @@ def test_rows_that_went_or_were_damaged_are_named_and_written_anew(project: Proj
     assert message.endswith("Next: tidewheel admin rebuild Shop")
     rebuild_view(workspace, list_views(project)["Shop"])
     assert check_project(project, workspace).clean
+
+
+def test_a_wrong_tile_of_a_window_in_the_past_is_found_before_anybody_reads_it(tmp_path: Path) -> None:
+    body = 'earlier = tw.sum("amount", "1d", offset="7d")'
+    (tmp_path / "tidewheel.toml").write_text('project = "past"\ndefinitions = ["checked_past"]\n')
+    text = DEFINITIONS.replace('last = tw.lookup("amount")', body).replace('    total_1d = tw.sum("amount", "1d")\n', "")
+    (tmp_path / "checked_past.py").write_text(text)
+    (tmp_path / "a.csv").write_text(ROWS.replace("2026-01-01T10", "2025-12-30T10"))
+    past = load_project(tmp_path)
+    with open_workspace(tmp_path) as workspace:
+        workspace.materializer.materialize(list_views(past)["Shop"], until=parse_instant("2026-01-01T12:00:00Z"))
+        assert check_project(past, workspace).clean
+        key = next(key for key, _ in workspace.online.scan(view_prefix(1)) if key.endswith(b"\x01"))
+        workspace.online.delete(key)
+        (one,) = check_project(past, workspace).online
+        assert [(m.keys, m.feature, m.online, m.computed) for m in one.examples] == [({"shop": 1}, "earlier", 0, 5)]
 
 
 def test_files_that_came_or_changed_since_a_view_was_materialised_are_named(project: Project, workspace: Workspace) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 OnBreach = Literal["retrain", "rollback"]
 """What the platform does by itself when an alert opens."""
 
+LEAST_ROWS = 30
+"""Fewer in a window are too few to compare distributions."""
+
 METRICS = ("mae", "bias", "rmse", "accuracy", "log_loss")
 """Performance metrics that a monitor can watch; one file each in ``monitors/metrics``."""
 
@@ -150,8 +153,9 @@ def monitor(
         raise Invalid(f"unknown metric {unknown[0]!r}", where=where, fix=f"use one of {', '.join(METRICS)}")
     if webhook is not None and not re.match(r"https?://", webhook):
         raise Invalid(f"{webhook!r} is not a URL for a webhook", where=where, fix="give http://... or https://...")
-    if min_rows < 30:
-        raise Invalid(f"min_rows={min_rows} is too few to compare distributions", where=where, fix="give 30 or more")
+    if min_rows < LEAST_ROWS:
+        few = f"min_rows={min_rows} is too few to compare distributions"
+        raise Invalid(few, where=where, fix=f"give {LEAST_ROWS} or more")
     span = parse_duration(window)
     if span <= 0 or span > 366 * DAY:
         raise Invalid(f"a window of {window} cannot be watched", where=where, fix='give "1h" to "366d", such as "7d"')

@@ -129,6 +129,23 @@ class Monitors:
             monitor, log, labels=labels, baseline=baseline, start=start, end=until, version=version, on_breach=on_breach
         )
 
+    def count_due(self, monitor: Monitor, log: PredictionLog, *, version: int | None = None) -> int:
+        """How many windows :meth:`evaluate_new` would judge, asked as of the newest prediction.
+
+        Parameters
+        ----------
+        version
+            Of no window judged so far, the first one begins with the first prediction of this version.
+        """
+        newest: int | None = pc.max(log.read(columns=["at"])["at"]).as_py()
+        start = None if newest is None else self._next_start(monitor, log, version)
+        if newest is None or start is None:
+            return 0
+        ends = self._judged(monitor)
+        delays = {"drift": 0, "performance": monitor.delay}
+        wanted = [(newest - delays[kind] - ends.get(kind, start)) // monitor.window for kind in _kinds(monitor)]
+        return max(0, *wanted, 0)
+
     def list_windows(self, monitor: str, *, kind: Kind | None = None, limit: int = 1_000) -> list[WindowResult]:
         """Results, newest first."""
         query = sa.select(windows.c.result).where(windows.c.monitor == monitor)
@@ -217,14 +234,18 @@ class Monitors:
 
     def _next_start(self, monitor: Monitor, log: PredictionLog, version: int | None) -> int | None:
         """Where the kind that is furthest behind goes on."""
-        kinds = [kind for kind in KINDS if (monitor.drift if kind == "drift" else monitor.metrics)]
-        query = sa.select(windows.c.kind, sa.func.max(windows.c.end)).where(windows.c.monitor == monitor.name)
-        with self._database.read() as connection:
-            known = {kind: int(end) for kind, end in connection.execute(query.group_by(windows.c.kind)).all()}
+        known = self._judged(monitor)
+        kinds = _kinds(monitor)
         if all(kind in known for kind in kinds):
             return min(known[kind] for kind in kinds)
         first = _first(log, version, None)
         return None if first is None else first - first % min(DAY, monitor.window)
+
+    def _judged(self, monitor: Monitor) -> dict[str, int]:
+        """Up to when each kind is judged, where it ever was."""
+        query = sa.select(windows.c.kind, sa.func.max(windows.c.end)).where(windows.c.monitor == monitor.name)
+        with self._database.read() as connection:
+            return {kind: int(end) for kind, end in connection.execute(query.group_by(windows.c.kind)).all()}
 
     def _calibration(self, monitor: Monitor, baseline: pa.Table | None, version: int | None) -> Calibration | None:
         if baseline is None or baseline.num_rows == 0:
@@ -240,6 +261,10 @@ class Monitors:
                 drift=monitor.drift,
             )
         return self._calibrations[key]
+
+
+def _kinds(monitor: Monitor) -> list[Kind]:
+    return [kind for kind in KINDS if (monitor.drift if kind == "drift" else monitor.metrics)]
 
 
 def _rows(table: pa.Table, version: int | None) -> pa.Table:

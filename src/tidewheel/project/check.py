@@ -79,7 +79,7 @@ def check_project(
         with progress.doing("look at sources and views"):
             for look in (check_rows, check_freshness, check_monitors):
                 findings += look(project, workspace)
-            for one in compare_online(project, workspace, sample=sample):
+            for one in compare_online(project, workspace, sample=sample, progress=progress):
                 if isinstance(one, Finding):
                     findings.append(one)
                 else:

@@ -6,13 +6,13 @@ Nothing is written: what is wrong is told, with the command that mends it.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice, takewhile
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tidewheel.clock import DAY, Micros, format_instant
+from tidewheel.clock import Micros, format_duration, format_instant
 from tidewheel.errors import Corrupt, HistoryUnavailable, TidewheelError
 from tidewheel.features.arrivals import find_arrivals
 from tidewheel.features.case import service_of_view
@@ -20,10 +20,14 @@ from tidewheel.features.definition import FeatureView, view_of
 from tidewheel.features.prepare import prepare
 from tidewheel.features.register import Bookmark, OnlineViews
 from tidewheel.features.retrieve import retrieve
-from tidewheel.monitors.definition import Monitor
+from tidewheel.monitors.definition import LEAST_ROWS, Monitor
+from tidewheel.monitors.evaluate import KINDS
+from tidewheel.monitors.window import WindowResult
+from tidewheel.project.instants import choose_instants
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
 from tidewheel.project.parity import different
+from tidewheel.project.progress import Progress, silent
 from tidewheel.sources.definition import Source
 from tidewheel.sources.validate import told
 
@@ -100,35 +104,58 @@ def check_freshness(project: Project, workspace: Workspace) -> Iterator[Finding]
 
 
 def check_monitors(project: Project, workspace: Workspace) -> Iterator[Finding]:
-    """Monitors with an alert that lasts, or with windows that nobody has judged."""
+    """Monitors with an alert that lasts, with windows that nobody has judged, or whose newest ones could not be judged."""
     for declaration in project.graph.nodes.values():
         monitor = declaration.definition
         if not isinstance(monitor, Monitor):
             continue
         for alert in workspace.monitors.list_alerts(monitor.name, state="lasting"):
-            checks = ", ".join(
-                f"{one.column.removeprefix('f.')} {one.metric} {one.value:.3g} (limit {one.limit:.3g})"
-                for one in alert.checks[:3]
-            )
-            what = f"{declaration.id}: {alert.kind} since {format_instant(alert.first_window)}: {checks}"
+            seen = f" (seen by {alert.acknowledged_by})" if alert.acknowledged_by else ""
+            what = f"{declaration.id}: {alert.render()}{seen}"
             yield Finding("error", declaration.where, f"{what}. Next: tidewheel run {declaration.id} once it is mended")
-        times = workspace.prediction_log(monitor.deployment).read(columns=["at"])["at"]
-        judged = workspace.monitors.list_windows(monitor.name, limit=1)
-        if len(times):
-            first, last = (int(one.as_py()) for one in pc.min_max(times).values())
-            since = int(judged[0].end) if judged else first - first % min(DAY, monitor.window)
-            due = (last - since) // monitor.window
-            if due > 0:
-                what = f"{declaration.id}: {due} windows of predictions are complete and not judged"
-                yield Finding("warning", declaration.where, f"{what}. Next: tidewheel run {declaration.id}")
+        due = _count_due(workspace, monitor)
+        if due:
+            what = f"{declaration.id}: {due} windows of predictions are complete and not judged"
+            yield Finding("warning", declaration.where, f"{what}. Next: tidewheel run {declaration.id}")
+        for kind in KINDS:
+            windows = workspace.monitors.list_windows(monitor.name, kind=kind)
+            blind = list(takewhile(lambda one: one.status == "skipped", windows))
+            if blind:
+                what = f"{declaration.id}: {kind} of the newest {len(blind)} windows could not be judged"
+                since = format_instant(blind[-1].start)
+                yield Finding(
+                    "warning", declaration.where, f"{what}, since {since}: {blind[0].reason}. {_mend(monitor, blind[0])}"
+                )
 
 
-def compare_online(project: Project, workspace: Workspace, *, sample: int) -> Iterator[OnlineParity | Finding]:
-    """What views answer online for some keys, as of now and as of their newest row, against the same computed offline.
+def _count_due(workspace: Workspace, monitor: Monitor) -> int:
+    """Windows that a run of the monitor would judge now."""
+    champion = workspace.routes.current(monitor.deployment).champion
+    return workspace.monitors.count_due(
+        monitor, workspace.prediction_log(monitor.deployment), version=champion.version if champion else None
+    )
+
+
+def _mend(monitor: Monitor, window: WindowResult) -> str:
+    if window.rows >= monitor.min_rows:
+        return f"Next: tidewheel show monitor:{monitor.name}"
+    if window.kind == "performance" and window.rows == 0:
+        return "Next: give labels, by POST /labels/NAME or labels= of the monitor, or watch drift alone with metrics=()"
+    longer = f"Give the monitor a longer window than {format_duration(monitor.window)}"
+    return f"{longer}, or a min_rows of {window.rows} or less" if window.rows >= LEAST_ROWS else longer
+
+
+def compare_online(
+    project: Project, workspace: Workspace, *, sample: int, progress: Progress = silent
+) -> Iterator[OnlineParity | Finding]:
+    """What views answer online for some keys against the same computed offline: now, as of their newest row, and at instants
+    between which each tile that is held is read.
 
     Views that are behind their sources differ for that reason, and are left out.
     """
-    for where, view in _views(project):
+    views = _views(project)
+    for number, (where, view) in enumerate(views):
+        progress.step(f"compare {view.name} online and offline", number, len(views))
         mark = _bookmark(workspace, view)
         if mark is None or not sample:
             continue
@@ -156,6 +183,10 @@ def shown_keys(keys: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={value}" for name, value in keys.items()) or "everything"
 
 
+def _first(found: Iterable[OnlineMismatch]) -> tuple[OnlineMismatch, ...]:
+    return tuple(islice(found, _EXAMPLES))
+
+
 class _Compared:
     """A view online beside the same view offline.
 
@@ -176,37 +207,45 @@ class _Compared:
         self.unread: dict[str, str] = {}
 
     def parity(self, mark: Bookmark, sample: int) -> OnlineParity:
-        """A sample of keys, at two instants."""
+        """A sample of keys, each at the same instants."""
         keys = _sampled(self._workspace, self._view, sample)
         now = self._workspace.clock()
-        found: dict[tuple[int, str], OnlineMismatch] = {}
-        compared = 0
-        for at in sorted({min(mark.until, now), now}):
-            wrong, answered = self._differing(keys, at, last=at == now)
-            if wrong:  # a row may have come between the two reads
-                again = self._differing(keys, at, last=False)[0]
-                found = {place: one for place, one in wrong.items() if place in again} | found
-            compared += answered * len(self._service.names)
-        return OnlineParity(self._view.name, len(keys), compared, len(found), tuple(found.values())[:_EXAMPLES])
+        whole = [part for one in self._view.windows for part in (one.parts or (one,))]
+        instants = choose_instants(whole, closed=mark.closed, until=mark.until, now=now)
+        asked = [(key, at) for at in instants for key in keys]
+        wrong, answered = self._differing(asked, now)
+        if wrong:  # a row may have come between the two reads
+            again = self._differing([asked[place] for place in sorted({place for place, _ in wrong})], now)[0]
+            still = {(shown_keys(one.keys), one.feature, one.at) for one in again.values()}
+            wrong = {place: one for place, one in wrong.items() if (shown_keys(one.keys), one.feature, one.at) in still}
+        found: dict[tuple[str, str], OnlineMismatch] = {}
+        for one in sorted(wrong.values(), key=lambda one: (one.at != min(mark.until, now), one.at != now, one.at)):
+            found.setdefault((shown_keys(one.keys), one.feature), one)  # of several instants the one that says most
+        return OnlineParity(self._view.name, len(keys), answered * len(self._service.names), len(found), _first(found.values()))
 
-    def _differing(self, keys: Sequence[Keys], at: Micros, *, last: bool) -> tuple[dict[tuple[int, str], OnlineMismatch], int]:
-        """What differs, by key and feature, and for how many keys there was an answer."""
-        answers = self._answers(keys, at, last=last)
+    def _differing(
+        self, asked: Sequence[tuple[Keys, Micros]], now: Micros
+    ) -> tuple[dict[tuple[int, str], OnlineMismatch], int]:
+        """What differs, by question and feature, and how many questions had an answer."""
+        answers: list[Sequence[object] | None] = []
+        for at, some in groupby(asked, key=lambda one: one[1]):
+            answers += self._answers([key for key, _ in some], at, last=at >= now)
         places = [place for place, one in enumerate(answers) if one is not None]
         if not places:
             return {}, 0
         spine = {
-            key.name: pa.array([keys[place][key.name] for place in places], key.type.arrow()) for key in self._service.keys
+            key.name: pa.array([asked[place][0][key.name] for place in places], key.type.arrow()) for key in self._service.keys
         }
-        asked = pa.table(spine | {"__at": pa.array([at] * len(places), pa.int64())})
-        computed = retrieve(self._service, asked, time="__at", sources=self._workspace.sources).table
+        questions = pa.table(spine | {"__at": pa.array([asked[place][1] for place in places], pa.int64())})
+        computed = retrieve(self._service, questions, time="__at", sources=self._workspace.sources).table
         wrong = {}
         for column, name in enumerate(self._service.names):
             values = [one[column] for one in answers if one is not None]
             for row in different(pa.array(values, computed[name].type), computed[name]):
                 place = places[row]
                 offline = computed[name][row].as_py()
-                wrong[place, name] = OnlineMismatch(keys[place], name, at, values[row], offline)
+                keys, at = asked[place]
+                wrong[place, name] = OnlineMismatch(keys, name, at, values[row], offline)
         return wrong, len(places)
 
     def _answers(self, keys: Sequence[Keys], at: Micros, *, last: bool) -> list[Sequence[object] | None]:

@@ -112,3 +112,39 @@ def test_windows_of_one_hop_are_one_sweep_where_events_are_known_at_once(
     found = fold_questions(plan, Events(offsets, ts, ts + delay, pa.table({"x": values})), questions)
     assert sorted(counted.spans) == swept
     assert len(found) == len(made)
+
+
+KEEPING = [
+    *(State(fold, "integer", 1 + room, 0) for fold, room in ((Fold.LEAST, 1), (Fold.GREATEST, 1), (Fold.LAST, 1))),
+    *(State(fold, "integer", 1 + room, 0) for fold in (Fold.FIRST, Fold.SOME_LAST) for room in (1, 3)),
+    *(State(fold, "float", 1, 1) for fold in (Fold.LEAST_FLOAT, Fold.GREATEST_FLOAT, Fold.LAST_FLOAT)),
+    *(State(fold, "float", 1, room) for fold in (Fold.FIRST_FLOAT, Fold.SOME_LAST_FLOAT) for room in (1, 3)),
+]
+
+
+@pytest.mark.parametrize("form", ["imported", "interpreted"])
+@pytest.mark.parametrize("seed", range(6))
+def test_folds_that_keep_events_have_the_same_bits_without_tiles(seed: int, form: str) -> None:
+    made = sweep_kernel if form == "imported" else interpreted("sweep_kernel", kernel=interpreted("kernel"))
+    states = kernel if form == "imported" else made
+    (offsets, ts, values), questions = drawn(seed)
+    whole = np.random.default_rng(seed).integers(-9, 9, len(ts))
+    for state in KEEPING:
+        folded = states.Values(int(state.fold), state.ints, state.floats, whole, values)
+        for length, offset in ((20, 0), (400, 0), (1 << 62, 0), (60, 40), (400, 20)):
+            found = []
+            for tiled in (True, False):
+                ints = np.zeros(len(questions.keys) * state.ints, dtype=np.int64)
+                floats = np.zeros(len(questions.keys) * state.floats)
+                room = len(ts) + 3
+                held = states.States(np.empty(room * state.ints, dtype=np.int64), np.empty(room * state.floats))
+                fold = made.Fold(folded, held, states.States(ints, floats))
+                moments = states.Moments(offsets, ts, ts)
+                asked = made.Asked(questions.offsets, questions.moments, questions.order, length, HOP, offset)
+                spare = [np.empty(len(ts), dtype=np.int64) for _ in range(2)]
+                if tiled:
+                    made.sweep([fold], moments, asked, first=spare[0], known=spare[1])
+                else:
+                    made.sweep_rows(fold, moments, asked, queue=spare[0])
+                found.append((ints.tobytes(), floats.tobytes()))
+            assert found[0] == found[1], (state.fold.name, length, offset)

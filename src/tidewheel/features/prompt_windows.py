@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tidewheel.features import prompt_sweep_kernel
+from tidewheel.features.feature import Feature
 from tidewheel.features.questions import Questions
 from tidewheel.features.state import COUNT, Fold, State
 
@@ -20,18 +21,36 @@ if TYPE_CHECKING:
 _BITS = {Fold.SUM: 1, Fold.MOMENTS: 2, Fold.LEAST_FLOAT: 4, Fold.GREATEST_FLOAT: 8}
 _NONE: Floats = np.empty(0)
 _TILE_FLOATS = 6
+_MANY = 512
+"""Tiles in a window, above which extremes are sooner found by themselves."""
 
 
-def is_prompt(state: State, offset: int) -> bool:
-    """Whether a window's fold is one of those that :func:`sweep_prompt` knows.
+def is_prompt(state: State, feature: Feature) -> bool:
+    """Whether a window's fold is one of those that :func:`sweep_prompt` knows, and it has no better way.
 
     Examples
     --------
+    >>> from tidewheel.features.aggregations.count import count
     >>> from tidewheel.features.state import EXACT, MOMENTS
-    >>> is_prompt(COUNT, 0), is_prompt(MOMENTS, 0), is_prompt(MOMENTS, 60_000_000), is_prompt(EXACT, 0)
+    >>> hour, earlier = count("1h"), count("1h", offset="1h")
+    >>> is_prompt(COUNT, hour), is_prompt(MOMENTS, hour), is_prompt(MOMENTS, earlier), is_prompt(EXACT, hour)
     (True, True, False, False)
     """
-    return offset == 0 and (state == COUNT or state.fold in _BITS)
+    if feature.offset != 0 or (state != COUNT and state.fold not in _BITS):
+        return False
+    return not keeps_events(state) or feature.window <= _MANY * feature.hop
+
+
+def keeps_events(state: State) -> bool:
+    """Whether a state is some of the events that it was folded from: which they are is told without tiles.
+
+    Examples
+    --------
+    >>> from tidewheel.features.state import EXACT
+    >>> keeps_events(State(Fold.LAST, "integer", 2, 0)), keeps_events(EXACT)
+    (True, False)
+    """
+    return state.fold not in (Fold.TOTAL, Fold.SUM, Fold.MOMENTS)
 
 
 def sweep_prompt(

@@ -290,3 +290,93 @@ def sweep(folds: list, moments: Moments, asked: Asked, *, first: object, known: 
                     opened = -1  # what is not known yet comes before others once it is
             for fold in folds:
                 _copy(fold.values, fold.states, 1, fold.to, asked.rows[q])
+
+
+# ── folds whose state is some of the events ──────────────────────────────────────────────────────
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _keep_rows(fold: Fold, lo: cython.Py_ssize_t, hi: cython.Py_ssize_t, row: cython.Py_ssize_t) -> cython.void:
+    """The state of the events from ``lo`` up to ``hi``, of a fold that keeps the first ones or the last ones."""
+    values: Values = fold.values
+    floating: cython.bint = values.wf > 0
+    room: cython.Py_ssize_t = values.wf if floating else values.wi - 1
+    j: cython.Py_ssize_t
+    fold.to.ints[row * values.wi] = hi - lo
+    if hi - lo < room:
+        room = hi - lo
+    if values.fold != 9 and values.fold != 10:
+        lo = hi - room
+    for j in range(room):
+        if floating:
+            fold.to.floats[row * values.wf + j] = values.floats[lo + j]
+        else:
+            fold.to.ints[row * values.wi + 1 + j] = values.ints[lo + j]
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _outdone(values: Values, before: cython.Py_ssize_t, row: cython.Py_ssize_t) -> cython.bint:
+    """Whether an extreme can be of a later event, and not of one before it: of those alike the first is kept."""
+    if values.fold == 3:
+        return values.ints[row] < values.ints[before]
+    if values.fold == 4:
+        return values.ints[row] > values.ints[before]
+    if values.fold == 5:
+        return values.floats[row] < values.floats[before]
+    return values.floats[row] > values.floats[before]
+
+
+@cython.locals(extreme=cython.bint, best=cython.Py_ssize_t)
+def sweep_rows(fold: Fold, moments: Moments, asked: Asked, *, queue: object) -> None:
+    """As :func:`sweep`, of one fold that keeps some of its events, all known at their times: no tile is needed to tell which.
+
+    So it takes as long whatever the hop is. ``queue`` has room for the events of any key: those that may become an extreme.
+    """
+    held: cython.longlong[::1] = _items(queue)
+    values: Values = fold.values
+    key: cython.Py_ssize_t
+    q: cython.Py_ssize_t
+    lo: cython.Py_ssize_t
+    hi: cython.Py_ssize_t
+    behind: cython.Py_ssize_t
+    head: cython.Py_ssize_t
+    tail: cython.Py_ssize_t
+    nan: cython.Py_ssize_t
+    t: cython.longlong
+    extreme = 3 <= values.fold <= 6
+    for key in range(asked.offsets.shape[0] - 1):
+        lo = hi = moments.offsets[key]
+        head = tail = 0
+        nan = -1
+        for q in range(asked.offsets[key], asked.offsets[key + 1]):
+            t = asked.times[q] - asked.offset
+            lo = _ahead(moments.ts, lo, moments.offsets[key + 1], (t - asked.window) // asked.hop * asked.hop)
+            if hi < lo:
+                hi = lo
+            behind = _ahead(moments.ts, hi, moments.offsets[key + 1], t if asked.offset == 0 else t // asked.hop * asked.hop)
+            while extreme and hi < behind:
+                if values.fold >= 5 and values.floats[hi] != values.floats[hi]:
+                    nan = hi
+                else:
+                    while tail > head and _outdone(values, held[tail - 1], hi):
+                        tail -= 1
+                    held[tail] = hi
+                    tail += 1
+                hi += 1
+            hi = behind
+            if hi == lo:
+                continue
+            if not extreme:
+                _keep_rows(fold, lo, hi, asked.rows[q])
+                continue
+            while head < tail and held[head] < lo:
+                head += 1
+            best = nan if nan >= lo else held[head]
+            fold.to.ints[asked.rows[q] * values.wi] = hi - lo
+            if values.fold >= 5:
+                fold.to.floats[asked.rows[q] * values.wf] = values.floats[best]
+            else:
+                fold.to.ints[asked.rows[q] * values.wi + 1] = values.ints[best]

@@ -26,7 +26,7 @@ from tidewheel.features.encoding import Encoded, decode_lists, decode_values, en
 from tidewheel.features.events import Events
 from tidewheel.features.maps import Maps, MapSweep, Swept, When, tile_maps, window_maps
 from tidewheel.features.plan import PlannedWindow, TileGroup, WindowPlan
-from tidewheel.features.prompt_windows import is_prompt, most_tiles, sweep_prompt
+from tidewheel.features.prompt_windows import is_prompt, keeps_events, most_tiles, sweep_prompt
 from tidewheel.features.questions import Questions, order_questions
 from tidewheel.features.state import COUNT, Part, State
 from tidewheel.features.windows import FOREVER
@@ -413,7 +413,7 @@ def _prompt_columns(
     at_once = {key: one.at_once for key, one in {id(one.known): one for one in valued}.items()}
     for place, window in enumerate(wanted):
         mine = valued[window.group]
-        if window.parts or not is_prompt(plan.groups[window.group].state, window.feature.offset) or not at_once[id(mine.known)]:
+        if window.parts or not is_prompt(plan.groups[window.group].state, window.feature) or not at_once[id(mine.known)]:
             continue
         counts = plan.groups[window.group].state == COUNT  # has no values, and goes with any
         by_values = passes.setdefault((id(mine.offsets), id(mine.ts), plan.groups[window.group].hop), {})
@@ -480,23 +480,28 @@ def _sweep(
     """States of one window, for every question, of groups over the same events."""
     window, offset = span
     hop, valued = groups[0][0].hop, groups[0][1]
-    made, room = [], most_tiles(valued.offsets, valued.ts, hop)
+    moments = kernel.Moments(valued.offsets, valued.ts, valued.known)
+    asked = sweep_kernel.Asked(questions.offsets, questions.moments, questions.order, window, hop, offset)
+    by_tiles = [not (keeps_events(group.state) and valued.at_once) for group, _ in groups]
+    made, room = [], most_tiles(valued.offsets, valued.ts, hop) if any(by_tiles) else 0
     folds = []
-    for group, mine in groups:
+    for (group, mine), tiled in zip(groups, by_tiles, strict=True):
         wi, wf = group.state.ints, group.state.floats
         ints = np.zeros((len(questions.keys), wi), dtype=np.int64)
         floats = np.zeros((len(questions.keys), wf), dtype=np.float64)
-        held = kernel.States(np.empty((room + 3) * wi, dtype=np.int64), np.empty((room + 3) * wf, dtype=np.float64))
+        tiles = room + 3 if tiled else 0
+        held = kernel.States(np.empty(tiles * wi, dtype=np.int64), np.empty(tiles * wf, dtype=np.float64))
         to = kernel.States(ints.reshape(-1), floats.reshape(-1))
-        folds.append(sweep_kernel.Fold(_kernel_values(group.state, mine.values), held, to))
+        one = sweep_kernel.Fold(_kernel_values(group.state, mine.values), held, to)
+        if tiled:
+            folds.append(one)
+        else:
+            queue = np.empty(int(np.diff(valued.offsets).max(initial=0)), dtype=np.int64)
+            sweep_kernel.sweep_rows(one, moments, asked, queue=queue)
         made.append((ints, floats))
-    sweep_kernel.sweep(
-        folds,
-        kernel.Moments(valued.offsets, valued.ts, valued.known),
-        sweep_kernel.Asked(questions.offsets, questions.moments, questions.order, window, hop, offset),
-        first=np.empty(room, dtype=np.int64),
-        known=np.empty(room, dtype=np.int64),
-    )
+    if folds:
+        first, known = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
+        sweep_kernel.sweep(folds, moments, asked, first=first, known=known)
     return made
 
 

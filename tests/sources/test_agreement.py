@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from tidewheel.cli import cli
-from tidewheel.errors import Invalid
+from tidewheel.errors import Corrupt, Invalid, TypeMismatch
 from tidewheel.sources import source
 from tidewheel.sources.agreement import loses_digits
 from tidewheel.sources.read import Sources
@@ -118,6 +119,29 @@ def test_whole_numbers_that_are_doubles_in_another_file_are_told_where_they_do_n
     write(tmp_path, "parquet", {"t": [1], "id": [9007199254740993]})
     (found,) = sources.compare_files(trips)
     assert "column id is read as doubles" in found and "1 of 2 files, first 0.parquet" in found
+
+
+def test_decimals_that_are_doubles_in_another_file_are_told(sources: Sources, tmp_path: Path) -> None:
+    write(tmp_path, "parquet", {"t": [1], "fare": [Decimal("12345678901234567.89")]}, {"t": [2], "fare": [7.5]})
+    (found,) = sources.compare_files(source("trips", "*.parquet", time="t"))
+    assert "column fare is read as doubles, which keep 15 digits of the decimals in 1 of 2 files, first 0.parquet" in found
+
+
+@pytest.mark.parametrize(("one", "other"), [("text", {"x": 1}), ({"x": 1}, 5), ({"x": {"y": 1}}, {"x": "text"})])
+def test_objects_are_not_read_with_what_is_none(sources: Sources, tmp_path: Path, one: object, other: object) -> None:
+    pattern = write(tmp_path, "parquet", {"t": [1], "item": [one]}, {"t": [2], "item": [other]})
+    path = "item.x.y" if isinstance(other, dict) and other["x"] == "text" else "item.x"
+    trips = source("trips", pattern, time="t", select=f"SELECT t, {path} AS x FROM this")
+    with pytest.raises(
+        TypeMismatch, match=r"column item(\.x)? of source trips holds objects in .*\.parquet and something else in"
+    ):
+        sources.scan(trips, ["x"])
+
+
+def test_a_line_far_down_that_is_no_object_is_named(sources: Sources, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"t": 1, "fare": 2}\n' * 3 + "[1, 2]\n")
+    with pytest.raises(Corrupt, match=r"a\.jsonl:4: no JSON object"):
+        sources.scan(source("trips", "a.jsonl", time="t"), ["fare"])
 
 
 def test_what_a_double_keeps() -> None:

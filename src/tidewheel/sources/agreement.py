@@ -16,7 +16,9 @@ import pyarrow as pa
 
 from tidewheel.text import TextType
 
-Kind = Literal["", "text", "boolean", "whole numbers", "numbers", "days", "times", "times with a zone", "bytes", "others"]
+Kind = Literal[
+    "", "text", "boolean", "whole numbers", "numbers", "decimals", "days", "times", "times with a zone", "bytes", "others"
+]
 """What the values of a column are; empty where it has none."""
 
 OF_TEXT: Mapping[TextType, Kind] = {
@@ -97,7 +99,8 @@ def kind_of_arrow(type_: pa.DataType) -> Kind:
         ("text", simple.is_string(kind) or simple.is_large_string(kind) or simple.is_string_view(kind)),
         ("boolean", simple.is_boolean(kind)),
         ("whole numbers", simple.is_integer(kind)),
-        ("numbers", simple.is_floating(kind) or simple.is_decimal(kind)),
+        ("numbers", simple.is_floating(kind)),
+        ("decimals", simple.is_decimal(kind)),
         ("days", simple.is_date(kind)),
         ("bytes", simple.is_binary(kind) or simple.is_large_binary(kind) or simple.is_binary_view(kind)),
     )
@@ -187,8 +190,13 @@ def _mixed(files: Mapping[str, FileColumns], united: Mapping[str, Kind]) -> Iter
                         f"column {column} is read as text: it holds {own} in {_count(paths, files)}, and {held[text]} in {text}"
                     )
                     yield f"{what}; write it alike in all, or cast it in select"
+                    break
         elif kind == "numbers":
             paths = [path for path, one in files.items() if column.lower() in (name.lower() for name in one.beyond)]
+            exact = [path for path, own in held.items() if own == "decimals"]
+            if exact:
+                what = f"column {column} is read as doubles, which keep 15 digits of the decimals in {_count(exact, files)}"
+                yield f"{what}; write it as decimals in all files"
             if paths:
                 what = f"column {column} is read as doubles, which do not hold the whole numbers beyond 2^53"
                 yield f"{what} in {_count(paths, files)}; write it as whole numbers in all files, or as text"

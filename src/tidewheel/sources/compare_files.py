@@ -60,13 +60,13 @@ def compare_files(
         Columns of all of them as one table.
     """
     kinds = kinds_of_schema(united)
-    key = f"agree:1:{digest([source.name, [[file.path, file.digest] for file in snapshot.files], sorted(kinds.items())])}"
+    key = f"agree:2:{digest([source.name, [[file.path, file.digest] for file in snapshot.files], sorted(kinds.items())])}"
     known = recall(key)
     if known is not None:
         return msgspec.json.decode(known, type=tuple[str, ...])
     held = {}
     for file, path in zip(snapshot.files, files.paths, strict=True):
-        one = f"columns:1:{files.format}:{file.digest}"
+        one = f"columns:2:{files.format}:{file.digest}"
         found = recall(one)
         if found is None:
             found = msgspec.json.encode(_columns(files.format, path))

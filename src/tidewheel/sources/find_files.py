@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as wall
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidewheel.digest import Digest, digest, digest_chunks
-from tidewheel.errors import Conflict, MixedTimezones, NotFound
+from tidewheel.errors import Conflict, MixedTimezones, NotFound, TypeMismatch
 from tidewheel.ports.query_engine import Files
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import FileSnapshot
@@ -85,12 +85,18 @@ class FileFinder:
 
 
 def check_zones(source: Source, files: Files) -> None:
-    """An engine reads naive and aware files as one table by taking the naive ones for UTC; that guess is not ours to make."""
+    """Refuse Parquet files that an engine would read as one table by a guess that is not ours to make.
+
+    Naive and aware times: the naive ones would be taken for UTC. A column of objects that is none in another file: asked for a
+    field, DuckDB gives what happens to lie in memory.
+    """
     if files.format != "parquet" or len(files.paths) < 2:
         return
     seen: dict[str, tuple[bool, str]] = {}
+    shapes: dict[str, tuple[bool, str]] = {}
     for path in files.paths:
-        for column in pq.read_schema(path):
+        schema = pq.read_schema(path)
+        for column in schema:
             if pa.types.is_timestamp(column.type):
                 zoned = column.type.tz is not None
                 before = seen.setdefault(column.name, (zoned, path))
@@ -101,3 +107,24 @@ def check_zones(source: Source, files: Files) -> None:
                         where=column.name,
                         fix="write all files with a zone, or all without",
                     )
+        for name, is_object in _shapes(schema):
+            shape = shapes.setdefault(name, (is_object, path))
+            if shape[0] != is_object:
+                here, there = (path, shape[1]) if is_object else (shape[1], path)
+                what = f"column {name} of source {source.name} holds objects in {here} and something else in {there}"
+                raise TypeMismatch(what, where=name, fix="write it alike in all files")
+
+
+def _shapes(schema: pa.Schema) -> Iterator[tuple[str, bool]]:
+    """Of each column, and of each field in objects, whether it is an object."""
+
+    def inside(name: str, kind: pa.DataType) -> Iterator[tuple[str, bool]]:
+        if pa.types.is_null(kind):
+            return
+        yield name.lower(), pa.types.is_struct(kind)
+        if pa.types.is_struct(kind):
+            for place in range(kind.num_fields):
+                yield from inside(f"{name}.{kind.field(place).name}", kind.field(place).type)
+
+    for column in schema:
+        yield from inside(column.name, column.type)

@@ -212,14 +212,12 @@ def _has_lines(path: str) -> bool:
 
 
 def _first_no_object(paths: Sequence[str]) -> str | None:
-    """The first line that is JSON and no object; what is no JSON is told by the engine."""
+    """The first line that is no object; what is no JSON is told by the engine."""
     for path in paths:
         with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.strip():
-                    if not line.decode("utf-8-sig").lstrip().startswith("{"):
-                        return f"{path}:{number}"
-                    break
+                if line.strip() and not line.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+                    return f"{path}:{number}"
     return None
 
 

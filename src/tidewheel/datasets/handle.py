@@ -145,6 +145,11 @@ class Dataset:
         return digest(["dataset-1", self.train.digest, self.test.digest, views])
 
     @property
+    def rows(self) -> Digest:
+        """Digest of both splits, whatever rows of the sources they were made from: all that a model learns from."""
+        return digest(["dataset-rows-1", self.train.digest, self.test.digest])
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Names of the features, in the model's order."""
         return self.train.features

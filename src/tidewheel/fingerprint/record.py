@@ -331,6 +331,15 @@ def verify(reads: Sequence[Read], root: Path) -> list[Read]:
     return changed
 
 
+def verified(reads: Iterable[Read], root: Path) -> list[Read]:
+    """What of some recorded reads is as it was when they were made, after the work that made them.
+
+    >>> verified([Read("env", "TIDEWHEEL_DOCTEST", None), Read("env", "TIDEWHEEL_DOCTEST", "1")], Path("."))
+    [Read(kind='env', name='TIDEWHEEL_DOCTEST', value=None)]
+    """
+    return [read for read in reads if current_value(read, root) == read.value]
+
+
 def current_value(read: Read, root: Path) -> str | None:
     """What a read would give now."""
     if read.kind == "env":

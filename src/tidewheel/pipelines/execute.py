@@ -25,6 +25,7 @@ from tidewheel.artifacts.store import ArtifactStore
 from tidewheel.clock import SECOND, Clock, Micros, format_duration, system_clock
 from tidewheel.digest import Digest
 from tidewheel.errors import Corrupt, Invalid, NotFound, StepFailed, TidewheelError
+from tidewheel.fingerprint.known import NOTHING, Known
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Recipe
 from tidewheel.fingerprint.record import Recording, current_recording, heard, recording, unheard, verify
@@ -188,7 +189,9 @@ class Session:
             raise KeyboardInterrupt
 
     @contextmanager
-    def active(self, *, calls: CallLog | None = None, printing: Printing | None = None) -> Iterator[Recording]:
+    def active(
+        self, *, calls: CallLog | None = None, printing: Printing | None = None, known: Known = NOTHING
+    ) -> Iterator[Recording]:
         """Run steps that are called inside of the block; the answer records what the block and its steps read.
 
         ``calls`` are those of the run that the block belongs to, when it is one, and ``printing`` keeps what they print. A
@@ -198,7 +201,7 @@ class Session:
         try:
             with (
                 nullcontext() if printing is None else printing.active(),
-                recording(self.fingerprinter.root) as reads,
+                recording(self.fingerprinter.root, known=known) as reads,
                 running(self),
                 self._following(),
             ):

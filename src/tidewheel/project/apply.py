@@ -169,6 +169,7 @@ class _Runner:
             self.steps.append(Step(declaration.id, built=False, seconds=0.0, summary=summary))
         self.builds[declaration.id] = build
         context.builds[declaration.id] = build
+        context.surveyor.learn(declaration, build)
         content = build.content if declaration.kind in CONTENT_KINDS else recipe.digest
         context.contents[declaration.id] = content
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -18,13 +19,16 @@ from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, MissingExtra
 from tidewheel.features.definition import FeatureView, Transform, view_of
 from tidewheel.features.transform_check import check_transform
+from tidewheel.fingerprint.known import Known
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Recipe
+from tidewheel.fingerprint.record import verified
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Build
 from tidewheel.models.definition import ModelDefinition
 from tidewheel.models.train import train_model
 from tidewheel.models.version import ModelVersion
+from tidewheel.pipelines.calls import CallLog
 from tidewheel.pipelines.execute import Session
 from tidewheel.project.load import Project
 from tidewheel.project.open import Workspace
@@ -167,6 +171,22 @@ def _tried(dataset: Dataset, transforms: Sequence[Transform]) -> Iterator[str]:
             yield f"transform {transform.name} runs {facts.offline}, {facts.microseconds:.1f} us a row"
 
 
+@dataclass(frozen=True, slots=True)
+class _Traced:
+    """A session that takes down what the model's function and its steps read, as far as it stands still."""
+
+    session: Session
+    known: Known
+    trace: list[Read]
+
+    @contextmanager
+    def active(self, *, calls: CallLog) -> Iterator[None]:
+        """Steps called inside of the block belong to the run."""
+        with self.session.active(calls=calls, known=self.known) as reads:
+            yield
+        self.trace.extend(verified(reads, self.session.fingerprinter.root))
+
+
 def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:
     """Train and register a model version; it becomes challenger where there is a champion."""
     definition, workspace = declaration.definition, context.workspace
@@ -182,12 +202,13 @@ def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe)
         progress=context.progress.step,
     )
     workspace.equip(session)
+    trace: list[Read] = []
     try:
         version = train_model(
             definition,
             context.dataset(node_id("training_set", definition.data.name)),
             runs=workspace.runs,
-            session=session,
+            session=_Traced(session, workspace.fingerprinter.known([definition.function]), trace),
             registry=workspace.registry,
             recipe=recipe.digest,
             project_snapshot=context.code,
@@ -205,7 +226,8 @@ def build_model(context: BuildContext, declaration: Declaration, recipe: Recipe)
             version.model, CHALLENGER, version.version, actor=workspace.actor, reason=context.reason or "trained"
         )
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(version.metrics.items()))
-    return Built(version.content, json.dumps({"version": version.name}).encode(), f"{version.name}: {metrics}")
+    output = json.dumps({"version": version.name}).encode()
+    return Built(version.content, output, f"{version.name}: {metrics}", tuple(trace))
 
 
 def build_gate(context: BuildContext, declaration: Declaration, recipe: Recipe) -> Built:

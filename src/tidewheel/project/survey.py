@@ -6,17 +6,19 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from tidewheel.datasets.handle import Dataset
 from tidewheel.digest import Digest, digest
 from tidewheel.errors import ImpureTransform, TidewheelError
 from tidewheel.features.columns import check_columns, feature_type
 from tidewheel.features.definition import Transform, view_of
 from tidewheel.features.transform_check import check_transform, offline_form
 from tidewheel.fingerprint.recipe import Component, Recipe
+from tidewheel.fingerprint.record import verify
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.environment import is_node
 from tidewheel.ledger.record import Build, Ledger
 from tidewheel.pipelines.definition import Step
-from tidewheel.pipelines.recipe import name_secrets
+from tidewheel.pipelines.recipe import name_secrets, with_reads
 from tidewheel.project.armed import arm
 from tidewheel.project.cost import Rates, estimate
 from tidewheel.project.load import Project
@@ -33,7 +35,7 @@ from tidewheel.sources.column_basis import basis_of
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import Snapshot
 
-ALGORITHMS: Mapping[str, int] = {"source": 1, "view": 1, "training_set": 1, "model": 1}
+ALGORITHMS: Mapping[str, int] = {"source": 1, "view": 1, "training_set": 1, "model": 2}
 """Version of what each kind of build does; raised when the same definition would give another result."""
 
 _MAX_NAMED_FILES = 200
@@ -61,6 +63,7 @@ class Surveyor:
         self.workspace = workspace
         self._own: dict[NodeId, dict[str, Component]] = {}
         self._beside: dict[NodeId, Digest] = {}
+        self._rows: dict[NodeId, Digest] = {}
         self.snapshots: dict[NodeId, Snapshot] = {}
 
     def recipe(self, declaration: Declaration, contents: Mapping[NodeId, Digest]) -> Recipe:
@@ -74,9 +77,29 @@ class Surveyor:
             above = self._project.graph.nodes[upstream]
             if used is not None and above.id == used.node:
                 components.update(self._by_column(above, used, content))
+            elif upstream in self._rows and declaration.kind == "model":
+                components[f"upstream:{upstream}"] = Component(self._rows[upstream], where=above.where, stands_for=content)
             else:
                 components[f"upstream:{upstream}"] = Component(content, where=above.where)
-        return Recipe(declaration.kind, components)
+        recipe = Recipe(declaration.kind, components)
+        known = declaration.kind == "model" and all(upstream in contents for upstream in declaration.upstream)
+        return self._as_read(recipe) if known else recipe
+
+    def learn(self, declaration: Declaration, build: Build) -> None:
+        """Take note of what a build made: of a training set its rows, since a model hangs on nothing behind them."""
+        if declaration.kind == "training_set":
+            self._rows[declaration.id] = Dataset.from_json(self.workspace.artifacts, build.output).rows
+
+    def _as_read(self, recipe: Recipe) -> Recipe:
+        """The recipe with what the code's own reads give now, where that is not what they gave when it was built."""
+        root = self.workspace.root
+        while True:
+            build = self.workspace.ledger.find_build(recipe.digest)
+            moved = [] if build is None else verify(build.trace, root)
+            changed = with_reads(recipe, moved, root)
+            if not moved or changed.digest == recipe.digest:
+                return recipe
+            recipe = changed
 
     def _by_column(self, above: Declaration, used: UsedColumns, content: Digest) -> dict[str, Component]:
         """What of a source decides the columns that are used: its data and all of its definition but the select, which rows the
@@ -155,6 +178,7 @@ class Surveyor:
                 if build is not None:
                     builds[node] = build
                     contents[node] = build.content
+                    self.learn(declaration, build)
             else:
                 contents[node] = recipe.digest
         complete = {recipes[n].digest: n for n in recipes if n not in pending and n not in builds and _is_built(graph.nodes[n])}

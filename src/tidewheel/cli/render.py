@@ -335,6 +335,11 @@ def render_garbage(found: Garbage, *, dry_run: bool) -> str:
     )
     if found.partial_bytes:
         lines.append(f"half-written files {would}removed, {size_text(found.partial_bytes)}")
+    if found.logs:
+        old = [[one.run[:12], format_instant(one.printed_at), size_text(one.size_bytes)] for one in found.logs]
+        lines.append(table(["logs of", "printed", "bytes"], old))
+        size = size_text(sum(one.size_bytes for one in found.logs))
+        lines.append(f"logs of {len(found.logs)} runs that nothing points at {would or 'are '}removed, {size}")
     return "\n".join(lines)
 
 

@@ -235,7 +235,7 @@ def rebuild(view: str, folder: Path, workspace: str | None, as_json: bool) -> No
 @admin.command()
 @click.option("--dry-run", is_flag=True, help="List what would go, with sizes, and stop.")
 @click.option("--keep-history", default=20, show_default=True, help="Moves of each environment that can be gone back to.")
-@click.option("--keep", default="30d", show_default=True, help="Moves and builds that are younger stay.")
+@click.option("--keep", default="30d", show_default=True, help="Moves, builds and logs that are younger stay.")
 @click.option(
     "--grace", default="1d", show_default=True, help="How long an artifact stays that nothing points at; at least 2h."
 )

@@ -13,6 +13,7 @@ from tidewheel.digest import Digest
 from tidewheel.errors import Invalid, NotFound
 from tidewheel.ledger.collect import GARBAGE, Marked, Retention, mark, retire
 from tidewheel.ledger.definition import NodeId
+from tidewheel.project.collect_logs import OldLogs, collect_logs
 from tidewheel.project.open import Workspace
 from tidewheel.project.read_faces import forget_faces
 
@@ -44,6 +45,9 @@ class Garbage:
         Of these, what is gone now; with a dry run, what would be.
     partial_bytes
         Half-written files of writers that were killed.
+    logs
+        What the steps of runs have printed that nobody points at, and that is older than what is kept: gone, or with a dry run
+        what would be.
     """
 
     builds: tuple[UnreachedBuild, ...]
@@ -52,6 +56,7 @@ class Garbage:
     removed: int
     removed_bytes: int
     partial_bytes: int
+    logs: tuple[OldLogs, ...] = ()
 
     @property
     def waiting(self) -> int:
@@ -125,7 +130,9 @@ class _Collection:
             UnreachedBuild(one.id, one.node, one.ended_at, sum(unreached.get(Digest(name), 0) for name in one.digests))
             for one in marked.unreached
         )
-        return Garbage(told, len(unreached), sum(unreached.values()), len(gone), sum(gone.values()), partial)
+        young = Micros(self._now - max(self._kept.span, self._grace))
+        logs = collect_logs(self._workspace, before=young, reached=marked.reached, dry_run=self._dry_run)
+        return Garbage(told, len(unreached), sum(unreached.values()), len(gone), sum(gone.values()), partial, logs)
 
     def _mark_in(self, connection: Connection) -> Marked:
         return mark(connection, self._kept, now=self._now, read=self._blob)

@@ -112,14 +112,23 @@ def repeat(
         with progress.doing(f"build {build.node} again"):
             pickle = "pickle" if workspace.configuration.allow_pickle else "safe"
             command = [str(python), "-m", "tidewheel.project.rebuild", str(clean), build.node]
-            _run([*command, pickle], clean, node=build.node, engine=workspace.configuration.engine, timeout=timeout)
+            run_apart([*command, pickle], clean, node=build.node, engine=workspace.configuration.engine, timeout=timeout)
         return _Comparison(workspace, clean, tolerance).compare(build, origin)
 
 
-def _run(command: Sequence[str], folder: Path, *, node: NodeId, engine: str, timeout: Micros | None) -> None:
+def run_apart(command: Sequence[str], folder: Path, *, node: NodeId, engine: str, timeout: Micros | None) -> None:
     """Run to the end, or end it with everything that it started.
 
     The engine's URL may hold a password, and arguments are seen by all: it goes in by standard input.
+
+    Raises
+    ------
+    StepFailed
+        When it fails, with what it has said; or when it takes longer than the timeout.
+
+    Examples
+    --------
+    >>> run_apart(["true"], Path("."), node=NodeId("model:eta"), engine="duckdb", timeout=None)
     """
     with subprocess.Popen(
         command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -70,7 +71,15 @@ class RunLogs:
         """The file of one try, which is there once something was printed."""
         return self.folder / quote(run, safe="") / f"{call:06d}.{attempt:03d}.{quote(step, safe='')[:_NAME_CHARACTERS]}.log"
 
-    def list(self, run: str, step: str | None = None, *, attempt: int | None = None, call: int | None = None) -> list[StepLog]:
+    def list_folders(self) -> builtins.list[tuple[str, Path]]:
+        """Runs that have printed something, each with its folder, in the order of their names."""
+        if not self.folder.is_dir():
+            return []
+        return [(unquote(path.name), path) for path in sorted(self.folder.iterdir()) if path.is_dir()]
+
+    def list(
+        self, run: str, step: str | None = None, *, attempt: int | None = None, call: int | None = None
+    ) -> builtins.list[StepLog]:
         """Those that were printed to, by call and try.
 
         Raises

@@ -145,6 +145,7 @@ def run_pipeline(
                     job.outputs.extend(DatasetFacts(f"step:{name}") for name in sorted(counted.steps))
     except KeyboardInterrupt as error:
         if not run.cancelled_by:
+            progress.note(f"run {run.id} is stopped: run it again to go on: finished steps are not run twice")
             raise
         raise Cancelled(
             f"run {run.id} was cancelled by {run.cancelled_by}", fix="run it again to go on: finished steps are not run twice"

@@ -28,7 +28,11 @@ def helpers(arguments: Sequence[str], *, count: int = 1, quiet: bool = True) -> 
         command = [sys.executable, "-m", "tidewheel", *arguments, "--tethered"]
         started.extend(
             subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL if quiet else None
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if quiet else None,
+                process_group=0,  # Ctrl-C is for who started it, and lets go: told twice, it hung at its end
             )
             for _ in range(count)
         )

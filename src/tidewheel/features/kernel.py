@@ -436,12 +436,31 @@ def _add_known(
     t: cython.longlong,
     to: States,
     number: cython.Py_ssize_t,
-) -> cython.void:
-    """Add the values in ``row:rows`` that lie before ``until`` and are known at ``t``, one by one."""
+) -> cython.Py_ssize_t:
+    """Add the values in ``row:rows`` that lie before ``until`` and are known at ``t``, one by one.
+
+    The row behind them, or -1 where some are not known.
+    """
+    known: cython.bint = True
     while row < rows and moments.ts[row] < until:
         if moments.known[row] <= t:
             _add(values, row, to, number)
+        else:
+            known = False
         row += 1
+    return row if known else -1
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _copy(values: Values, states: States, by: cython.Py_ssize_t, number: cython.Py_ssize_t) -> cython.void:
+    """Put one state in the place of another."""
+    j: cython.Py_ssize_t
+    for j in range(values.wi):
+        states.ints[number * values.wi + j] = states.ints[by * values.wi + j]
+    for j in range(values.wf):
+        states.floats[number * values.wf + j] = states.floats[by * values.wf + j]
 
 
 def fold_windows(
@@ -450,7 +469,8 @@ def fold_windows(
     """Fold the window of every query: closed tiles in time order, then the values of the open tile one by one, where the window
     reaches it: one that lies in the past is whole tiles.
 
-    Queries that follow each other with the same closed tiles fold those once, so sort queries by key and time. A closed tile
+    Queries that follow each other with the same closed tiles fold those once, and each value of the open tile once, so sort
+    queries by key and time. A closed tile
     with a value not yet known at the time asked is folded again from its known values; where these are not here the query is
     ``blocked``. ``scratch`` has room for two states.
     """
@@ -467,11 +487,15 @@ def fold_windows(
     have_key: cython.longlong = -1
     have_i0: cython.Py_ssize_t = -1
     have_i1: cython.Py_ssize_t = -1
+    have_end: cython.longlong = 0
+    have_t: cython.longlong = 0
+    row: cython.Py_ssize_t = -1
     all_known: cython.bint
     for q in range(queries.keys.shape[0]):
         key = queries.keys[q]
         t = queries.times[q]
         if key < 0:
+            row = -1
             continue
         rows = moments.offsets[key + 1]
         end = (t - queries.offset) // hop * hop
@@ -480,6 +504,7 @@ def fold_windows(
         )
         i1 = _first_at(tiles.start, i0, tiles.offsets[key + 1], end)
         if key != have_key or i0 != have_i0 or i1 != have_i1:
+            row = -1
             _clear(values, scratch, 0)
             all_known = True
             for tile in range(i0, i1):
@@ -496,6 +521,12 @@ def fold_windows(
             have_key = key if all_known else -1
             have_i0 = i0
             have_i1 = i1
-        _merge(values, scratch, 0, to, q)
+        if row >= 0 and end == have_end and t >= have_t:  # goes on from where the query before it was
+            _copy(values, to, q - 1, q)
+        else:
+            _merge(values, scratch, 0, to, q)
+            row = _first_at(moments.ts, moments.offsets[key], rows, end)
         if queries.offset == 0:
-            _add_known(values, moments, _first_at(moments.ts, moments.offsets[key], rows, end), rows, t, t, to, q)
+            row = _add_known(values, moments, row, rows, t, t, to, q)
+        have_end = end
+        have_t = t

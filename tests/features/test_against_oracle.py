@@ -230,6 +230,8 @@ def run(form: ModuleType, sweep_form: ModuleType, fold_code: int, seed: int) -> 
     blocked = np.zeros(asked, dtype=np.uint8)
     moments = form.Moments(offsets, ts, known)
     codes, times = chance.integers(-1, keys, asked), chance.integers(-600, 600, asked)
+    if seed > 1:  # in order each question goes on from the one before it
+        codes, times = (one[np.lexsort((times, codes))] for one in (codes, times))
     form.fold_windows(
         values,
         moments,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tidewheel.errors import NotFound
+from tidewheel.errors import Invalid, NotFound
 from tidewheel.project.open import open_workspace
 
 
@@ -33,3 +33,10 @@ def test_two_checkouts_of_a_project_on_one_server_do_not_meet(
 def test_a_store_that_there_is_not_is_told(tmp_path: Path) -> None:
     with open_workspace(project(tmp_path / "x", "redi://host")) as workspace, pytest.raises(NotFound, match="redi"):
         _ = workspace.online
+
+
+def test_a_store_without_a_place_is_told_how_to_write_it(tmp_path: Path) -> None:
+    with open_workspace(project(tmp_path / "p", "memory://")) as workspace, pytest.raises(Invalid) as caught:
+        _ = workspace.online
+    assert caught.value.fix is not None
+    assert 'write "memory"' in caught.value.fix

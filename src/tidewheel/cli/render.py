@@ -206,6 +206,11 @@ def render_check(report: CheckReport) -> str:
             f"    {m.prediction_id}  {m.feature}: served {m.served!r}, computed {m.computed!r} at {format_instant(m.at)}"
             for m in parity.examples
         ]
+        if parity.mismatches:
+            lines += [
+                "    next: rows that came after an answer, with an earlier time, make such a difference; available= of a source",
+                "    says when its rows are known. Where there are none, tidewheel explain shows what a number is made of",
+            ]
     return "\n".join(lines)
 
 

@@ -407,7 +407,8 @@ class Workspace:
         scheme, separator, rest = url.partition("://")
         if separator and not rest:
             where = f"tidewheel.toml [workspace.{self.configuration.name}]"
-            raise Invalid(f"{without_password(url)!r} names no place", where=where)
+            fix = f'write "{scheme}" for its default place, or name one behind {scheme}://'
+            raise Invalid(f"{without_password(url)!r} names no place", where=where, fix=fix)
         return url if separator else f"{scheme}://{self.home / default}"
 
 

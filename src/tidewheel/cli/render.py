@@ -208,8 +208,8 @@ def render_check(report: CheckReport) -> str:
         ]
         if parity.mismatches:
             lines += [
-                "    next: rows that came after an answer, with an earlier time, make such a difference; available= of the",
-                "    source says when its rows are known. Where there are none, tidewheel explain shows what a number is made of",
+                "    next: rows that came after an answer, with an earlier time, make a difference; available= of the",
+                "    source says when its rows are known. If there are none, tidewheel explain shows what made a number",
             ]
     return "\n".join(lines)
 

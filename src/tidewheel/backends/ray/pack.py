@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,11 @@ PACK_BYTES = 256 << 20
 
 _CODE = (".py", ".so", ".pyd", ".toml")
 _SKIPPED = frozenset({"__pycache__", "node_modules"})
+_SETTINGS = "tidewheel.toml"
+_REFERENCE = re.compile(r"\$\{\w+\}")
+_USER = re.compile(r"://[^/@\s:]*:(.+)@")  # to the last @: a password may hold one, or a slash
+_ARGUMENT = re.compile(r"[?&][^=&]*(?:password|passwd|secret|token|api_?key|access_?key)[^=&]*=([^&]+)", re.IGNORECASE)
+_KEY = re.compile(r"(?:password|passwd|token|api_?key|access_?key)$", re.IGNORECASE)
 
 Signature = Digest
 
@@ -45,7 +52,8 @@ class Packer:
         Raises
         ------
         Invalid
-            When together they are more than 256 MiB.
+            When together they are more than 256 MiB, or when ``tidewheel.toml`` has a password in clear: the pack lies in
+            Ray's object store and on the disks of the nodes, where others may read it.
         """
         found = list(_list_files(self._root, ""))
         # Size and times alone would miss an edit within one tick of the clock; a replaced file has another number.
@@ -59,9 +67,19 @@ class Packer:
                     where=str(self._root),
                     fix="keep data outside of the project's folder, or in a hidden folder, and pass it to steps as tables",
                 )
+            self._refuse_passwords()
             data = self._zip([name for name, _ in found])
             self._packed, self._signature = (digest_bytes(data), data), signature
         return self._packed
+
+    def _refuse_passwords(self) -> None:
+        file = self._root / _SETTINGS
+        if file.is_file() and (told := list_passwords(file.read_text())):
+            raise Invalid(
+                f"{_SETTINGS} has a password in clear ({', '.join(told)}), and goes with the project's code to Ray's nodes",
+                where=str(file),
+                fix="write ${NAME} in its place, and set that variable here and where Ray's nodes start",
+            )
 
     def _zip(self, names: list[str]) -> bytes:
         made = io.BytesIO()
@@ -70,6 +88,32 @@ class Packer:
                 # One date for all: the same files make the same bytes.
                 archive.writestr(zipfile.ZipInfo(name), Path(self._root, name).read_bytes(), zipfile.ZIP_DEFLATED, 1)
         return made.getvalue()
+
+
+def list_passwords(text: str) -> list[str]:
+    """Names of settings that hold a password or a key in clear, not by ``${NAME}``; never the values.
+
+    Examples
+    --------
+    >>> list_passwords('[workspace.prod]\\ndatabase = "postgresql://tide:s3cret@db/tide"')
+    ['workspace.prod.database']
+    >>> list_passwords('[workspace.prod]\\ndatabase = "postgresql://tide:${DB_PASSWORD}@db/tide"')
+    []
+    """
+    return list(_find_passwords(tomllib.loads(text), ""))
+
+
+def _find_passwords(value: object, name: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from _find_passwords(below, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for below in value:
+            yield from _find_passwords(below, name)
+    elif isinstance(value, str):
+        held = [*_USER.findall(value), *_ARGUMENT.findall(value), *([value] if _KEY.search(name) else [])]
+        if any(_REFERENCE.sub("", one) for one in held):
+            yield name
 
 
 def unpack(data: bytes, folder: Path) -> None:

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -127,6 +128,14 @@ def test_windows_of_integers_are_those_of_the_oracle(facts: list[Fact], asked: A
             assert column == wanted
 
 
+@given(facts_of(values, created=False), asked_rows, st.integers(0, 20))
+def test_an_exact_tail_begins_where_the_window_begins(facts: list[Fact], asked: Asked, back: int) -> None:
+    span = 30 * MINUTE - 7
+    made = {"ends": sum("x", timedelta(microseconds=span), tail="exact", offset=timedelta(microseconds=back * MINUTE + back))}
+    wanted = [oracle.window(facts, key, t, span, 1, offset=back * (MINUTE + 1)) for key, t in asked]
+    assert answer(view(made), facts, asked, DataType.INT64)["ends"] == [oracle.aggregate("sum", inside) for inside in wanted]
+
+
 @given(facts_of(floats, created=False), asked_rows, st.randoms(use_true_random=False))
 def test_windows_of_floats_are_those_of_the_oracle_in_any_order_of_arrival(
     facts: list[Fact], asked: Asked, chance: random.Random
@@ -143,6 +152,7 @@ def test_windows_of_floats_are_those_of_the_oracle_in_any_order_of_arrival(
 def test_stored_tiles_and_raw_events_give_the_same_bits(facts: list[Fact], asked: Asked, closed_at: int) -> None:
     made = windows() | {"word": last("w", "30m", hop="5m"), "least": min("w", "30m", hop="5m")}
     made["some"] = sum("x", "1h", hop="20m", where="x > 0")
+    made["exact"] = sum("x", "25m", tail="exact")
     schema = Schema((Field("k", DataType.INT64), Field("x", DataType.FLOAT64), Field("w", DataType.STRING)))
     plan = plan_windows(view(made), schema)
     watermark = closed_at * MINUTE

@@ -140,6 +140,7 @@ def test_windows_are_those_of_the_oracle_in_any_order_of_arrival(name: str) -> N
 def test_stored_tiles_and_raw_events_give_the_same_bits(name: str) -> None:
     made = {f"f{span}": make(name, span_of(span), hop=f"{hop}m") for span, hop in SPANS}
     made |= {"back": make(name, "30m", hop="5m", offset="10m"), "some": make(name, "1h", hop="20m", where="x > 0")}
+    made["exact"] = make(name, "30m", tail="exact")
     schema = Schema((Field("k", DataType.INT64), Field("x", DataType.FLOAT64), Field("w", DataType.STRING)))
     words = {} if name in ("sum", "mean", "std", "std_pop", "var", "var_pop", "ratio", "quantile", "histogram") else dict(made)
     if name == "top_k":

@@ -31,6 +31,7 @@ def every() -> dict[str, Feature]:
     for name in aggregations.names():
         made[name] = make(name, "30m", hop="5m")
         made[f"{name}_back"] = make(name, "1h", hop="20m", offset="40m", where="x > 0")
+        made[f"{name}_exact"] = make(name, "50m", tail="exact")
         made[f"{name}_ever"] = make(name, "forever", hop="1h")
     for name in [one for one in made if one.split("_ever")[0].removesuffix("_back") in KEEPING]:
         told = {field: getattr(made[name], field) for field in made[name].__dataclass_fields__}

@@ -78,6 +78,22 @@ def test_e6_an_unknown_key_has_empty_windows_and_a_null_key_has_none() -> None:
     assert fold(ALL, EVENTS, [(2, "00:11"), (None, "00:11")]) == [EMPTY, dict.fromkeys(ALL)]
 
 
+def test_an_exact_tail_starts_the_window_at_its_length_before_the_time_asked() -> None:
+    exact = {
+        "ends": sum("x", "10m", tail="exact"),
+        "hop": sum("x", "10m", hop="5m"),
+        "both": sum("x", "10m", hop="5m", tail="exact"),
+    }
+    data = [(1, "00:01:00", 1), (1, "00:01:30", 10), (1, "00:11:00", 100)]
+    asked = [(1, "00:11:00"), (1, "00:11:00.000001"), (1, "00:11:30"), (1, "00:11:31")]
+    found = fold(exact, data, asked)
+    assert [one["ends"] for one in found] == [11, 110, 110, 100]
+    assert [one["hop"] for one in found] == [11, 111, 111, 111]
+    assert [one["both"] for one in found] == [one["ends"] for one in found]
+    with pytest.raises(BadWindow, match="tail is 'soft'"):
+        sum("x", "10m", tail="soft")  # type: ignore[arg-type]
+
+
 def test_e8_means_and_deviations_of_tiles_merge() -> None:
     data = [(1, "00:01", 10), (1, "00:02", 20), (1, "00:03", 30), (1, "00:06", 100)]
     (found,) = fold(ALL, data, [(1, "00:10")])

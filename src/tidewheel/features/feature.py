@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Literal
 
 from tidewheel.clock import Micros, parse_duration
-from tidewheel.errors import Invalid
+from tidewheel.errors import BadWindow, Invalid
 from tidewheel.features.windows import FOREVER, check_offset, check_window, choose_hop
 
 Duration = str | timedelta
 Scalar = bool | int | float | str | bytes | None
+Tail = Literal["exact"]
 Options = tuple[tuple[str, Scalar | tuple[Scalar, ...]], ...]
 _NONE = Micros(0)
 
@@ -111,6 +112,27 @@ def lookup(column: str, *, fill: Literal["last_known"] | None = None, default: S
     if fill not in (None, "last_known"):
         raise Invalid(f"fill is {fill!r}", where=column, fix='omit fill, or write fill="last_known"')
     return Feature("lookup", column, fill=fill, default=default)
+
+
+def grain(hop: Duration | None, tail: Tail | None) -> Duration | None:
+    """The hop of a window as declared: ``tail="exact"`` makes it a microsecond, whatever else is said.
+
+    Such a window starts at ``t - window`` itself, not at the border of a hop before it, and one with an offset ends at
+    ``t - offset``. It keeps a state for every instant that has an event, in place of one a hop.
+
+    Raises
+    ------
+    BadWindow
+        For another tail.
+
+    Examples
+    --------
+    >>> grain("1h", None), grain("1h", "exact")
+    ('1h', datetime.timedelta(microseconds=1))
+    """
+    if tail not in (None, "exact"):
+        raise BadWindow(f"tail is {tail!r}", where="tail", fix='omit tail, or write tail="exact"')
+    return hop if tail is None else timedelta(microseconds=1)
 
 
 def window_feature(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.aggregations.distinct import codes
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import Fold, Part, State
 from tidewheel.schema import DataType
 
@@ -38,6 +38,7 @@ def approx_distinct(
     window: Duration = "forever",
     *,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -49,7 +50,7 @@ def approx_distinct(
     >>> approx_distinct("merchant", "365d").aggregation
     'approx_distinct'
     """
-    return window_feature("approx_distinct", column, window, hop=hop, where=where, default=default, offset=offset)
+    return window_feature("approx_distinct", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset)
 
 
 def registers(column: pa.Array) -> tuple[Integers, Integers]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.errors import Invalid
 from tidewheel.features.aggregations import Aggregation, Ended
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import COUNT, Ending
 from tidewheel.schema import DataType
 
@@ -19,6 +19,7 @@ def count(
     window: Duration | None = None,
     *,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -31,10 +32,10 @@ def count(
     (True, 'amount')
     """
     if window is None:
-        return window_feature("count", None, column, hop=hop, where=where, default=default, offset=offset)
+        return window_feature("count", None, column, hop=grain(hop, tail), where=where, default=default, offset=offset)
     if not isinstance(column, str):
         raise Invalid(f"{column!r} is not a column", where="count", fix='write count("column", "1h") or count("1h")')
-    return window_feature("count", column, window, hop=hop, where=where, default=default, offset=offset)
+    return window_feature("count", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset)
 
 
 def _finish(one: Ended) -> tuple[Values, There]:

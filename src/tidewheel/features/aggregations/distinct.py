@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from tidewheel.clock import DAY, format_duration
 from tidewheel.errors import Invalid, UnboundedState
 from tidewheel.features.aggregations import Aggregation, Ended
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import RANKED, Fold, Part, State
 from tidewheel.features.windows import FOREVER
 from tidewheel.schema import DataType
@@ -27,6 +27,7 @@ def distinct(
     *,
     limit: int | None = None,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -55,7 +56,9 @@ or give limit=
     if limit is not None and limit < 1:
         raise Invalid(f"distinct with limit={limit}", where=column, fix="give a limit above 0, or none")
     options = () if limit is None else (("limit", limit),)
-    made = window_feature("distinct", column, window, hop=hop, where=where, default=default, offset=offset, options=options)
+    made = window_feature(
+        "distinct", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset, options=options
+    )
     if limit is None:
         check_bounded(made, "use approx_distinct, or give limit=")
     return made

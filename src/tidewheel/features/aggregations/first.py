@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidewheel.features.aggregations import Aggregation, column_type
 from tidewheel.features.aggregations.last import finish
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import Ending, Fold, State, selecting
 from tidewheel.schema import DataType
 
@@ -14,6 +14,7 @@ def first(
     window: Duration = "forever",
     *,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -25,7 +26,7 @@ def first(
     >>> first("merchant", "30d").aggregation
     'first'
     """
-    return window_feature("first", column, window, hop=hop, where=where, default=default, offset=offset)
+    return window_feature("first", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset)
 
 
 def _state(kind: DataType | None, _feature: Feature) -> State | None:

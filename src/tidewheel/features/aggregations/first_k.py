@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.errors import Invalid
 from tidewheel.features.aggregations import Aggregation, Ended, column_type
-from tidewheel.features.feature import Duration, Feature, Options, window_feature
+from tidewheel.features.feature import Duration, Feature, Options, Tail, grain, window_feature
 from tidewheel.features.state import Fold, State, selecting
 from tidewheel.schema import LISTS, DataType
 
@@ -23,6 +23,7 @@ def first_k(
     *,
     k: int,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     offset: Duration | None = None,
 ) -> Feature:
@@ -33,7 +34,9 @@ def first_k(
     >>> first_k("merchant", "30d", k=3).option("k")
     3
     """
-    return window_feature("first_k", column, window, hop=hop, where=where, offset=offset, options=some("first_k", k))
+    return window_feature(
+        "first_k", column, window, hop=grain(hop, tail), where=where, offset=offset, options=some("first_k", k)
+    )
 
 
 def some(name: str, k: int) -> Options:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.errors import Invalid
 from tidewheel.features.aggregations import Aggregation, Ended
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import FLOATS, INTEGERS, Fold, State
 from tidewheel.schema import DataType
 
@@ -25,6 +25,7 @@ def histogram(
     edges: Sequence[float] | None = None,
     buckets: Sequence[Scalar] | None = None,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     offset: Duration | None = None,
 ) -> Feature:
@@ -61,7 +62,7 @@ def histogram(
         options = (("buckets", tuple(buckets or ())),)
         if not buckets or len(set(buckets)) < len(buckets) or None in buckets:
             raise Invalid(f"buckets {buckets!r}", where=column, fix="name at least one value, each once, and no null")
-    return window_feature("histogram", column, window, hop=hop, where=where, offset=offset, options=options)
+    return window_feature("histogram", column, window, hop=grain(hop, tail), where=where, offset=offset, options=options)
 
 
 @dataclass(frozen=True, slots=True)

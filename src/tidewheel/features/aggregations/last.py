@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended, column_type
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import Ending, Fold, State, selecting
 from tidewheel.schema import DataType
 
@@ -18,6 +18,7 @@ def last(
     window: Duration = "forever",
     *,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -29,7 +30,7 @@ def last(
     >>> last("merchant", "30d").hop
     86400000000
     """
-    return window_feature("last", column, window, hop=hop, where=where, default=default, offset=offset)
+    return window_feature("last", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset)
 
 
 def _state(kind: DataType | None, _feature: Feature) -> State | None:

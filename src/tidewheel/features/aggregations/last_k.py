@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidewheel.features.aggregations import Aggregation, column_type
 from tidewheel.features.aggregations.first_k import finish_some, room, some
-from tidewheel.features.feature import Duration, Feature, window_feature
+from tidewheel.features.feature import Duration, Feature, Tail, grain, window_feature
 from tidewheel.features.state import Fold, State, selecting
 from tidewheel.schema import LISTS, DataType
 
@@ -15,6 +15,7 @@ def last_k(
     *,
     k: int,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     offset: Duration | None = None,
 ) -> Feature:
@@ -25,7 +26,7 @@ def last_k(
     >>> last_k("merchant", "30d", k=3).option("k")
     3
     """
-    return window_feature("last_k", column, window, hop=hop, where=where, offset=offset, options=some("last_k", k))
+    return window_feature("last_k", column, window, hop=grain(hop, tail), where=where, offset=offset, options=some("last_k", k))
 
 
 def _state(kind: DataType | None, feature: Feature) -> State | None:

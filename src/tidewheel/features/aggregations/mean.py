@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.aggregations.sum import compensated, state_of
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import DECIMAL, EXACT, SUM, Ending
 from tidewheel.schema import DataType
 
@@ -21,6 +21,7 @@ def mean(
     window: Duration = "forever",
     *,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -32,7 +33,7 @@ def mean(
     >>> mean("minutes", "1d", where="minutes < 600").where
     'minutes < 600'
     """
-    return window_feature("mean", column, window, hop=hop, where=where, default=default, offset=offset)
+    return window_feature("mean", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset)
 
 
 def _finish(one: Ended) -> tuple[Values, There]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.errors import Invalid
 from tidewheel.features.aggregations import Aggregation, Ended
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import FLOATS, Fold, Part, State
 from tidewheel.schema import DataType
 
@@ -35,6 +35,7 @@ def quantile(
     *,
     q: float,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -51,7 +52,9 @@ def quantile(
     if not 0 <= q <= 1:
         raise Invalid(f"q is {q!r}", where=f"quantile({column})", fix="give a share from 0 to 1")
     options = (("q", float(q)),)
-    return window_feature("quantile", column, window, hop=hop, where=where, default=default, offset=offset, options=options)
+    return window_feature(
+        "quantile", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset, options=options
+    )
 
 
 def bins(column: pa.Array) -> tuple[Integers, None]:

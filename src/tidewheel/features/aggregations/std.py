@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import FLOATS, INTEGERS, MOMENTS, Ending, State
 from tidewheel.schema import DataType
 
@@ -21,6 +21,7 @@ def std(
     window: Duration = "forever",
     *,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -32,7 +33,7 @@ def std(
     >>> std("amount", "1d").aggregation
     'std'
     """
-    return window_feature("std", column, window, hop=hop, where=where, default=default, offset=offset)
+    return window_feature("std", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset)
 
 
 def moments(kind: DataType | None, _feature: Feature) -> State | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.errors import FeatureOverflow
 from tidewheel.features.aggregations import Aggregation, Ended
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import DECIMAL, EXACT, FLOATS, INTEGERS, SUM, TOO_LARGE, Ending, State
 from tidewheel.schema import DataType
 
@@ -22,6 +22,7 @@ def sum(
     window: Duration = "forever",
     *,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -33,7 +34,7 @@ def sum(
     >>> sum("amount", "7d").hop
     3600000000
     """
-    return window_feature("sum", column, window, hop=hop, where=where, default=default, offset=offset)
+    return window_feature("sum", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset)
 
 
 def state_of(kind: DataType | None, _feature: Feature) -> State | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tidewheel.features.aggregations import Aggregation, Ended, column_type
 from tidewheel.features.aggregations.distinct import check_bounded, keeping
 from tidewheel.features.aggregations.first_k import room, some
-from tidewheel.features.feature import Duration, Feature, window_feature
+from tidewheel.features.feature import Duration, Feature, Tail, grain, window_feature
 from tidewheel.features.state import FLOATS, Part, State
 from tidewheel.schema import LISTS, DataType
 
@@ -21,6 +21,7 @@ def top_k(
     *,
     k: int,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     offset: Duration | None = None,
 ) -> Feature:
@@ -36,7 +37,7 @@ def top_k(
     >>> top_k("merchant", "7d", k=3).option("k")
     3
     """
-    made = window_feature("top_k", column, window, hop=hop, where=where, offset=offset, options=some("top_k", k))
+    made = window_feature("top_k", column, window, hop=grain(hop, tail), where=where, offset=offset, options=some("top_k", k))
     check_bounded(made, "give a window of at most 31d, or count known values with histogram(buckets=)")
     return made
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tidewheel.features.aggregations import Aggregation, Ended
 from tidewheel.features.aggregations.std import moments
-from tidewheel.features.feature import Duration, Feature, Scalar, window_feature
+from tidewheel.features.feature import Duration, Feature, Scalar, Tail, grain, window_feature
 from tidewheel.features.state import Ending
 from tidewheel.schema import DataType
 
@@ -19,6 +19,7 @@ def var_pop(
     window: Duration = "forever",
     *,
     hop: Duration | None = None,
+    tail: Tail | None = None,
     where: str | None = None,
     default: Scalar = None,
     offset: Duration | None = None,
@@ -30,7 +31,7 @@ def var_pop(
     >>> var_pop("amount", "1d").aggregation
     'var_pop'
     """
-    return window_feature("var_pop", column, window, hop=hop, where=where, default=default, offset=offset)
+    return window_feature("var_pop", column, window, hop=grain(hop, tail), where=where, default=default, offset=offset)
 
 
 def _finish(one: Ended) -> tuple[Values, There]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -255,3 +256,36 @@ def test_nodes_do_not_see_the_driver_s_folder(cluster: RayCluster, far: Workspac
     with far.session.active():
         assert [each.name for each in cluster.hidden.iterdir()]
         assert far.steps().look(str(cluster.hidden)) == ""
+
+
+SECRET_STEPS = """
+@tw.step(reads=[], secrets={"TOKEN": tw.secret("shop/token")})
+def asks(x):
+    print("token is", os.environ["TOKEN"])
+    return len(os.environ["TOKEN"])
+"""
+
+
+def test_a_secret_reaches_its_step_and_is_in_nothing_that_ray_or_the_project_keeps(cluster: RayCluster, tmp_path: Path) -> None:
+    value = f"canary{uuid.uuid4().hex}"
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "token").write_text(value)
+    root = cluster.hidden / "secrets"
+    root.mkdir()
+    (root / "tidewheel.toml").write_text('project = "shop"\n')
+    blobs = ArtifactStore.open(f"file://{root / '.tidewheel' / 'artifacts'}")
+    command = [sys.executable, "-m", "tidewheel", "exec", "--serve"]
+    executor = open_executor(command=command, url=f"ray://{cluster.address}", cargo=Cargo(root, blobs))
+    with ExitStack() as stack:
+        stack.callback(executor.close)
+        far = stack.enter_context(workspace(root, SECRET_STEPS, executor=executor))
+        far.session.secrets_url = f"file://{tmp_path}"
+        stack.enter_context(far.session.active())
+        assert far.steps().asks(1) == len(value)
+        ray_folder = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+        folders = (root, cluster.hidden.parent, ray_folder)
+        kept = [file for folder in folders for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+        assert any(file.suffix == ".db" for file in kept)
+        assert any(file.name.startswith("raylet") for file in kept)
+        assert not [file for file in kept if value.encode() in file.read_bytes()]
+        assert value not in str([ray._private.state.jobs(), ray.get_runtime_context().runtime_env, far.told])

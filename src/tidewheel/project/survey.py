@@ -31,6 +31,7 @@ from tidewheel.project.sample_rows import find_sample
 from tidewheel.project.serviceable import is_serviceable
 from tidewheel.project.used_columns import UsedColumns, used_columns
 from tidewheel.project.wording import describe
+from tidewheel.schema import Schema
 from tidewheel.sources.column_basis import basis_of
 from tidewheel.sources.definition import Source
 from tidewheel.sources.snapshot import Snapshot
@@ -242,22 +243,30 @@ def make_plan(
     """
     surveyor = Surveyor(project, workspace)
     plan, survey = plan_and_survey(project, surveyor, ledger=workspace.ledger, environment=environment)
+    schemas: dict[int, Schema | None] = {}
     for change in plan.changes:
         declaration = project.graph.nodes.get(change.node)
         if change.builds and declaration is not None and (only is None or change.node in only):
-            _check_view(workspace, declaration)
+            _check_view(workspace, declaration, schemas)
     plan = measure_plan(project, workspace, plan, snapshots=survey.snapshots, thorough=thorough)
     return replace(restrict(plan, only), warnings=tuple(_compared(project, workspace, survey.snapshots, only)))
 
 
-def _check_view(workspace: Workspace, declaration: Declaration) -> None:
-    """Refuse a view over columns that its source does not have, or that have the wrong types, before anything runs."""
+def _check_view(workspace: Workspace, declaration: Declaration, schemas: dict[int, Schema | None]) -> None:
+    """Refuse a view over columns that its source does not have, or that have the wrong types, before anything runs.
+
+    What has been found of sources is kept in ``schemas``: many views share one.
+    """
     if declaration.kind != "view":
         return
     view = view_of(cast("type", declaration.definition))
-    try:
-        schema = workspace.sources.schema(view.source)
-    except TidewheelError:  # said by who needs the rows
+    if id(view.source) not in schemas:
+        try:
+            schemas[id(view.source)] = workspace.sources.schema(view.source)
+        except TidewheelError:  # said by who needs the rows
+            schemas[id(view.source)] = None
+    schema = schemas[id(view.source)]
+    if schema is None:
         return
     try:
         check_columns(view, schema)

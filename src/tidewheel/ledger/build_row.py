@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-
-import sqlalchemy as sa
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tidewheel.clock import Micros
 from tidewheel.digest import Digest
@@ -33,20 +32,19 @@ def dump_build(build: Build) -> dict[str, object]:
     }
 
 
-def load_build(row: sa.Row[*tuple[object, ...]]) -> Build:
-    """The build of a row of ``builds``."""
-    found = row._mapping
-    reads: Sequence[tuple[str, str, str | None]] = json.loads(found["trace"])
+def load_build(row: Mapping[Any, Any]) -> Build:
+    """The build of a row of ``builds``, by column."""
+    reads: Sequence[tuple[str, str, str | None]] = json.loads(row["trace"])
     return Build(
-        recipe=Digest(found["recipe"]),
-        node=NodeId(found["node"]),
-        content=Digest(found["content"]),
-        output=bytes(found["output"]),
+        recipe=Digest(row["recipe"]),
+        node=NodeId(row["node"]),
+        content=Digest(row["content"]),
+        output=bytes(row["output"]),
         trace=tuple(Read(kind, name, value) for kind, name, value in reads),  # type: ignore[arg-type]  # as it was dumped
-        started_at=Micros(found["started_at"]),
-        ended_at=Micros(found["ended_at"]),
-        actor=found["actor"],
-        id=found["id"],
-        cpu_seconds=found["cpu_seconds"],
-        cost=found["cost"],
+        started_at=Micros(row["started_at"]),
+        ended_at=Micros(row["ended_at"]),
+        actor=row["actor"],
+        id=row["id"],
+        cpu_seconds=row["cpu_seconds"],
+        cost=row["cost"],
     )

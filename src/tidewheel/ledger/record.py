@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from tidewheel.clock import Clock, Micros
 from tidewheel.database.open import Database
+from tidewheel.database.statement import Statement
 from tidewheel.digest import PREFIX, Digest
 from tidewheel.errors import NotFound
 from tidewheel.fingerprint.recipe import Component, Recipe
@@ -67,7 +68,7 @@ class Ledger:
         """Keep a recipe, with where its components stand and what they show; idempotent."""
         found = recipe.digest
         with self.database.read() as connection:
-            known = connection.execute(_KNOWN_OF_NODE, {"recipe": found, "node": node}).first() is not None
+            known = bool(_KNOWN_OF_NODE.run(connection, {"recipe": found, "node": node}))
             if known and not _new_edges(connection, recipe):
                 return
         with self.database.write() as connection:
@@ -79,12 +80,12 @@ class Ledger:
         _see_node(connection, node, recipe, now, known.text)
         if not known.recipe:
             row = {"digest": found, "kind": recipe.kind, "components": _dump_components(recipe), "created_at": now}
-            connection.execute(_INSERT_RECIPE, row)
+            _INSERT_RECIPE.run(connection, row)
         edges = _new_edges(connection, recipe) if known.recipe else _edges(recipe)
         if edges:
             connection.execute(recipe_upstreams.insert(), edges)
         if not known.of_node:
-            connection.execute(_INSERT_OF_NODE, {"recipe": found, "node": node})
+            _INSERT_OF_NODE.run(connection, {"recipe": found, "node": node})
 
     def get_recipe(self, digest: Digest) -> Recipe:
         """The recipe of that digest.
@@ -128,19 +129,20 @@ class Ledger:
         with self.database.write() as connection:
             known = _look(connection, build.recipe, build.node)
             if known.build:
-                return load_build(connection.execute(_LIVE_BUILD, {"recipe": build.recipe}).one())
+                (row,) = _LIVE_BUILD.run(connection, {"recipe": build.recipe})
+                return load_build(row)
             if recipe is not None:
                 self._put(connection, build.node, recipe, known)
             else:
                 _see_node(connection, build.node, None, self._clock(), known.text)
-            connection.execute(_INSERT_BUILD, dump_build(build))
+            _INSERT_BUILD.run(connection, dump_build(build))
         return build
 
     def find_build(self, recipe: Digest) -> Build | None:
         """The build of a recipe, when there is one."""
         with self.database.read() as connection:
-            row = connection.execute(_LIVE_BUILD, {"recipe": recipe}).first()
-        return None if row is None else load_build(row)
+            rows = _LIVE_BUILD.run(connection, {"recipe": recipe})
+        return load_build(rows[0]) if rows else None
 
     def find_builds(self, recipes: Collection[Digest]) -> dict[Digest, Build]:
         """The builds that there are of the recipes, in one query."""
@@ -148,7 +150,7 @@ class Ledger:
         with self.database.read() as connection:
             for batch in _batches(recipes):
                 for row in connection.execute(sa.select(builds).where(builds.c.live.in_(batch))):
-                    found[Digest(row.recipe)] = load_build(row)
+                    found[Digest(row.recipe)] = load_build(row._mapping)
         return found
 
     def list_builds(self, node: NodeId, *, limit: int = 50) -> list[Build]:
@@ -156,7 +158,7 @@ class Ledger:
         query = sa.select(builds).where(builds.c.node == node, builds.c.live.is_not(None))
         with self.database.read() as connection:
             rows = connection.execute(query.order_by(builds.c.number.desc()).limit(limit)).all()
-        return [load_build(row) for row in rows]
+        return [load_build(row._mapping) for row in rows]
 
     def list_spent(self, nodes: Collection[NodeId], *, limit: int) -> dict[NodeId, list[tuple[float, float | None]]]:
         """Seconds, and seconds of processors, that the last builds of many nodes took, newest first, in one query."""
@@ -178,7 +180,7 @@ class Ledger:
         same = sa.or_(builds.c.id.startswith(beginning, autoescape=True), builds.c.recipe.startswith(prefix, autoescape=True))
         with self.database.read() as connection:
             rows = connection.execute(sa.select(builds).where(same).order_by(builds.c.number.desc()).limit(limit)).all()
-        return [load_build(row) for row in rows]
+        return [load_build(row._mapping) for row in rows]
 
     def retire_build(self, recipe: Digest, *, actor: str, reason: str) -> bool:
         """Stop answering with a build whose output is damaged or lost, so that the recipe is built again; the record stays.
@@ -273,17 +275,21 @@ class Ledger:
         return self.memory.recall([key]).get(key)
 
 
-_KNOWN_OF_NODE = sa.select(recipe_nodes.c.recipe).where(
+_OF_NODE = sa.select(recipe_nodes.c.recipe).where(
     recipe_nodes.c.recipe == sa.bindparam("recipe"), recipe_nodes.c.node == sa.bindparam("node")
 )
-_LIVE_BUILD = sa.select(builds).where(builds.c.live == sa.bindparam("recipe"))
-_INSERT_RECIPE, _INSERT_OF_NODE, _INSERT_BUILD = recipes.insert(), recipe_nodes.insert(), builds.insert()
-_INSERT_NODE = nodes.insert()
-_KNOWN = sa.select(
-    sa.select(nodes.c.text).where(nodes.c.id == sa.bindparam("node")).scalar_subquery().label("text"),
-    sa.exists().where(recipes.c.digest == sa.bindparam("recipe")).label("recipe"),
-    _KNOWN_OF_NODE.exists().label("of_node"),
-    sa.exists().where(builds.c.live == sa.bindparam("recipe")).label("build"),
+_KNOWN_OF_NODE = Statement(_OF_NODE)
+_LIVE_BUILD = Statement(sa.select(builds).where(builds.c.live == sa.bindparam("recipe")))
+_INSERT_RECIPE, _INSERT_OF_NODE, _INSERT_BUILD, _INSERT_NODE = (
+    Statement(each.insert()) for each in (recipes, recipe_nodes, builds, nodes)
+)
+_KNOWN = Statement(
+    sa.select(
+        sa.select(nodes.c.text).where(nodes.c.id == sa.bindparam("node")).scalar_subquery().label("text"),
+        sa.exists().where(recipes.c.digest == sa.bindparam("recipe")).label("recipe"),
+        _OF_NODE.exists().label("of_node"),
+        sa.exists().where(builds.c.live == sa.bindparam("recipe")).label("build"),
+    )
 )
 """Statements that run for every step, made once: to make one takes longer than SQLite takes to answer it."""
 
@@ -298,15 +304,15 @@ class _Known(NamedTuple):
 
 
 def _look(connection: Connection, recipe: Digest, node: NodeId) -> _Known:
-    row = connection.execute(_KNOWN, {"recipe": recipe, "node": node}).one()
-    return _Known(row[0], bool(row[1]), bool(row[2]), bool(row[3]))
+    (row,) = _KNOWN.run(connection, {"recipe": recipe, "node": node})
+    return _Known(cast("str | None", row["text"]), bool(row["recipe"]), bool(row["of_node"]), bool(row["build"]))
 
 
 def _see_node(connection: Connection, node: NodeId, recipe: Recipe | None, now: Micros, known: str | None) -> None:
     told = {} if recipe is None else {n: p.note or p.value for n, p in recipe.components.items() if n.startswith("meta:")}
     text = " ".join(told[name] for name in sorted(told)).lower().replace("\x00", " ")
     if known is None:
-        connection.execute(_INSERT_NODE, {"id": node, "text": text, "seen_at": now})
+        _INSERT_NODE.run(connection, {"id": node, "text": text, "seen_at": now})
     elif text and text != known:
         connection.execute(nodes.update().where(nodes.c.id == node).values(text=text))
 

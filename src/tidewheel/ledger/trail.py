@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from tidewheel.database.open import Database
+from tidewheel.database.statement import Statement
 from tidewheel.digest import Digest
 from tidewheel.ledger.build import Build
 from tidewheel.ledger.build_row import load_build
 from tidewheel.ledger.tables import builds, trails
 
-_FOLLOW = sa.select(builds).join(trails, trails.c.recipe == builds.c.live).where(trails.c.first == sa.bindparam("first"))
+_FOLLOW = Statement(
+    sa.select(builds).join(trails, trails.c.recipe == builds.c.live).where(trails.c.first == sa.bindparam("first"))
+)
 
 
 class Trails:
@@ -36,8 +39,8 @@ class Trails:
     def find(self, first: Digest) -> dict[Digest, Build]:
         """The builds of a recipe and of all that was asked for after it, the last time, in one query."""
         with self._database.read() as connection:
-            rows = connection.execute(_FOLLOW, {"first": first}).all()
-        return {Digest(row.recipe): load_build(row) for row in rows}
+            found = map(load_build, _FOLLOW.run(connection, {"first": first}))
+        return {build.recipe: build for build in found}
 
     def put(self, asked: Sequence[Digest]) -> None:
         """Keep what was asked for, at least one recipe, each once."""

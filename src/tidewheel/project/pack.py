@@ -1,7 +1,7 @@
 """Pack a project's code into one artifact, and unpack it: a model version keeps the code it was trained with.
 
-Only code is packed (``*.py``, ``*.sql``, ``tidewheel.toml``), never data or secrets; the archive is the same to the bit
-for the same files, so an unchanged project is stored once.
+Only code is packed (``*.py``, ``*.sql``, ``tidewheel.toml``), never data; secrets stay outside as long as the settings name
+them by ``${NAME}``. The archive is the same to the bit for the same files, so an unchanged project is stored once.
 """
 
 from __future__ import annotations

@@ -187,6 +187,24 @@ def test_a_handle_with_parts_of_another_table_is_corrupt(store: ArtifactStore) -
         _ = Table(store, one.digest, two.parts).num_rows
 
 
+def test_chosen_columns_are_a_handle_whose_content_is_theirs(store: ArtifactStore) -> None:
+    rows = pa.table({"a": [1, 2], "b": ["x", None], "c": [0.5, 1.5]})
+    table = Table.write(store, rows)
+    chosen = table.select(["c", "a"])
+    assert chosen.arrow().equals(rows.select(["c", "a"]))
+    assert pa.table(chosen).equals(rows.select(["c", "a"]))
+    assert chosen.schema.names == ["c", "a"] == list(chosen.column_digests)
+    assert chosen == Table.write(store, rows.select(["c", "a"])) != table.select(["a", "c"])
+    assert Table.from_json(store, chosen.to_json()).select(["a"]).arrow().to_pydict() == {"a": [1, 2]}
+    assert table.select([]).num_rows == 2
+    with pytest.raises(NotFound, match="no column 'b'"):
+        chosen.arrow(["b"])
+    with pytest.raises(NotFound, match="no column 'b'"):
+        chosen.select(["b"])
+    with pytest.raises(Invalid, match="named twice"):
+        table.select(["a", "a"])
+
+
 def test_damaged_parts_are_corrupt(store: ArtifactStore, tmp_path: Path) -> None:
     table = Table.write(store, pa.table({"a": [1]}))
     next((tmp_path / "artifacts").rglob(table.parts[0])).write_bytes(b"PAR1damagedPAR1")

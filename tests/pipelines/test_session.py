@@ -6,10 +6,12 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.counting import calls
 from tests.pipelines.workspace import workspace
 
+from tidewheel.artifacts.table import Table
 from tidewheel.errors import Invalid, StepFailed, UnsafeFormat
 from tidewheel.pipelines import definition as pipelines
 from tidewheel.pipelines.execute import _pause
@@ -64,6 +66,22 @@ def test_an_edit_of_a_helper_runs_and_of_a_comment_does_not(tmp_path: Path) -> N
         with ws.session.active():
             assert ws.steps().double(4) == 8
         assert len(ws.marks) == before + 1, "going back to the first code is known"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_column_that_is_not_handed_over_runs_nothing(tmp_path: Path, stored: bool) -> None:
+    text = "@tw.step\ndef total(table):\n    mark('total')\n    return sum(pa.table(table)['a'].to_pylist())"
+    with workspace(tmp_path, f"import pyarrow as pa\n{text}") as ws:
+
+        def made(**columns: list[int]) -> pa.Table | Table:
+            table = pa.table({"a": [1, 2], "b": [3, 4]} | columns)
+            return Table.write(ws.session.artifacts, table) if stored else table
+
+        steps = ws.steps()
+        with ws.session.active():
+            for columns, runs in (({}, 1), ({"b": [5, 6]}, 1), ({"a": [1, 3]}, 2)):
+                steps.total(made(**columns).select(["a"]))
+                assert len(ws.marks) == runs
 
 
 def test_equal_numbers_of_other_types_are_other_arguments(tmp_path: Path) -> None:

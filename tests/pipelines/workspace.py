@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sqlite3
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -68,15 +69,24 @@ class Workspace:
     def queries(self, told: list[str]) -> Iterator[None]:
         """Collect the statements that look into the database inside of the block."""
 
-        def hear(connection: object, cursor: object, statement: str, *_: object) -> None:
+        def hear(statement: str) -> None:
             if statement.lstrip().upper().startswith("SELECT"):
                 told.append(statement)
 
-        sa.event.listen(sa.Engine, "before_cursor_execute", hear)
+        def taken(connection: sqlite3.Connection, *_: object) -> None:
+            connection.set_trace_callback(hear)
+
+        def given_back(connection: sqlite3.Connection, *_: object) -> None:
+            connection.set_trace_callback(None)
+
+        # By SQLite itself: what runs for every step does not pass through SQLAlchemy.
+        sa.event.listen(sa.Pool, "checkout", taken)
+        sa.event.listen(sa.Pool, "checkin", given_back)
         try:
             yield
         finally:
-            sa.event.remove(sa.Engine, "before_cursor_execute", hear)
+            sa.event.remove(sa.Pool, "checkout", taken)
+            sa.event.remove(sa.Pool, "checkin", given_back)
 
     @property
     def marks(self) -> list[str]:

@@ -46,10 +46,13 @@ class Table:
     True
     """
 
-    def __init__(self, store: ArtifactStore, digest: Digest, parts: tuple[Digest, ...]) -> None:
+    def __init__(
+        self, store: ArtifactStore, digest: Digest, parts: tuple[Digest, ...], *, columns: tuple[str, ...] | None = None
+    ) -> None:
         self._store = store
         self.digest = digest
         self.parts = parts
+        self._columns = columns
 
     @classmethod
     def write(cls, store: ArtifactStore, data: pa.Table | pa.RecordBatchReader | ArrowStream) -> Table:
@@ -84,6 +87,33 @@ class Table:
         parts.append(store.put(_parquet(last, {_COLUMNS: json.dumps([rows, columns])})))
         return cls(store, _digest(rows, columns), tuple(parts))
 
+    def select(self, columns: Sequence[str]) -> Table:
+        """A handle to some columns of the same rows, in this order: nothing is copied, and other columns are not its content.
+
+        A step that is given such a handle is not run again when another column changes.
+
+        Raises
+        ------
+        NotFound
+            When there is no such column.
+        Invalid
+            When one is named twice.
+
+        Examples
+        --------
+        >>> store = ArtifactStore.open("memory:///")
+        >>> before = Table.write(store, pa.table({"zone": [1, 2], "trips": [10, 30]}))
+        >>> after = Table.write(store, pa.table({"zone": [1, 2], "trips": [10, 31]}))
+        >>> before == after, before.select(["zone"]) == after.select(["zone"])
+        (False, True)
+        """
+        chosen = tuple(columns)
+        if len(set(chosen)) != len(chosen):
+            raise Invalid(f"a column is named twice: {', '.join(chosen)}", where="columns", fix="name each once")
+        self._chosen(chosen)
+        found = _digest(self.num_rows, {name: self.column_digests[name] for name in chosen})
+        return Table(self._store, found, self.parts, columns=chosen)
+
     @cached_property
     def column_digests(self) -> Mapping[str, Digest]:
         """Digest of each column, in order."""
@@ -97,8 +127,8 @@ class Table:
     @cached_property
     def schema(self) -> pa.Schema:
         """The Arrow schema."""
-        schema: pa.Schema = pq.read_schema(self._store.path_or_buffer(self.parts[-1]))
-        return schema.remove_metadata()
+        schema: pa.Schema = pq.read_schema(self._store.path_or_buffer(self.parts[-1])).remove_metadata()
+        return schema if self._columns is None else pa.schema([schema.field(name) for name in self._columns])
 
     def arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows, as they were written.
@@ -140,13 +170,16 @@ class Table:
 
     def to_json(self) -> str:
         """The handle as text: its digest and the digests of its parts."""
-        return json.dumps({"digest": self.digest, "parts": list(self.parts)})
+        chosen = {} if self._columns is None else {"columns": list(self._columns)}
+        return json.dumps({"digest": self.digest, "parts": list(self.parts), **chosen})
 
     @classmethod
     def from_json(cls, store: ArtifactStore, text: str | bytes) -> Table:
         """The handle that :meth:`to_json` wrote."""
         found = json.loads(text)
-        return cls(store, Digest(found["digest"]), tuple(Digest(part) for part in found["parts"]))
+        chosen = found.get("columns")
+        parts = tuple(Digest(part) for part in found["parts"])
+        return cls(store, Digest(found["digest"]), parts, columns=None if chosen is None else tuple(chosen))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Table) and other.digest == self.digest
@@ -164,6 +197,8 @@ class Table:
     def _told(self) -> tuple[int, dict[str, Digest]]:
         metadata = pq.read_metadata(self._store.path_or_buffer(self.parts[-1])).metadata or {}
         rows, columns = json.loads(metadata.get(_COLUMNS.encode(), b"[0, {}]"))
+        if self._columns is not None:
+            columns = {name: columns.get(name, "") for name in self._columns}
         if _digest(rows, columns) != self.digest:
             raise Corrupt(f"the parts of table {self.digest} are not its own", fix="build it again: tidewheel apply")
         return rows, columns

@@ -20,6 +20,8 @@ from tests.fingerprint.edits import Case
 
 from tidewheel.database.open import Database
 
+pytestmark = pytest.mark.slow
+
 NIGHTLY: dict[str, Case] = {**edits.CASES, **edits_of_files.CASES}
 CASES: dict[str, Case] = {**NIGHTLY, **edits_again.CASES}
 

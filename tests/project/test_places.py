@@ -20,6 +20,8 @@ import time
 
 import tidewheel as tw
 
+pytestmark = pytest.mark.slow
+
 user = tw.entity("user", uid=int)
 events = tw.source("events", "data/*.csv", time="ts")
 

@@ -19,8 +19,6 @@ from pathlib import Path
 
 import tidewheel as tw
 
-pytestmark = pytest.mark.slow
-
 shop = tw.entity("shop", shop_id=int)
 visits = tw.source("visits", "data/visits.csv", time="t")
 asked = tw.source("asked", "data/asked.csv", time="t")

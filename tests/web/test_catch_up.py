@@ -27,8 +27,6 @@ from pathlib import Path
 from tidewheel.clock import Micros
 from tidewheel.project.load import load_project
 from tidewheel.project.open import open_workspace
-
-pytestmark = pytest.mark.slow
 now = Micros(int(sys.argv[1]))
 source = load_project(Path.cwd()).graph.nodes["source:sales"].definition
 with open_workspace(Path.cwd(), clock=lambda: now) as workspace:

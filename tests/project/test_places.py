@@ -15,12 +15,12 @@ from tidewheel.project.open import open_workspace
 from tidewheel.project.run_pipeline import run_pipeline
 from tidewheel.project.survey import make_plan
 
+pytestmark = pytest.mark.slow
+
 DEFINITIONS = """\
 import time
 
 import tidewheel as tw
-
-pytestmark = pytest.mark.slow
 
 user = tw.entity("user", uid=int)
 events = tw.source("events", "data/*.csv", time="ts")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tidewheel.clock import Micros, parse_duration
 from tidewheel.errors import BadWindow, Invalid
-from tidewheel.features.windows import FOREVER, check_offset, check_window, choose_hop
+from tidewheel.features.windows import EXACT, FOREVER, check_offset, check_window, choose_hop
 
 Duration = str | timedelta
 Scalar = bool | int | float | str | bytes | None
@@ -132,7 +132,7 @@ def grain(hop: Duration | None, tail: Tail | None) -> Duration | None:
     """
     if tail not in (None, "exact"):
         raise BadWindow(f"tail is {tail!r}", where="tail", fix='omit tail, or write tail="exact"')
-    return hop if tail is None else timedelta(microseconds=1)
+    return hop if tail is None else timedelta(microseconds=EXACT)
 
 
 def window_feature(

@@ -8,6 +8,9 @@ from tidewheel.errors import BadWindow
 FOREVER = Micros(1 << 62)
 """The window that holds every event before the time asked."""
 
+EXACT = Micros(1)
+"""The hop of a window with an exact tail: all its ends are instants as they are."""
+
 _HOPS = ((HOUR, MINUTE), (12 * HOUR, 5 * MINUTE), (12 * DAY, HOUR))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tidewheel.clock import format_duration
-from tidewheel.features.windows import FOREVER
+from tidewheel.features.windows import EXACT, FOREVER
 
 _WIDTH = 120
 _SPANS = ("window", "hop", "offset")
@@ -22,6 +22,8 @@ def describe(value: object, *, width: int = _WIDTH) -> str:
     >>> print(describe([{**sum("x", "7d", offset="7d").parameters, "name": "x_7d"}, {**lookup("y").parameters, "name": "y"}]))
     x_7d = sum(x, window=7d, hop=1h, offset=7d)
     y = lookup(y)
+    >>> print(describe([{**sum("x", "1d", tail="exact").parameters, "name": "x_1d"}]))
+    x_1d = sum(x, window=1d, tail=exact)
     >>> describe(["a", 1])
     "['a', 1]"
     """
@@ -36,15 +38,17 @@ def _call(feature: Mapping[str, object]) -> str:
         said = [_call(one) for one in parts if isinstance(one, Mapping)]
     else:
         said = [str(feature["column"])] if feature.get("column") is not None else []
-        said += [f"{name}={_span(feature[name])}" for name in _SPANS if feature.get(name)]
+        said += [_span(name, feature[name]) for name in _SPANS if feature.get(name)]
         said += [f"{name}={value!r}" for name, value in _options(feature)]
     said += [f"{name}={feature[name]!r}" for name in _PLAIN if feature.get(name) is not None]
     return f"{feature.get('aggregation') or feature['kind']}({', '.join(said)})"
 
 
-def _span(value: object) -> str:
+def _span(name: str, value: object) -> str:
     assert isinstance(value, int)
-    return "forever" if value == FOREVER else format_duration(value)
+    if name == "hop" and value == EXACT:
+        return "tail=exact"
+    return f"{name}={'forever' if value == FOREVER else format_duration(value)}"
 
 
 def _options(feature: Mapping[str, object]) -> list[tuple[object, object]]:

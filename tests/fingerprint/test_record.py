@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tidewheel.fingerprint.reads import Read
-from tidewheel.fingerprint.record import recording, verify
+from tidewheel.fingerprint.record import recording
+from tidewheel.fingerprint.verify_reads import verify
 
 
 def test_files_listings_and_variables_are_recorded_and_verified(tmp_path: Path) -> None:

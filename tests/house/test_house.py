@@ -171,6 +171,7 @@ def test_inner_modules_never_import_the_package_itself() -> None:
 def test_only_project_reads_the_environment() -> None:
     subject = {
         "fingerprint/record.py",  # what a step reads of the environment is part of its recipe
+        "fingerprint/verify_reads.py",  # and what it is now
         "fingerprint/reach.py",  # the same, seen in its code
         "pipelines/serve.py",  # a job's own variables are set around it
         "testing/executor.py",  # what a job sees of its variables

@@ -13,8 +13,8 @@ from tidewheel.fingerprint.lint import Finding, findings, seeds
 from tidewheel.fingerprint.purity import impurities
 from tidewheel.fingerprint.reach import Reach, Reached, combine, still_holds
 from tidewheel.fingerprint.recipe import Component
-from tidewheel.fingerprint.record import environment_value
 from tidewheel.fingerprint.units import Units
+from tidewheel.fingerprint.verify_reads import environment_value
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -28,7 +28,8 @@ from tidewheel.errors import Corrupt, Invalid, NotFound, StepFailed, TidewheelEr
 from tidewheel.fingerprint.known import NOTHING, Known
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Recipe
-from tidewheel.fingerprint.record import Recording, current_recording, heard, recording, unheard, verify
+from tidewheel.fingerprint.record import Recording, current_recording, heard, recording, unheard
+from tidewheel.fingerprint.verify_reads import verify
 from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.ledger.build import Build
 from tidewheel.ledger.record import Ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 from tidewheel.digest import digest
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Component, Recipe
-from tidewheel.fingerprint.record import current_value, file_value
+from tidewheel.fingerprint.verify_reads import current_value, file_value
 from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.pipelines.codec import Packed
 from tidewheel.pipelines.definition import Policy, Step

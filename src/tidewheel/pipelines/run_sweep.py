@@ -15,7 +15,8 @@ from tidewheel.digest import digest
 from tidewheel.errors import Conflict, Invalid, NotFound, StepFailed, near_miss
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Component, Recipe
-from tidewheel.fingerprint.record import current_recording, unheard, verify
+from tidewheel.fingerprint.record import current_recording, unheard
+from tidewheel.fingerprint.verify_reads import verify
 from tidewheel.fingerprint.walk import Fingerprinter
 from tidewheel.pipelines.codec import Codec, Packed
 from tidewheel.pipelines.definition import Step

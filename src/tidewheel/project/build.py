@@ -22,7 +22,7 @@ from tidewheel.features.transform_check import check_transform
 from tidewheel.fingerprint.known import Known
 from tidewheel.fingerprint.reads import Read
 from tidewheel.fingerprint.recipe import Recipe
-from tidewheel.fingerprint.record import verified
+from tidewheel.fingerprint.verify_reads import verified
 from tidewheel.ledger.definition import Declaration, NodeId, node_id
 from tidewheel.ledger.record import Build
 from tidewheel.models.definition import ModelDefinition

@@ -13,7 +13,7 @@ from tidewheel.features.columns import check_columns, feature_type
 from tidewheel.features.definition import Transform, view_of
 from tidewheel.features.transform_check import check_transform, offline_form
 from tidewheel.fingerprint.recipe import Component, Recipe
-from tidewheel.fingerprint.record import verify
+from tidewheel.fingerprint.verify_reads import verify
 from tidewheel.ledger.definition import Declaration, NodeId
 from tidewheel.ledger.environment import is_node
 from tidewheel.ledger.record import Build, Ledger
